@@ -1,0 +1,79 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .testTarget(name: "\(name)Tests", dependencies: [.byName(name: name)] + dependencies, swiftSettings: settings)
+}
+
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
+let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
+let nio = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
+let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let jwtKit = Target.Dependency.product(name: "JWTKit", package: "jwt-kit")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
+let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+
+// In the order of the module map (ARCHITECTURE.md): imports point up this list, never down.
+let package = Package(
+    name: "mcp-registry-gateway",
+    products: [.executable(name: "mreg", targets: ["mreg"])],
+    dependencies: [
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.1"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    ],
+    targets: [
+        room("Gateway"),
+        room("MCP", ["Gateway"]),
+        room("Access", ["Gateway"]),
+        room("Pacing", ["Gateway"]),
+        room("Reports", ["Gateway"]),
+        .systemLibrary(name: "CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
+        room("LMDB", ["CLMDB"]),
+        .target(name: "Schema", path: "schema", exclude: ["README.md", "current.sql"], resources: [.embedInCode("migrations")], swiftSettings: settings),
+        room("Storage", ["Gateway", "Pacing", "Reports", "LMDB", "Schema", grdb]),
+        room("Identity", ["Gateway", jwtKit, crypto]),
+        room("Upstreams", ["Gateway", "MCP", "Access", "Pacing", nio, nioPosix, nioHTTP1, nioSSL, subprocess, lifecycle, logging]),
+        room("Audit", ["Gateway", lifecycle, logging]),
+        room("Forwarding", ["Gateway", "MCP", "Access", "Pacing", "Reports", "Identity", "Upstreams", "Audit", nio, lifecycle, logging]),
+        room(
+            "Serving",
+            ["Gateway", "MCP", "Access", "Reports", "Identity", "Upstreams", "Audit", "Forwarding", hummingbird, hummingbirdCore, httpTypes, nio, nioPosix, lifecycle, logging]
+        ),
+        .executableTarget(
+            name: "mreg",
+            dependencies: [
+                "Gateway", "MCP", "Access", "Pacing", "Reports", "Storage", "Identity", "Upstreams", "Audit", "Forwarding", "Serving",
+                hummingbird, httpTypes, nio, nioPosix, lifecycle, unixSignals, logging, argumentParser,
+            ],
+            swiftSettings: settings
+        ),
+    ]
+)

@@ -1,0 +1,33 @@
+package import Gateway
+
+/// Which addresses the gateway may connect to when somebody names a server (S-24): public ones, and those ranges an
+/// operator allowed.
+package struct EgressPolicy: Sendable {
+    package let allowed: [AddressRange]
+
+    package init(allowed: [AddressRange] = []) { self.allowed = allowed }
+
+    /// - Throws: `Refusal.invalid` for an address in a range that is not for servers.
+    package func check(_ address: IPAddress) throws(Refusal) {
+        let address = address.unmapped
+        if allowed.contains(where: { $0.contains(address) }) { return }
+        if let range = Self.closed.first(where: { $0.contains(address) }) {
+            throw .invalid(
+                "\(address) is in \(range), which is not reachable from here; an operator can allow it with MREG_ALLOWED_PRIVATE_UPSTREAMS.")
+        }
+    }
+
+    /// Plain http carries tokens in the clear, so it is only for what the operator allowed by name.
+    package func allowsPlainText(to address: IPAddress) -> Bool {
+        allowed.contains { $0.contains(address.unmapped) }
+    }
+
+    /// Special-purpose ranges of RFC 6890 and its successors, transition prefixes included: an address inside them
+    /// either means another host than it seems to, or one that strangers have no business with.
+    private static let closed: [AddressRange] = [
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24",
+        "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
+        "::/128", "::1/128", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16", "fc00::/7",
+        "fe80::/10", "fec0::/10", "ff00::/8",
+    ].compactMap { AddressRange($0) }
+}

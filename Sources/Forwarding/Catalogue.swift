@@ -1,0 +1,223 @@
+package import Gateway
+package import Logging
+package import MCP
+import NIOCore
+import ServiceLifecycle
+import Synchronization
+package import Upstreams
+
+/// What the registered servers offer: asks them, remembers, and keeps a finished `RouteTable` per tenant.
+///
+/// A list is answered from memory. One that is older than `freshFor` is answered all the same and asked for anew in
+/// the background; only a server that was never reached makes a caller wait, and not for long.
+package final class Catalogue: Service {
+    private struct Entry {
+        let upstream: Upstream
+        var tools: [JSON]?
+        var askedAt: NIODeadline?
+        var failures = 0
+        var lastFailure: String?
+        var asking: Task<Void, Never>?
+    }
+
+    private struct State {
+        var entries: [ServerID: Entry] = [:]
+        var tables: [TenantID: RouteTable] = [:]
+        var tableCount = 0
+    }
+
+    /// How a server is doing, for whoever looks at the registry.
+    package struct Condition: Sendable {
+        package let revision: Revision?
+        package let toolCount: Int?
+        package let lastFailure: String?
+    }
+
+    private let answers: Answers
+    private let originKey: String
+    private let makeUpstream: @Sendable (ServerRecord) -> Upstream
+    private let logger: Logger
+    private let state = Mutex(State())
+    private let due: AsyncStream<ServerID>
+    private let remind: AsyncStream<ServerID>.Continuation
+
+    private static let freshFor = TimeAmount.seconds(30)
+    /// A server that fails is not asked again sooner than this.
+    private static let retryAfter = TimeAmount.seconds(5)
+    private static let longestWait = Duration.seconds(8)
+    private static let sweepInterval = Duration.seconds(60)
+
+    /// - Parameter originKey: the operator's own `_meta` key: a reverse-DNS prefix, a slash and a name.
+    package init(answers: Answers, originKey: String, logger: Logger, makeUpstream: @escaping @Sendable (ServerRecord) -> Upstream) {
+        self.answers = answers
+        self.originKey = originKey
+        self.logger = logger
+        self.makeUpstream = makeUpstream
+        (due, remind) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(1024))
+    }
+
+    // MARK: The registry's side
+
+    /// Takes up a server that was registered or changed; its former self is let go.
+    package func put(_ server: ServerRecord) async {
+        let former = state.withLock { state -> Upstream? in
+            let former = state.entries[server.id]?.upstream
+            state.entries[server.id] = server.status == .active ? Entry(upstream: makeUpstream(server)) : nil
+            rebuild(server.tenant, &state)
+            return former
+        }
+        await former?.close()
+    }
+
+    package func remove(_ server: ServerRecord) async {
+        let former = state.withLock { state -> Upstream? in
+            let former = state.entries.removeValue(forKey: server.id)?.upstream
+            rebuild(server.tenant, &state)
+            return former
+        }
+        await former?.close()
+    }
+
+    package func condition(of server: ServerID) -> Condition? {
+        state.withLock { $0.entries[server] }.map {
+            Condition(revision: $0.upstream.revision, toolCount: $0.tools?.count, lastFailure: $0.lastFailure)
+        }
+    }
+
+    /// Servers that were asked and last failed, over all tenants; and all there are.
+    package var tally: (failing: Int, all: Int) {
+        state.withLock { state in (state.entries.values.count { $0.lastFailure != nil }, state.entries.count) }
+    }
+
+    /// Asks a server now and says how that went.
+    package func check(_ server: ServerID) async -> Condition? {
+        await refresh(server)
+        return condition(of: server)
+    }
+
+    // MARK: The corridor's side
+
+    /// The tenant's table as it stands, and whether a caller who can wait should: some server was never reached.
+    func table(of tenant: TenantID) -> (table: RouteTable, isCold: Bool) {
+        let (table, isCold, stale) = state.withLock { state -> (RouteTable, Bool, [ServerID]) in
+            if state.tables[tenant] == nil { rebuild(tenant, &state) }
+            let own = state.entries.filter { $0.value.upstream.server.tenant == tenant }
+            let stale = own.filter { $0.value.asking == nil && Self.isDue($0.value) }
+            return (state.tables[tenant] ?? emptyTable, own.contains { $0.value.tools == nil && $0.value.failures == 0 }, Array(stale.keys))
+        }
+        for server in stale { remind.yield(server) }
+        return (table, isCold)
+    }
+
+    /// Waits, within bounds, until every server of the tenant that was never asked has answered or failed.
+    func warm(_ tenant: TenantID) async {
+        let cold = state.withLock { state in
+            state.entries.filter { $0.value.upstream.server.tenant == tenant && $0.value.tools == nil && $0.value.failures == 0 }.map(\.key)
+        }
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { try? await Task.sleep(for: Self.longestWait) }
+            group.addTask {
+                await withDiscardingTaskGroup { asking in
+                    for server in cold { asking.addTask { await self.refresh(server) } }
+                }
+            }
+            await group.next()
+            group.cancelAll()
+        }
+    }
+
+    /// Asks again the server that an unknown tool name points to, if its list is more than a moment old.
+    ///
+    /// - Returns: whether there may be something new.
+    func refreshOwner(of exposed: String, tenant: TenantID) async -> Bool {
+        let moment = NIODeadline.now() - .seconds(2)
+        let owner = state.withLock { state in
+            state.entries.first { _, entry in
+                let server = entry.upstream.server
+                let isOwner = server.tenant == tenant && exposed.hasPrefix(server.alias.description + ToolName.separator)
+                return isOwner && (entry.askedAt ?? .uptimeNanoseconds(0)) < moment
+            }?.key
+        }
+        guard let owner else { return false }
+        await refresh(owner)
+        return true
+    }
+
+    // MARK: Asking
+
+    private static func isDue(_ entry: Entry) -> Bool {
+        guard let askedAt = entry.askedAt else { return true }
+        let age = NIODeadline.now() - askedAt
+        guard entry.failures == 0 else { return age > retryAfter * min(entry.failures, 12) }
+        return age > freshFor
+    }
+
+    /// One question to a server runs at a time; everybody waits for that one.
+    private func refresh(_ server: ServerID) async {
+        let task = state.withLock { state -> Task<Void, Never>? in
+            guard let entry = state.entries[server] else { return nil }
+            if let asking = entry.asking { return asking }
+            // Unstructured on purpose: the answer belongs to every waiter and must outlive the one that asked first.
+            let task = Task { await self.ask(server, entry.upstream) }
+            state.entries[server]?.asking = task
+            return task
+        }
+        await task?.value
+    }
+
+    private func ask(_ server: ServerID, _ upstream: Upstream) async {
+        let tools: [JSON]?
+        var failure: String?
+        do {
+            tools = try await upstream.tools()
+        } catch {
+            tools = nil
+            failure = (error as? UpstreamFailure)?.reason ?? "\(error)"
+        }
+        state.withLock { state in
+            guard var entry = state.entries[server], entry.upstream === upstream else { return }
+            entry.asking = nil
+            entry.askedAt = .now()
+            entry.failures = failure == nil ? 0 : entry.failures + 1
+            entry.lastFailure = failure
+            let isNews = tools.map { $0.map(\.text) != entry.tools?.map(\.text) } ?? false
+            // A server that fails now keeps its last list: its tools are still there, and calling them says why not.
+            if let tools { entry.tools = tools }
+            state.entries[server] = entry
+            if isNews || state.tables[upstream.server.tenant] == nil { rebuild(upstream.server.tenant, &state) }
+        }
+        if let failure {
+            logger.warning("a server could not be listed", metadata: ["server.alias": "\(upstream.server.alias)", "reason": "\(failure)"])
+        }
+    }
+
+    private func rebuild(_ tenant: TenantID, _ state: inout State) {
+        let parts = state.entries.values.filter { $0.upstream.server.tenant == tenant }.map { RouteTable.Part(upstream: $0.upstream, tools: $0.tools) }
+        state.tableCount += 1
+        state.tables[tenant] = RouteTable(parts, answers: answers, originKey: originKey, mark: String(state.tableCount, radix: 36))
+    }
+
+    private var emptyTable: RouteTable { RouteTable([], answers: answers, originKey: originKey, mark: "0") }
+
+    /// Asks for stale lists anew and ends idle conversations, until shutdown; then ends them all.
+    package func run() async throws {
+        await withGracefulShutdownHandler {
+            await withDiscardingTaskGroup { group in
+                let sweeping = group.addTaskUnlessCancelled {
+                    while !Task.isCancelled {
+                        do { try await Task.sleep(for: Self.sweepInterval) } catch { return }
+                        for upstream in self.upstreams { await upstream.closeIdle() }
+                    }
+                }
+                precondition(sweeping)
+                for await server in due { group.addTask { await self.refresh(server) } }
+                group.cancelAll()
+            }
+        } onGracefulShutdown: {
+            self.remind.finish()
+        }
+        for upstream in upstreams { await upstream.close() }
+    }
+
+    private var upstreams: [Upstream] { state.withLock { $0.entries.values.map(\.upstream) } }
+}

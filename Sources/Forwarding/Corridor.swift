@@ -1,0 +1,195 @@
+package import Access
+package import Gateway
+package import Identity
+package import MCP
+package import Pacing
+package import Upstreams
+
+/// A request as the listener hands it on: sized, and from an acceptable origin.
+package struct Inbound: Sendable {
+    package let requestID: RequestID
+    package let authorization: [String]
+    package let routing: RoutingHeaders
+    package let address: String
+    package let body: [UInt8]
+
+    package init(requestID: RequestID, authorization: [String], routing: RoutingHeaders, address: String, body: [UInt8]) {
+        self.requestID = requestID
+        self.authorization = authorization
+        self.routing = routing
+        self.address = address
+        self.body = body
+    }
+}
+
+/// Now, on both clocks: one for the record, one for permission.
+package struct Moment: Sendable {
+    package let wall: Timestamp
+    package let boot: BootInstant
+
+    package init(wall: Timestamp, boot: BootInstant) {
+        self.wall = wall
+        self.boot = boot
+    }
+}
+
+/// How one call is let in: takes a token from the caller's bucket in one transaction.
+package struct Admission: Sendable {
+    package var take: @Sendable (Principal, BootInstant) throws -> TokenBucket.Decision
+
+    package init(take: @escaping @Sendable (Principal, BootInstant) throws -> TokenBucket.Decision) { self.take = take }
+}
+
+/// What becomes of a request, with what is known of it for the record.
+package struct Decision: Sendable {
+    package enum Outcome: Sendable {
+        /// Answered here and now; nil means taken note of, without an answer (202).
+        case answer(JSONText?)
+        case forward(Dispatch)
+        case refuse(Refusal)
+        case fail(ProtocolError)
+        case suspend(Reason)
+    }
+
+    /// What has to be found out first; afterwards the corridor is walked again.
+    package enum Reason: Sendable {
+        /// A token not seen before, or not for a minute.
+        case unfamiliarToken
+        /// A server of the tenant was never asked for its tools.
+        case coldCatalogue
+        /// The name is on no list; the list may be old.
+        case unknownTool(String)
+    }
+
+    package var outcome: Outcome
+    package var principal: Principal?
+    package var incoming: Incoming?
+    package var id: MessageID?
+    package var era: Revision.Era = .legacy
+    package var action = "mcp"
+    /// Tokens left in the caller's bucket.
+    package var remaining: Int64?
+}
+
+/// A call with everything it needs to leave: policy's permission, and the way.
+package struct Dispatch: Sendable {
+    package let grant: Grant
+    package let incoming: Incoming
+    package let upstream: Upstream
+    package let tool: String
+}
+
+/// The path of one call up to the door of its server, as one decision over values in memory and one LMDB transaction:
+///
+///     Authentication → Reading → Authorization → Admission → Router
+///
+/// It never waits. What cannot be decided from memory is suspended, found out by the `Forwarder`, and decided again.
+package struct Corridor: Sendable {
+    private let authenticator: Authenticator
+    private let policy: Policy
+    private let admission: Admission
+    private let catalogue: Catalogue
+    private let answers: Answers
+    /// Bodies without `jsonrpc` and `id` are read as requests: the performance guide's load script. Evaluation only.
+    private let acceptsShorthand: Bool
+
+    package init(
+        authenticator: Authenticator, policy: Policy, admission: Admission, catalogue: Catalogue, answers: Answers, acceptsShorthand: Bool
+    ) {
+        self.authenticator = authenticator
+        self.policy = policy
+        self.admission = admission
+        self.catalogue = catalogue
+        self.answers = answers
+        self.acceptsShorthand = acceptsShorthand
+    }
+
+    /// What was found out for a suspended request.
+    struct Findings {
+        var principal: Principal?
+        /// The remaining tokens of the bucket it was admitted from: nobody pays twice for one request.
+        var admitted: Admitted?
+        var isCatalogueWarm = false
+        var isToolLookedUp = false
+
+        struct Admitted { let remaining: Int64? }
+    }
+
+    func decide(_ inbound: Inbound, after findings: Findings = Findings(), at now: Moment) -> Decision {
+        var decision = Decision(outcome: .answer(nil))
+        do {
+            guard let principal = try findings.principal ?? authenticator.recognize(inbound.authorization, for: .mcp, at: now.wall) else {
+                decision.outcome = .suspend(.unfamiliarToken)
+                return decision
+            }
+            decision.principal = principal
+
+            let message = try Message(parsing: inbound.body, allowingShorthand: acceptsShorthand)
+            if case .request(let id, _, _) = message { decision.id = id }
+            let reading = try Reading(message, headers: inbound.routing)
+            guard case .request(let incoming) = reading else {
+                if case .notification(let method, let revision) = reading { (decision.action, decision.era) = (method, revision.era) }
+                return decision
+            }
+            decision.incoming = incoming
+            decision.era = incoming.revision.era
+            decision.action = incoming.operation.method
+
+            let grant = try policy.grant(incoming.operation, to: principal)
+            decision.remaining = try admit(principal, findings, now)
+            decision.outcome = try route(grant, incoming, findings)
+        } catch let refusal as Refusal {
+            decision.outcome = .refuse(refusal)
+        } catch let error as ProtocolError {
+            decision.outcome = .fail(error)
+            if decision.incoming == nil { decision.era = Self.era(of: inbound.routing) }
+        } catch {
+            // Only the buckets can fail otherwise, and a caller who cannot be counted is not let in.
+            decision.outcome = .refuse(.overloaded("The gateway cannot count calls at the moment, so it does not make them."))
+        }
+        return decision
+    }
+
+    private func admit(_ principal: Principal, _ findings: Findings, _ now: Moment) throws -> Int64? {
+        if let admitted = findings.admitted { return admitted.remaining }
+        switch try admission.take(principal, now.boot) {
+        case .admitted(let remaining): return remaining == .max ? nil : remaining
+        case .throttled(let wait): throw Refusal.throttled(limit: "user", retryAfter: wait)
+        }
+    }
+
+    private func route(_ grant: Grant, _ incoming: Incoming, _ findings: Findings) throws(ProtocolError) -> Decision.Outcome {
+        let era = incoming.revision.era
+        switch grant.operation {
+        case .initialize: return .answer(answers.initialize(incoming.revision))
+        case .ping: return .answer([:])
+        case .discover: return .answer(answers.discover())
+        case .listTools:
+            let (table, isCold) = catalogue.table(of: grant.principal.tenant)
+            if isCold && !findings.isCatalogueWarm { return .suspend(.coldCatalogue) }
+            guard let page = table.tools(after: try cursor(incoming), in: era) else {
+                throw .invalidParams("The cursor is not one of this list; start again without one.")
+            }
+            return .answer(page)
+        case .callTool(let name):
+            let (table, isCold) = catalogue.table(of: grant.principal.tenant)
+            if let route = table.route(name) {
+                return .forward(Dispatch(grant: grant, incoming: incoming, upstream: route.upstream, tool: route.tool))
+            }
+            if isCold && !findings.isCatalogueWarm { return .suspend(.coldCatalogue) }
+            if !findings.isToolLookedUp { return .suspend(.unknownTool(name)) }
+            throw .unknownTool(name)
+        }
+    }
+
+    private func cursor(_ incoming: Incoming) throws(ProtocolError) -> String? {
+        guard let cursor = incoming.cursor, !cursor.isNull else { return nil }
+        guard let text = cursor.string else { throw .invalidParams("\"cursor\" is a string.") }
+        return text
+    }
+
+    /// In whose words a defective envelope is answered.
+    private static func era(of routing: RoutingHeaders) -> Revision.Era {
+        routing.protocolVersion.first.map { $0 > Revision.november2025.rawValue } ?? false ? .modern : .legacy
+    }
+}

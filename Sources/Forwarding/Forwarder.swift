@@ -1,0 +1,313 @@
+import Access
+package import Audit
+package import Gateway
+package import Identity
+package import MCP
+import Synchronization
+import Upstreams
+
+/// What the listener writes back.
+package struct Reply: Sendable {
+    package enum Body: Sendable {
+        /// Taken note of (202).
+        case none
+        case message(JSONText)
+        /// Progress first, the answer last; read it to its end.
+        case stream(ReplyStream)
+        /// Nobody we know asked.
+        case unauthenticated(Refusal)
+    }
+
+    package let body: Body
+    package let status: ReplyStatus
+    /// Tokens left in the caller's bucket, for the headers that say so.
+    package let remaining: Int64?
+}
+
+/// How a reply went, in words; which number that is on the wire is for the listener to say.
+package enum ReplyStatus: Hashable, Sendable {
+    case accepted
+    case answered
+    case defectiveEnvelope
+    case unknownMethod
+    case unauthenticated
+    case forbidden
+    case throttled(retryAfter: Duration)
+    case unavailable
+
+    /// The HTTP status, kept here only because the record says what was answered.
+    package var code: Int {
+        switch self {
+        case .accepted: 202
+        case .answered: 200
+        case .defectiveEnvelope: 400
+        case .unknownMethod: 404
+        case .unauthenticated: 401
+        case .forbidden: 403
+        case .throttled: 429
+        case .unavailable: 503
+        }
+    }
+}
+
+/// Walks a request along the path of a call, waits where the corridor may not, and closes its record.
+package struct Forwarder: Sendable {
+    private let corridor: Corridor
+    private let authenticator: Authenticator
+    private let catalogue: Catalogue
+    private let answers: Answers
+    private let audit: AuditTrail
+    private let metrics: CallMetrics
+    private let now: @Sendable () -> Moment
+
+    package init(
+        corridor: Corridor, authenticator: Authenticator, catalogue: Catalogue, answers: Answers, audit: AuditTrail, metrics: CallMetrics,
+        now: @escaping @Sendable () -> Moment
+    ) {
+        self.corridor = corridor
+        self.authenticator = authenticator
+        self.catalogue = catalogue
+        self.answers = answers
+        self.audit = audit
+        self.metrics = metrics
+        self.now = now
+    }
+
+    /// Answers a request. When this returns, or the stream it returns has ended, the request is on record.
+    package func reply(to inbound: Inbound) async -> Reply {
+        let opened = now()
+        var decision = corridor.decide(inbound, at: opened)
+        var findings = Corridor.Findings()
+        while case .suspend(let reason) = decision.outcome {
+            findings.admitted = decision.principal == nil ? nil : Corridor.Findings.Admitted(remaining: decision.remaining)
+            do throws(Refusal) {
+                try await findOut(reason, inbound, decision, &findings)
+                decision = corridor.decide(inbound, after: findings, at: now())
+            } catch {
+                decision.outcome = .refuse(error)
+            }
+        }
+        let closing = Closing(inbound: inbound, decision: decision, opened: opened, forwarder: self)
+        switch decision.outcome {
+        case .answer(let result): return await answer(result, closing)
+        case .fail(let error): return await closing.fail(error)
+        case .refuse(let refusal): return await closing.refuse(refusal)
+        case .forward(let dispatch): return await forward(dispatch, closing)
+        case .suspend: return await closing.refuse(.overloaded("The request could not be decided; try again."))
+        }
+    }
+
+    private func findOut(_ reason: Decision.Reason, _ inbound: Inbound, _ decision: Decision, _ findings: inout Corridor.Findings) async throws(Refusal) {
+        switch reason {
+        case .unfamiliarToken:
+            do {
+                findings.principal = try await authenticator.verify(inbound.authorization, for: .mcp, at: now().wall)
+            } catch let refusal as Refusal {
+                throw refusal
+            } catch {
+                throw .overloaded("Your token cannot be checked at the moment; try again.")
+            }
+            findings.admitted = nil
+        case .coldCatalogue:
+            if let principal = decision.principal { await catalogue.warm(principal.tenant) }
+            findings.isCatalogueWarm = true
+        case .unknownTool(let name):
+            if let principal = decision.principal { _ = await catalogue.refreshOwner(of: name, tenant: principal.tenant) }
+            findings.isToolLookedUp = true
+        }
+        if findings.principal == nil { findings.principal = decision.principal }
+    }
+
+    private func answer(_ result: JSONText?, _ closing: Closing) async -> Reply {
+        guard let result, let id = closing.decision.id else { return Reply(body: .none, status: .accepted, remaining: nil) }
+        return await closing.answer(Message.result(result, to: id))
+    }
+
+    private func forward(_ dispatch: Dispatch, _ closing: Closing) async -> Reply {
+        do {
+            let call = try await dispatch.upstream.call(dispatch.grant, dispatch.incoming, tool: dispatch.tool)
+            let stream = ReplyStream(call, closing)
+            switch try await call.next() {
+            case .progress(let params)?:
+                stream.push(params)
+                return Reply(body: .stream(stream), status: .answered, remaining: closing.decision.remaining)
+            case .answer(let result)?: return await closing.answer(result)
+            case nil: return await closing.refuse(.outcomeUnknown(server: dispatch.upstream.alias, reason: "it ended without an answer"))
+            }
+        } catch {
+            return await closing.refuse(Self.refusal(error, dispatch.upstream.alias))
+        }
+    }
+
+    static func refusal(_ error: any Error, _ server: String) -> Refusal {
+        guard let failure = error as? UpstreamFailure else { return .upstreamUnavailable(server: server, reason: "the gateway could not ask it") }
+        return failure.mayHaveActed
+            ? .outcomeUnknown(server: server, reason: failure.reason) : .upstreamUnavailable(server: server, reason: failure.reason)
+    }
+
+    /// The last step of every request: its answer in the caller's terms, and its record on disk before that leaves.
+    struct Closing: Sendable {
+        let inbound: Inbound
+        let decision: Decision
+        let opened: Moment
+        let forwarder: Forwarder
+
+        func answer(_ result: Result<JSON, ProtocolError>) async -> Reply {
+            switch read(result) {
+            case .success(let result): return await close(Message.result(result, to: decision.id ?? MessageID(0)), .answered, .ok)
+            case .failure(let error): return await fail(error)
+            }
+        }
+
+        func answer(_ message: JSONText) async -> Reply { await close(message, .answered, .ok) }
+
+        func fail(_ error: ProtocolError) async -> Reply {
+            let status: ReplyStatus =
+                switch error.place {
+                case .envelope: .defectiveEnvelope
+                // A legacy client may take 404 for the end of its session.
+                case .method: decision.era == .modern ? .unknownMethod : .answered
+                case .handler: .answered
+                }
+            return await close(error.response(to: decision.id), status, .failed, reason: "\(error.code)")
+        }
+
+        func refuse(_ refusal: Refusal) async -> Reply {
+            let outcome: AuditRecord.Outcome = if case .outcomeUnknown = refusal { .unknown } else { .refused }
+            let message = ProtocolError(refusal).response(to: decision.id)
+            let status = Self.status(of: refusal, in: decision.era)
+            let reply = await close(message, status, outcome, reason: refusal.code)
+            guard case .unauthenticated = refusal, reply.status == .unauthenticated else { return reply }
+            return Reply(body: .unauthenticated(refusal), status: .unauthenticated, remaining: nil)
+        }
+
+        /// What a server answered, in the words of the caller's era.
+        func read(_ result: Result<JSON, ProtocolError>) -> Result<JSONText, ProtocolError> {
+            switch result {
+            case .success(let value):
+                do throws(ProtocolError) { return .success(try forwarder.answers.call(value, in: decision.era)) } catch { return .failure(error) }
+            case .failure(let error): return .failure(Answers.relayed(error, in: decision.era))
+            }
+        }
+
+        private func close(_ message: JSONText, _ status: ReplyStatus, _ outcome: AuditRecord.Outcome, reason: String = "") async -> Reply {
+            do throws(Refusal) {
+                try await record(status, outcome, reason)
+                return Reply(body: .message(message), status: status, remaining: decision.remaining)
+            } catch {
+                // The answer exists, but whoever sees an answer may rely on its record: so it is withheld.
+                return Reply(body: .message(ProtocolError(error).response(to: decision.id)), status: .unavailable, remaining: nil)
+            }
+        }
+
+        func record(_ status: ReplyStatus, _ outcome: AuditRecord.Outcome, _ reason: String) async throws(Refusal) {
+            let elapsed = Duration.nanoseconds(forwarder.now().boot.nanoseconds - opened.boot.nanoseconds)
+            let record = AuditRecord(
+                requestID: inbound.requestID, at: opened.wall, user: decision.principal?.user, tenant: decision.principal?.tenant,
+                action: decision.action, target: decision.incoming?.operation.target ?? "", outcome: outcome, reason: reason, status: status.code,
+                duration: elapsed, address: inbound.address)
+            forwarder.metrics.count(record)
+            try await forwarder.audit.record(record)
+        }
+
+        /// A client of the legacy era may give up its whole connection over an error status, so what concerns one
+        /// request alone is answered 200 there, as an error in JSON-RPC.
+        private static func status(of refusal: Refusal, in era: Revision.Era) -> ReplyStatus {
+            switch refusal {
+            case .unauthenticated: .unauthenticated
+            case .forbidden: era == .modern ? .forbidden : .answered
+            case .throttled(_, let wait): .throttled(retryAfter: wait)
+            case .overloaded, .auditUnavailable: .unavailable
+            case .notFound, .invalid, .conflict, .upstreamUnavailable, .outcomeUnknown: .answered
+            }
+        }
+    }
+}
+
+/// A call's progress and answer as the caller reads them: JSON-RPC messages, the answer last.
+package final class ReplyStream: Sendable {
+    private let call: UpstreamCall
+    private let closing: Forwarder.Closing
+    private let first = Mutex<JSON?>(nil)
+    private let isEnded = Mutex(false)
+
+    init(_ call: UpstreamCall, _ closing: Forwarder.Closing) {
+        self.call = call
+        self.closing = closing
+    }
+
+    func push(_ progress: JSON) { first.withLock { $0 = progress } }
+
+    /// The next message; nil after the answer. The answer comes when its record is on disk.
+    package func next() async -> JSONText? {
+        if isEnded.withLock({ $0 }) { return nil }
+        let waiting = first.withLock { first in
+            defer { first = nil }
+            return first
+        }
+        if let waiting { return progress(waiting) }
+        do {
+            switch try await call.next() {
+            case .progress(let params)?: return progress(params)
+            case .answer(let result)?: return await end { await closing.answer(result) }
+            case nil: return nil
+            }
+        } catch {
+            return await end { await closing.refuse(Forwarder.refusal(error, closing.decision.server)) }
+        }
+    }
+
+    /// The caller went away: the call is cancelled and recorded as such.
+    package func abandon() async {
+        let wasEnded = isEnded.withLock { ended in
+            defer { ended = true }
+            return ended
+        }
+        guard !wasEnded else { return }
+        call.abandon()
+        // Nobody is left to tell if the record cannot be written.
+        try? await closing.record(.answered, .cancelled, "client_gone")
+    }
+
+    private func end(_ reply: () async -> Reply) async -> JSONText? {
+        isEnded.withLock { $0 = true }
+        guard case .message(let message) = await reply().body else { return nil }
+        return message
+    }
+
+    private func progress(_ params: JSON) -> JSONText {
+        let token = closing.decision.incoming?.progressToken
+        return Message.notification(method: "notifications/progress", params: params.replacing([("progressToken", token)]))
+    }
+}
+
+extension Decision {
+    /// The alias of the server a call was going to.
+    var server: String {
+        if case .forward(let dispatch) = outcome { dispatch.upstream.alias } else { "" }
+    }
+}
+
+extension Upstream {
+    var alias: String { server.alias.description }
+}
+
+extension ProtocolError {
+    /// A refusal as a JSON-RPC error. Our own codes are positive; `data.code` repeats the name.
+    init(_ refusal: Refusal) {
+        let code =
+            switch refusal {
+            case .throttled: 1001
+            case .forbidden, .unauthenticated: 1002
+            case .upstreamUnavailable, .overloaded: 1003
+            case .outcomeUnknown: 1004
+            case .auditUnavailable: 1005
+            case .notFound, .invalid, .conflict: -32602
+            }
+        var data: [(String, JSONText?)] = [("code", .string(refusal.code))]
+        if case .throttled(let limit, let wait) = refusal {
+            data += [("limit", .string(limit)), ("retryAfterSeconds", .number(wait.roundedUpSeconds))]
+        }
+        self.init(code: code, message: refusal.sentence, data: .object(data))
+    }
+}

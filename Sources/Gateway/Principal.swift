@@ -1,0 +1,55 @@
+/// What somebody may be, in the order of what they may do; an auditor stands beside that order.
+package enum Role: String, Sendable, CaseIterable {
+    case anonymous
+    case user
+    case serverOwner = "server_owner"
+    case admin
+    /// Reads every report of their own tenant and the audit log, changes nothing, calls nothing.
+    case auditor
+}
+
+/// Somebody whose credential was verified, acting in their tenant.
+package struct Principal: Hashable, Sendable {
+    package let user: UserID
+    /// The stable name the issuer gave the user; what `/oauth/login` and the command line call `user_id`.
+    package let name: String
+    package let tenant: TenantID
+    package let role: Role
+
+    package init(user: UserID, name: String, tenant: TenantID, role: Role) {
+        self.user = user
+        self.name = name
+        self.tenant = tenant
+        self.role = role
+    }
+}
+
+/// A user as the record of truth holds them.
+package struct User: Hashable, Sendable {
+    package let id: UserID
+    package let name: String
+    package let tenant: TenantID
+    package let role: Role
+    /// Tokens issued before this moment are no longer good (sign out everywhere).
+    package let revokedBefore: Timestamp
+
+    package init(id: UserID, name: String, tenant: TenantID, role: Role, revokedBefore: Timestamp) {
+        self.id = id
+        self.name = name
+        self.tenant = tenant
+        self.role = role
+        self.revokedBefore = revokedBefore
+    }
+
+    package var principal: Principal { Principal(user: id, name: name, tenant: tenant, role: role) }
+}
+
+package struct Tenant: Hashable, Sendable {
+    package let id: TenantID
+    package let name: String
+
+    package init(id: TenantID, name: String) {
+        self.id = id
+        self.name = name
+    }
+}

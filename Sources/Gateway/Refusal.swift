@@ -1,0 +1,74 @@
+/// Why the gateway declined to do what it was asked.
+///
+/// Each case is something its reader can act on, with a stable code and a sentence. Faults of our own, a bug or a
+/// broken file, are not refusals: they travel as ordinary errors and become a bare 500 with a request id.
+package enum Refusal: Error, Hashable, Sendable {
+    /// No credential, or one that is not good here; the sentence says which and never repeats it.
+    case unauthenticated(UnauthenticatedReason)
+    case forbidden(needs: String)
+    case throttled(limit: String, retryAfter: Duration)
+    case notFound(String)
+    case invalid(String)
+    case conflict(String)
+    /// Nothing was done: the server could not be reached, or was not asked.
+    case upstreamUnavailable(server: String, reason: String)
+    /// The call was sent, and whether it took effect is not known. Never retried by the gateway.
+    case outcomeUnknown(server: String, reason: String)
+    /// The record of the call cannot be written, so the call is not made or its answer is withheld.
+    case auditUnavailable
+    /// The gateway itself is at a bound, or draining.
+    case overloaded(String)
+
+    package enum UnauthenticatedReason: Hashable, Sendable {
+        case missing
+        case malformed
+        case expired
+        case wrongAudience
+        case revoked
+        case unknown
+    }
+
+    package var code: String {
+        switch self {
+        case .unauthenticated: "unauthenticated"
+        case .forbidden: "forbidden"
+        case .throttled: "throttled"
+        case .notFound: "not_found"
+        case .invalid: "invalid"
+        case .conflict: "conflict"
+        case .upstreamUnavailable: "upstream_unavailable"
+        case .outcomeUnknown: "outcome_unknown"
+        case .auditUnavailable: "audit_unavailable"
+        case .overloaded: "overloaded"
+        }
+    }
+
+    /// A sentence for whoever made the request.
+    package var sentence: String {
+        switch self {
+        case .unauthenticated(.missing): "This needs a bearer token of this gateway in the Authorization header."
+        case .unauthenticated(.malformed): "The Authorization header does not hold a token of this gateway."
+        case .unauthenticated(.expired): "The token has expired; sign in again."
+        case .unauthenticated(.wrongAudience): "The token is good, but not for this address; ask for one whose resource is this endpoint."
+        case .unauthenticated(.revoked): "The token was revoked; sign in again."
+        case .unauthenticated(.unknown): "The token was not issued by this gateway, or its user no longer exists."
+        case .forbidden(let needs): "You may not do this: it needs \(needs)."
+        case .throttled(let limit, let wait): "The \(limit) limit is used up; try again in \(wait.roundedUpSeconds) s."
+        case .notFound(let what): "There is no \(what)."
+        case .invalid(let why): why
+        case .conflict(let why): why
+        case .upstreamUnavailable(let server, let reason): "The server “\(server)” could not be asked: \(reason)."
+        case .outcomeUnknown(let server, let reason):
+            "The call was sent to “\(server)”, but no answer came back (\(reason)). It may have taken effect; check before repeating it."
+        case .auditUnavailable: "The gateway cannot record calls at the moment, so it does not make them."
+        case .overloaded(let why): why
+        }
+    }
+}
+
+extension Duration {
+    /// Whole seconds, rounded up and at least one: what `Retry-After` carries.
+    package var roundedUpSeconds: Int64 {
+        max(1, components.seconds + (components.attoseconds > 0 ? 1 : 0))
+    }
+}

@@ -1,0 +1,124 @@
+/// The name an owner gives a server: the prefix of its tools, and its place in `/servers/{alias}/mcp`.
+///
+/// One to twelve of `a-z`, `0-9` and `-`, beginning and ending with a letter or digit, so that prefixed tool
+/// names fit what model APIs accept.
+package struct ServerAlias: Hashable, Sendable, Comparable, CustomStringConvertible {
+    package let description: String
+
+    package init?(_ text: String) {
+        let bytes = Array(text.utf8)
+        let isAlphanumeric: (UInt8) -> Bool = { (0x61...0x7A).contains($0) || (0x30...0x39).contains($0) }
+        guard (1...12).contains(bytes.count), isAlphanumeric(bytes[0]), isAlphanumeric(bytes[bytes.count - 1]) else { return nil }
+        guard bytes.allSatisfy({ isAlphanumeric($0) || $0 == 0x2D }), !text.contains("--") else { return nil }
+        description = text
+    }
+
+    package static func < (left: Self, right: Self) -> Bool { left.description < right.description }
+}
+
+/// How the gateway reaches a server.
+package enum Transport: Hashable, Sendable {
+    /// Streamable HTTP at this absolute URL.
+    case http(endpoint: String)
+    /// A child process speaking JSON lines: an absolute path, its arguments, and variables added to a small
+    /// allow-list. There is never a shell.
+    case stdio(StdioCommand)
+
+    package var name: String {
+        switch self {
+        case .http: "http"
+        case .stdio: "stdio"
+        }
+    }
+}
+
+package struct StdioCommand: Hashable, Sendable {
+    package let path: String
+    package let arguments: [String]
+    package let environment: [String: String]
+    /// One process for everybody. Only for servers that keep nothing between calls and hold nobody's credentials;
+    /// otherwise each user gets a process of their own.
+    package let isShared: Bool
+
+    package init(path: String, arguments: [String], environment: [String: String] = [:], isShared: Bool = false) {
+        self.path = path
+        self.arguments = arguments
+        self.environment = environment
+        self.isShared = isShared
+    }
+}
+
+/// Which era an operator says a server speaks; `auto` asks it (ERA-4, ERA-7).
+package enum EraChoice: String, Sendable, CaseIterable {
+    case auto, modern, legacy
+}
+
+/// A server that a tenant registered.
+package struct ServerRecord: Hashable, Sendable {
+    package enum Status: String, Sendable, CaseIterable {
+        case active, disabled
+    }
+
+    package let id: ServerID
+    package let tenant: TenantID
+    package let owner: UserID
+    package var alias: ServerAlias
+    package var title: String
+    package var transport: Transport
+    package var status: Status
+    package var era: EraChoice
+    package var tags: [String]
+    package var createdAt: Timestamp
+    package var updatedAt: Timestamp
+
+    package init(
+        id: ServerID, tenant: TenantID, owner: UserID, alias: ServerAlias, title: String, transport: Transport,
+        status: Status, era: EraChoice, tags: [String], createdAt: Timestamp, updatedAt: Timestamp
+    ) {
+        self.id = id
+        self.tenant = tenant
+        self.owner = owner
+        self.alias = alias
+        self.title = title
+        self.transport = transport
+        self.status = status
+        self.era = era
+        self.tags = tags
+        self.createdAt = createdAt
+        self.updatedAt = updatedAt
+    }
+}
+
+/// What somebody says of a server they register.
+package struct ServerDraft: Hashable, Sendable {
+    package var alias: ServerAlias
+    package var title: String
+    package var transport: Transport
+    package var status: ServerRecord.Status
+    package var era: EraChoice
+    package var tags: [String]
+
+    package init(
+        alias: ServerAlias, title: String, transport: Transport, status: ServerRecord.Status = .active, era: EraChoice = .auto, tags: [String] = []
+    ) {
+        self.alias = alias
+        self.title = title
+        self.transport = transport
+        self.status = status
+        self.era = era
+        self.tags = tags
+    }
+}
+
+/// Which servers a list is to show; nil does not filter.
+package struct ServerFilter: Hashable, Sendable {
+    package var status: ServerRecord.Status?
+    package var transport: String?
+    package var tag: String?
+
+    package init(status: ServerRecord.Status? = nil, transport: String? = nil, tag: String? = nil) {
+        self.status = status
+        self.transport = transport
+        self.tag = tag
+    }
+}

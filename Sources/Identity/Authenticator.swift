@@ -1,0 +1,115 @@
+import Crypto
+package import Gateway
+import Synchronization
+
+/// Where the authenticator finds users: live, the record of truth; in a test, a literal.
+package struct UserDirectory: Sendable {
+    package var find: @Sendable (UserID) async throws -> User?
+
+    package init(find: @escaping @Sendable (UserID) async throws -> User?) { self.find = find }
+}
+
+/// Issues the gateway's tokens and tells who sent one.
+///
+/// A signature is verified once per token; afterwards the token's SHA-256 finds its principal in memory. Tokens
+/// themselves are kept nowhere.
+package final class Authenticator: Sendable {
+    /// What a verified token says, kept until it expires, its user signs out, or `trustedFor` has passed.
+    private struct Entry {
+        let principal: Principal
+        let resources: Set<Resource>
+        let expiresAt: Timestamp
+        let trustedUntil: Timestamp
+    }
+
+    private let origin: @Sendable () -> Origin
+    private let key: SigningKey
+    private let users: UserDirectory
+    private let known = Mutex<[SHA256.Digest: Entry]>([:])
+
+    /// How long a role or a revocation may go unnoticed that nobody told us of.
+    private static let trustedFor = Duration.seconds(60)
+    private static let capacity = 10_000
+    private static let skew = Duration.seconds(60)
+    package static let lifetime = Duration.seconds(3600)
+
+    /// - Parameter origin: asked anew each time, for a port chosen by the system is known only once it listens.
+    package init(key: SigningKey, users: UserDirectory, origin: @escaping @Sendable () -> Origin) {
+        self.origin = origin
+        self.key = key
+        self.users = users
+    }
+
+    /// A token for a user, good for these resources for an hour.
+    package func issue(to user: User, for resources: [Resource], at now: Timestamp) async throws -> Secret<String> {
+        let origin = origin()
+        let token = AccessToken(
+            iss: origin.description, sub: String(user.id.rawValue), aud: resources.map { $0.uri(at: origin) }, iat: now.seconds,
+            exp: now.advanced(by: Self.lifetime).seconds, jti: RequestID.random().description + RequestID.random().description)
+        return Secret(try await key.sign(token))
+    }
+
+    /// Who sent this `Authorization` header, if that is known already; nil if it takes `verify` to tell.
+    package func recognize(_ authorization: [String], for resource: Resource, at now: Timestamp) throws(Refusal) -> Principal? {
+        let digest = SHA256.hash(data: Array(try Self.bearer(authorization).utf8))
+        guard let entry = known.withLock({ $0[digest] }), now < entry.trustedUntil else { return nil }
+        return try Self.admit(entry, to: resource, at: now)
+    }
+
+    /// Who sent this `Authorization` header: checks the token and looks its user up.
+    package func verify(_ authorization: [String], for resource: Resource, at now: Timestamp) async throws -> Principal {
+        let token = try Self.bearer(authorization)
+        let claims = try await key.verify(token)
+        let origin = origin()
+        guard origin.spellings.contains(claims.iss) else { throw Refusal.unauthenticated(.unknown) }
+        let expiresAt = Timestamp(microseconds: claims.exp * 1_000_000)
+        guard now < expiresAt else { throw Refusal.unauthenticated(.expired) }
+        guard claims.iat <= now.advanced(by: Self.skew).seconds else { throw Refusal.unauthenticated(.unknown) }
+        guard let id = Int64(claims.sub), let user = try await users.find(UserID(id)) else { throw Refusal.unauthenticated(.unknown) }
+        guard claims.iat >= user.revokedBefore.seconds else { throw Refusal.unauthenticated(.revoked) }
+
+        let resources = Resource.allCases.filter { resource in
+            origin.spellings.contains { claims.aud.contains($0 + resource.path) }
+        }
+        let entry = Entry(
+            principal: user.principal, resources: Set(resources), expiresAt: expiresAt, trustedUntil: now.advanced(by: Self.trustedFor))
+        let digest = SHA256.hash(data: Array(token.utf8))
+        known.withLock { known in
+            if known.count >= Self.capacity {
+                known = known.filter { now < $0.value.trustedUntil }
+                // Still full of live tokens: everybody is verified once more, nobody is turned away.
+                if known.count >= Self.capacity { known.removeAll(keepingCapacity: true) }
+            }
+            known[digest] = entry
+        }
+        return try Self.admit(entry, to: resource, at: now)
+    }
+
+    /// Forgets what is known of a user's tokens, so that the next use looks them up anew.
+    package func forget(_ user: UserID) {
+        known.withLock { known in known = known.filter { $0.value.principal.user != user } }
+    }
+
+    private static func admit(_ entry: Entry, to resource: Resource, at now: Timestamp) throws(Refusal) -> Principal {
+        guard now < entry.expiresAt else { throw .unauthenticated(.expired) }
+        guard entry.resources.contains(resource) else { throw .unauthenticated(.wrongAudience) }
+        return entry.principal
+    }
+
+    /// The token of an `Authorization: Bearer` header (RFC 6750, section 2.1); there must be exactly one.
+    private static func bearer(_ authorization: [String]) throws(Refusal) -> Substring {
+        guard let header = authorization.first else { throw .unauthenticated(.missing) }
+        let parts = header.split(separator: " ", maxSplits: 1)
+        guard authorization.count == 1, parts.count == 2, parts[0].lowercased() == "bearer" else { throw .unauthenticated(.malformed) }
+        let token = parts[1]
+        let isToken = token.utf8.allSatisfy { byte in
+            (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte) || "-._~+/=".utf8.contains(byte)
+        }
+        guard isToken, (1...8192).contains(token.utf8.count) else { throw .unauthenticated(.malformed) }
+        return token
+    }
+}
+
+extension SigningKey {
+    fileprivate func verify(_ token: Substring) async throws(Refusal) -> AccessToken { try await verify(String(token)) }
+}

@@ -1,0 +1,50 @@
+import CLMDB
+
+/// What the environment held at one moment, occupying one of its reader slots.
+///
+/// It cannot be copied, and is lent only to synchronous closures: no one can keep a snapshot, or hold one across an
+/// `await` while other readers queue.
+package struct Snapshot: ~Copyable {
+    let transaction: OpaquePointer
+    let database: MDB_dbi
+
+    deinit { mdb_txn_abort(transaction) }
+
+    /// Hands the value to the closure as bytes of the map, good only there; nil if there is none.
+    package func value<Value>(for key: [UInt8], _ body: (UnsafeRawBufferPointer) throws -> Value) throws -> Value? {
+        try get(transaction, database, key, body)
+    }
+}
+
+/// The one write transaction of an environment, committed or undone by `Environment.write`.
+package struct WriteTransaction: ~Copyable {
+    let transaction: OpaquePointer
+    let database: MDB_dbi
+
+    package func value<Value>(for key: [UInt8], _ body: (UnsafeRawBufferPointer) throws -> Value) throws -> Value? {
+        try get(transaction, database, key, body)
+    }
+
+    /// - Parameter key: 1 to 511 bytes.
+    package func put(_ value: UnsafeRawBufferPointer, for key: [UInt8]) throws(LMDBError) {
+        let code = key.withUnsafeBytes { key in
+            var key = MDB_val(mv_size: key.count, mv_data: UnsafeMutableRawPointer(mutating: key.baseAddress))
+            var value = MDB_val(mv_size: value.count, mv_data: UnsafeMutableRawPointer(mutating: value.baseAddress))
+            return mdb_put(transaction, database, &key, &value, 0)
+        }
+        try LMDBError.check(code)
+    }
+}
+
+private func get<Value>(
+    _ transaction: OpaquePointer, _ database: MDB_dbi, _ key: [UInt8], _ body: (UnsafeRawBufferPointer) throws -> Value
+) throws -> Value? {
+    var value = MDB_val()
+    let code = key.withUnsafeBytes { key in
+        var key = MDB_val(mv_size: key.count, mv_data: UnsafeMutableRawPointer(mutating: key.baseAddress))
+        return mdb_get(transaction, database, &key, &value)
+    }
+    if code == MDB_NOTFOUND { return nil }
+    try LMDBError.check(code)
+    return try body(UnsafeRawBufferPointer(start: value.mv_data, count: value.mv_size))
+}

@@ -1,0 +1,47 @@
+/// A JSON-RPC error that the gateway, or an upstream through it, answers with.
+package struct ProtocolError: Error, Hashable, Sendable {
+    /// What was wrong, from the outside in. Clients of the modern era read a defective envelope as a reason to try
+    /// another era, so what a handler reports must never look like one.
+    package enum Place: Hashable, Sendable {
+        case envelope, method, handler
+    }
+
+    package let code: Int
+    package let message: String
+    package let data: JSONText?
+    package let place: Place
+
+    package init(code: Int, message: String, data: JSONText? = nil, place: Place = .handler) {
+        self.code = code
+        self.message = message
+        self.data = data
+        self.place = place
+    }
+
+    static func parse(_ error: JSONError) -> Self { Self(code: -32700, message: error.sentence, place: .envelope) }
+    static func invalidRequest(_ why: String) -> Self { Self(code: -32600, message: why, place: .envelope) }
+    static func invalidEnvelope(_ why: String) -> Self { Self(code: -32602, message: why, place: .envelope) }
+    package static func invalidParams(_ why: String) -> Self { Self(code: -32602, message: why) }
+    package static func methodNotFound(_ method: String) -> Self {
+        Self(code: -32601, message: "This gateway does not serve the method “\(method.prefix(64))”.", place: .method)
+    }
+    static func headerMismatch(_ why: String) -> Self { Self(code: -32020, message: why, place: .envelope) }
+
+    /// The text is the same whether the tool does not exist or may not be used.
+    package static func unknownTool(_ name: String) -> Self { invalidParams("Unknown tool: \(name.prefix(128))") }
+
+    package func response(to id: MessageID?) -> JSONText {
+        [
+            "jsonrpc": "2.0", "id": id?.text ?? .null,
+            "error": ["code": .number(code), "message": .string(message), "data": data],
+        ]
+    }
+}
+
+extension ProtocolError {
+    /// An error object as an upstream sent it; nil if it is not one.
+    package init?(_ error: JSON) {
+        guard let code = error["code"]?.integer, let message = error["message"]?.string else { return nil }
+        self.init(code: Int(code), message: message, data: error["data"]?.text)
+    }
+}

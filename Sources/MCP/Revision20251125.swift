@@ -1,0 +1,108 @@
+// The revisions with a handshake: 2024-11-05 to 2025-11-25.
+
+import Gateway
+
+extension Reading {
+    init(legacy message: Message, headers: RoutingHeaders) throws(ProtocolError) {
+        var revision = Revision.unnamed
+        if let named = headers.protocolVersion.first {
+            guard let known = Revision(rawValue: named) else {
+                throw .invalidRequest("MCP-Protocol-Version “\(named.prefix(32))” is not served; served are \(Revision.served).")
+            }
+            revision = known
+        }
+        switch message {
+        case .response: self = .response
+        case .notification(let method, _): self = .notification(method: method, revision: revision)
+        case .request(let id, let method, let params):
+            switch method {
+            case "initialize":
+                guard let requested = params?["protocolVersion"]?.string else {
+                    throw .invalidEnvelope("initialize needs \"protocolVersion\", a string.")
+                }
+                // L-8: the client's revision if it is served, else the newest with a handshake.
+                let agreed = Revision(rawValue: requested).flatMap { $0.era == .legacy ? $0 : nil } ?? .newestLegacy
+                self = .request(Incoming(id: id, revision: agreed, operation: .initialize, params: params))
+            case "ping": self = .request(Incoming(id: id, revision: revision, operation: .ping, params: params))
+            default:
+                guard let operation = try Reading.operation(method, params) else { throw .methodNotFound(method) }
+                self = .request(Incoming(id: id, revision: revision, operation: operation, params: params))
+            }
+        }
+    }
+}
+
+/// What the gateway says to clients of this era.
+enum LegacyAnswer {
+    static func initialize(_ revision: Revision, gateway: Implementation, instructions: String) -> JSONText {
+        [
+            "protocolVersion": .string(revision.rawValue),
+            // No `listChanged`: without a session there is no stream to say it on.
+            "capabilities": ["tools": [:]],
+            "serverInfo": revision >= .june2025 ? gateway.text : ["name": .string(gateway.name), "version": .string(gateway.version)],
+            "instructions": .string(instructions),
+        ]
+    }
+
+    static func tools(_ tools: [JSONText], nextCursor: String?, notice: (String, JSONText)?) -> JSONText {
+        ["tools": .array(tools), "nextCursor": nextCursor.map { .string($0) }, "_meta": notice.map { .object([($0.0, $0.1)]) }]
+    }
+
+    /// A tool's result without what only the modern era knows (L-12, R-11).
+    static func call(_ result: JSON) throws(ProtocolError) -> JSONText {
+        if ModernAnswer.isQuestion(result) { throw .questionNotRelayed }
+        var changes: [(String, JSONText?)] = []
+        if result["resultType"] != nil { changes.append(("resultType", nil)) }
+        if result["structuredContent"].map({ !$0.isObject }) ?? false {
+            changes.append(("structuredContent", nil))
+            if result["content"] == nil {
+                let text = result["structuredContent"].map { JSONText.string($0.text.description) }
+                changes.append(("content", [["type": "text", "text": text]]))
+            }
+        }
+        if let meta = result["_meta"] { changes.append(("_meta", ModernAnswer.strippedMeta(meta, adding: []))) }
+        // A legacy client may insist on the member.
+        if result["content"] == nil && !changes.contains(where: { $0.0 == "content" }) { changes.append(("content", [])) }
+        return changes.isEmpty ? result.text : result.replacing(changes)
+    }
+
+    static func tool(_ tool: JSON, changes: [(String, JSONText?)]) -> JSONText {
+        let schemaIsObject = tool["outputSchema"].map { $0["type"]?.string == "object" } ?? true
+        return tool.replacing(schemaIsObject ? changes : changes + [("outputSchema", nil)])
+    }
+}
+
+/// What the gateway says to servers of this era.
+package enum LegacyRequest {
+    package static func initialize(id: MessageID, client: Implementation) -> JSONText {
+        Message.request(
+            id: id, method: "initialize",
+            params: [
+                "protocolVersion": .string(Revision.newestLegacy.rawValue), "capabilities": [:], "clientInfo": client.text,
+            ])
+    }
+
+    package static let initialized = Message.notification(method: "notifications/initialized")
+
+    package static func ping(id: MessageID) -> JSONText { Message.request(id: id, method: "ping", params: nil) }
+
+    package static func cancelled(_ id: MessageID, reason: String) -> JSONText {
+        Message.notification(method: "notifications/cancelled", params: ["requestId": id.text, "reason": .string(reason)])
+    }
+
+    /// The revision a server agreed to, if it is one we speak with a handshake.
+    package static func agreed(_ result: JSON) -> Revision? {
+        result["protocolVersion"]?.string.flatMap { Revision(rawValue: $0) }.flatMap { $0.era == .legacy ? $0 : nil }
+    }
+
+    /// The answer to a server's own request: pings are answered, anything that needs the user is declined in words.
+    package static func answer(to id: MessageID, method: String) -> JSONText {
+        if method == "ping" { return Message.result([:], to: id) }
+        return ProtocolError(code: -32601, message: "The gateway does not relay “\(method.prefix(64))” to the user yet.").response(to: id)
+    }
+}
+
+extension ProtocolError {
+    static let questionNotRelayed = ProtocolError(
+        code: -32603, message: "The tool asked the user a question, and this gateway does not relay questions yet. Nothing more was done.")
+}

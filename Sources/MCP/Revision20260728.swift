@@ -1,0 +1,170 @@
+// The stateless revision: every request carries its own envelope and headers that mirror it.
+
+import Gateway
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+enum ModernKey {
+    static let prefix = "io.modelcontextprotocol/"
+    static let protocolVersion = prefix + "protocolVersion"
+    static let clientCapabilities = prefix + "clientCapabilities"
+    static let clientInfo = prefix + "clientInfo"
+    static let serverInfo = prefix + "serverInfo"
+    static let subscriptionID = prefix + "subscriptionId"
+}
+
+extension Reading {
+    init(modern message: Message, headers: RoutingHeaders) throws(ProtocolError) {
+        switch message {
+        case .response: throw .invalidRequest("Revision \(Revision.newest.rawValue) has no responses from clients.")
+        case .notification(let method, _):
+            // Accepted and dropped (S-11): acting on a posted cancellation would let one user cancel another's work.
+            self = .notification(method: method, revision: .newest)
+        case .request(let id, let method, let params):
+            let version = try Reading.modernVersion(params, headers)
+            try Reading.check(method, against: headers.method, header: "Mcp-Method")
+            let operation = try Reading.modernOperation(method, params)
+            if case .callTool(let name) = operation { try Reading.check(name, against: headers.name, header: "Mcp-Name") }
+            self = .request(Incoming(id: id, revision: version, operation: operation, params: params))
+        }
+    }
+
+    /// S-4, S-5 and S-8, in the order in which a client can mend them.
+    private static func modernVersion(_ params: JSON?, _ headers: RoutingHeaders) throws(ProtocolError) -> Revision {
+        let meta = params?["_meta"]
+        guard let named = meta?[ModernKey.protocolVersion]?.string else {
+            throw .invalidEnvelope("\"_meta\" needs \"\(ModernKey.protocolVersion)\", a string.")
+        }
+        guard let revision = Revision(rawValue: named), revision.era == .modern else {
+            throw ProtocolError(
+                code: -32022, message: "Revision “\(named.prefix(32))” is not served with this envelope.",
+                data: ["supported": Revision.served, "requested": .string(String(named.prefix(32)))], place: .envelope)
+        }
+        guard meta?[ModernKey.clientCapabilities]?.isObject ?? false else {
+            throw .invalidEnvelope("\"_meta\" needs \"\(ModernKey.clientCapabilities)\", an object.")
+        }
+        guard headers.protocolVersion == [named] else {
+            throw .headerMismatch("The header MCP-Protocol-Version must be there once and equal \"\(ModernKey.protocolVersion)\".")
+        }
+        return revision
+    }
+
+    private static func modernOperation(_ method: String, _ params: JSON?) throws(ProtocolError) -> Operation {
+        if method == "server/discover" { return .discover }
+        guard let operation = try operation(method, params) else { throw .methodNotFound(method) }
+        return operation
+    }
+
+    private static func check(_ value: String, against header: [String], header name: String) throws(ProtocolError) {
+        guard header.count == 1, let decoded = HeaderValue.decoded(header[0]) else {
+            throw .headerMismatch("The header \(name) must be there once and mirror the body.")
+        }
+        guard decoded == value else { throw .headerMismatch("The header \(name) does not equal what the body says.") }
+    }
+}
+
+/// The form in which a value stands in `Mcp-Name` and `Mcp-Param-*`: itself if plain, else `=?base64?…?=`.
+package enum HeaderValue {
+    private static let opening = "=?base64?"
+    private static let closing = "?="
+
+    package static func encoded(_ value: String) -> String {
+        let isPlain = value.utf8.allSatisfy { (0x20...0x7E).contains($0) }
+        let hasEdgeSpace = value.first == " " || value.last == " "
+        if isPlain && !hasEdgeSpace && !value.isEmpty && !value.hasPrefix(opening) { return value }
+        return opening + Data(value.utf8).base64EncodedString() + closing
+    }
+
+    /// Nil if the value pretends to be encoded and is not, or holds characters a header may not.
+    package static func decoded(_ header: String) -> String? {
+        guard header.hasPrefix(opening) else {
+            return header.utf8.allSatisfy { (0x20...0x7E).contains($0) || $0 == 0x09 } ? header : nil
+        }
+        guard header.hasSuffix(closing), header.utf8.count >= opening.utf8.count + closing.utf8.count else { return nil }
+        let inner = header.dropFirst(opening.count).dropLast(closing.count)
+        guard let data = Data(base64Encoded: String(inner)) else { return nil }
+        return String(validating: data, as: UTF8.self)
+    }
+}
+
+/// What the gateway says to clients of this era.
+enum ModernAnswer {
+    static func discover(gateway: Implementation, instructions: String) -> JSONText {
+        [
+            "resultType": "complete", "supportedVersions": Revision.served, "capabilities": ["tools": [:]],
+            "instructions": .string(instructions), "ttlMs": 60_000, "cacheScope": "private", "_meta": meta(gateway),
+        ]
+    }
+
+    /// Lists are filtered by who asks, so they are never public.
+    static func tools(_ tools: [JSONText], nextCursor: String?, gateway: Implementation, notice: (String, JSONText)?) -> JSONText {
+        [
+            "resultType": "complete", "tools": .array(tools), "nextCursor": nextCursor.map { .string($0) }, "ttlMs": 5_000,
+            "cacheScope": "private", "_meta": .object([(ModernKey.serverInfo, gateway.text)] + (notice.map { [($0.0, $0.1)] } ?? [])),
+        ]
+    }
+
+    static func call(_ result: JSON, gateway: Implementation) throws(ProtocolError) -> JSONText {
+        if isQuestion(result) { throw .questionNotRelayed }
+        let type = result["resultType"]?.string ?? "complete"
+        guard type == "complete" else {
+            throw ProtocolError(code: -32603, message: "The server answered with a result of the unknown type “\(type.prefix(32))”.")
+        }
+        let added = [(ModernKey.serverInfo, Optional(gateway.text))]
+        let meta = result["_meta"].map { strippedMeta($0, adding: added) } ?? .object(added)
+        return result.replacing([("resultType", "complete"), ("_meta", meta)])
+    }
+
+    static func isQuestion(_ result: JSON) -> Bool { result["resultType"]?.string == "input_required" }
+
+    /// `_meta` on its way down, without what the upstream says of itself.
+    static func strippedMeta(_ meta: JSON, adding added: [(String, JSONText?)]) -> JSONText {
+        let kept = meta.members.filter { $0.name != ModernKey.serverInfo && $0.name != ModernKey.subscriptionID }
+        return .object(kept.map { ($0.name, $0.value.text) } + added)
+    }
+
+    private static func meta(_ gateway: Implementation) -> JSONText { .object([(ModernKey.serverInfo, gateway.text)]) }
+}
+
+/// What the gateway says to servers of this era.
+package enum ModernRequest {
+    package static var revision: Revision { .newest }
+
+    /// The envelope. No client capability is declared while the gateway cannot carry the questions they invite (C-11).
+    package static func envelope(client: Implementation) -> [(String, JSONText?)] {
+        [
+            (ModernKey.protocolVersion, .string(Revision.newest.rawValue)), (ModernKey.clientInfo, client.text),
+            (ModernKey.clientCapabilities, [:]),
+        ]
+    }
+
+    package static func discover(id: MessageID, client: Implementation) -> JSONText {
+        Message.request(id: id, method: "server/discover", params: ["_meta": .object(envelope(client: client))])
+    }
+
+    package static func headers(method: String, name: String?) -> [(String, String)] {
+        var headers = [("MCP-Protocol-Version", Revision.newest.rawValue), ("Mcp-Method", method)]
+        if let name { headers.append(("Mcp-Name", HeaderValue.encoded(name))) }
+        return headers
+    }
+
+    /// Whether a server's error shows that it speaks this era and found the request wanting (ERA-4).
+    package static func isModernError(_ error: ProtocolError) -> Bool { [-32020, -32021, -32022].contains(error.code) }
+
+    /// Whether a discover result says the server serves this revision.
+    package static func isServed(_ result: JSON) -> Bool {
+        result["supportedVersions"]?.elements.contains { $0.string == Revision.newest.rawValue } ?? false
+    }
+}
+
+extension ModernRequest {
+    /// Whether an unsupported-version error lists nothing of this era: a server that knows the code but not the era.
+    package static func servesOnlyLegacy(_ error: ProtocolError) -> Bool {
+        guard error.code == -32022, let data = error.data, let listed = try? JSON(parsing: data.bytes)["supported"]?.elements else { return false }
+        return !listed.isEmpty && listed.allSatisfy { $0.string.flatMap { Revision(rawValue: $0) }?.era == .legacy }
+    }
+}

@@ -1,0 +1,28 @@
+package import Gateway
+
+/// What became of the calls of a period, by action and target: what `mreg report calls` prints.
+package struct CallReport: Sendable {
+    package struct Line: Sendable {
+        package let action: String
+        package let target: String
+        package var count = 0
+        package var outcomes: [AuditRecord.Outcome: Int] = [:]
+        package var latency = LatencyHistogram()
+    }
+
+    /// The busiest first; equals by name.
+    package let lines: [Line]
+
+    package init(_ records: some Sequence<AuditRecord>) {
+        var lines: [[String]: Line] = [:]
+        for record in records {
+            let key = [record.action, record.target]
+            var line = lines[key] ?? Line(action: record.action, target: record.target)
+            line.count += 1
+            line.outcomes[record.outcome, default: 0] += 1
+            line.latency.record(record.duration)
+            lines[key] = line
+        }
+        self.lines = lines.values.sorted { ($1.count, $0.action, $0.target) < ($0.count, $1.action, $1.target) }
+    }
+}

@@ -1,0 +1,132 @@
+package import Forwarding
+package import Gateway
+import HTTPTypes
+import Hummingbird
+import Identity
+import MCP
+package import Reports
+
+/// What the operator can do on the host, through the control socket. Whoever reaches the socket owns the state
+/// directory, so there is nobody else to ask; what is done is recorded under the tenant's user `operator`.
+package struct ControlAPI: Sendable {
+    package var registry: Registry
+    /// The tenant of that name and its operator; nil if there is no such tenant.
+    package var operatorOf: @Sendable (_ tenant: String, AuditRecord) async throws -> User?
+    /// The user of that name in a tenant, made with that role if there is none.
+    package var ensureUser: @Sendable (_ name: String, Role, TenantID, AuditRecord) async throws -> User
+    package var issueToken: @Sendable (User, AuditRecord) async throws -> Secret<String>
+    package var callReport: @Sendable (_ since: Timestamp) async throws -> CallReport
+    package var now: @Sendable () -> Moment
+
+    package init(
+        registry: Registry, operatorOf: @escaping @Sendable (_ tenant: String, AuditRecord) async throws -> User?,
+        ensureUser: @escaping @Sendable (_ name: String, Role, TenantID, AuditRecord) async throws -> User,
+        issueToken: @escaping @Sendable (User, AuditRecord) async throws -> Secret<String>,
+        callReport: @escaping @Sendable (_ since: Timestamp) async throws -> CallReport, now: @escaping @Sendable () -> Moment
+    ) {
+        self.registry = registry
+        self.operatorOf = operatorOf
+        self.ensureUser = ensureUser
+        self.issueToken = issueToken
+        self.callReport = callReport
+        self.now = now
+    }
+
+    func addRoutes(to router: Router<GatewayContext>) {
+        router.get("/servers") { request, context in
+            try await answering(context) {
+                let user = try await operatorUser(request.uri.queryParameters["tenant"].map { String($0) }, context)
+                let servers = try await registry.list(user.tenant, ServerFilter(), nil, 1000)
+                return .json(["servers": .array(servers.map { ServerText.written($0, registry.condition($0.id)) })])
+            }
+        }
+        router.post("/servers") { request, context in
+            try await answering(context) {
+                let body = try await request.wholeBody()
+                let members = try Members(
+                    body, known: ["tenant", "alias", "title", "path", "arguments", "environment", "shared", "endpoint", "era", "tags"])
+                let user = try await operatorUser(try members.string("tenant"), context)
+                let alias = try members.alias()
+                let draft = ServerDraft(
+                    alias: alias, title: try members.title() ?? alias.description, transport: try await transport(members),
+                    era: try members.era() ?? .auto, tags: try members.tags() ?? [])
+                let server = try await registry.create(draft, user.id, user.tenant, record(context, user, "server.create", alias.description))
+                return .json(ServerText.written(server, await registry.check(server.id)), status: .created)
+            }
+        }
+        router.delete("/servers/:alias") { request, context in
+            try await answering(context) {
+                let user = try await operatorUser(request.uri.queryParameters["tenant"].map { String($0) }, context)
+                let text = context.parameters.get("alias") ?? ""
+                guard let alias = ServerAlias(text), let server = try await registry.named(alias, user.tenant) else {
+                    throw Refusal.notFound("server “\(text.prefix(32))”")
+                }
+                try await registry.delete(server, record(context, user, "server.delete", text))
+                return Response(status: .noContent)
+            }
+        }
+        router.post("/tokens") { request, context in
+            try await answering(context) {
+                let members = try Members(try await request.wholeBody(), known: ["tenant", "user", "role"])
+                guard let name = try members.string("user") else { throw Refusal.invalid("“user” is missing.") }
+                let text = try members.string("role") ?? "user"
+                guard let role = Role(rawValue: text), role != .anonymous else {
+                    throw Refusal.invalid("“role” is one of user, server_owner, admin, auditor.")
+                }
+                let operatorUser = try await operatorUser(try members.string("tenant"), context)
+                let user = try await ensureUser(name, role, operatorUser.tenant, record(context, operatorUser, "user.create", name))
+                let token = try await issueToken(user, record(context, operatorUser, "token.issue", name))
+                return .json([
+                    "access_token": .string(token.revealed), "token_type": "Bearer",
+                    "expires_in": .number(Authenticator.lifetime.components.seconds), "user": .string(user.name), "role": .string(user.role.rawValue),
+                ])
+            }
+        }
+        router.get("/reports/calls") { request, context in
+            try await answering(context) {
+                let hours = request.uri.queryParameters["hours"].flatMap { Int($0) } ?? 24
+                guard (1...2400).contains(hours) else { throw Refusal.invalid("“hours” is 1 to 2400.") }
+                let report = try await callReport(now().wall.advanced(by: .seconds(-3600 * hours)))
+                return .json(["lines": .array(report.lines.map(Self.written))])
+            }
+        }
+    }
+
+    private func answering(_ context: GatewayContext, _ body: () async throws -> Response) async throws -> Response {
+        do { return try await body() } catch let refusal as Refusal { return .problem(refusal, requestID: context.requestID) }
+    }
+
+    private func operatorUser(_ tenant: String?, _ context: GatewayContext) async throws -> User {
+        let tenant = tenant ?? Self.defaultTenant
+        let record = AuditRecord(requestID: context.requestID, at: now().wall, action: "user.create", target: "operator", address: "control")
+        guard let user = try await operatorOf(tenant, record) else { throw Refusal.notFound("tenant “\(tenant)”") }
+        return user
+    }
+
+    /// The tenant a host has from its first start.
+    package static let defaultTenant = "default"
+
+    private func transport(_ members: Members) async throws -> Transport {
+        if let endpoint = try members.endpoint() {
+            try await registry.admitEndpoint(endpoint)
+            return .http(endpoint: endpoint.description)
+        }
+        return .stdio(try members.stdioCommand())
+    }
+
+    private func record(_ context: GatewayContext, _ user: User, _ action: String, _ target: String) -> AuditRecord {
+        AuditRecord(
+            requestID: context.requestID, at: now().wall, user: user.id, tenant: user.tenant, action: action, target: target, address: "control")
+    }
+
+    private static func written(_ line: CallReport.Line) -> JSONText {
+        func milliseconds(_ share: Double) -> JSONText {
+            line.latency.percentile(share).map { .number(Double($0.microseconds) / 1000) } ?? .null
+        }
+        return [
+            "action": .string(line.action), "target": .string(line.target), "count": .number(line.count),
+            "outcomes": .object(AuditRecord.Outcome.allCases.compactMap { outcome in line.outcomes[outcome].map { (outcome.rawValue, .number($0)) } }),
+            "p50_ms": milliseconds(0.5), "p95_ms": milliseconds(0.95), "p99_ms": milliseconds(0.99),
+        ]
+    }
+}

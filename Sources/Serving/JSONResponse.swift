@@ -1,0 +1,50 @@
+import Gateway
+import HTTPTypes
+import Hummingbird
+import MCP
+import NIOCore
+
+extension Response {
+    /// A JSON document.
+    static func json(_ text: JSONText, status: HTTPResponse.Status = .ok, type: String = "application/json", headers: HTTPFields = [:]) -> Response {
+        var headers = headers
+        headers[.contentType] = type
+        return Response(status: status, headers: headers, body: ResponseBody(byteBuffer: ByteBuffer(bytes: text.bytes)))
+    }
+
+    static func text(_ text: String, status: HTTPResponse.Status = .ok, type: String = "text/plain; charset=utf-8") -> Response {
+        Response(status: status, headers: [.contentType: type], body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
+    }
+
+    /// An error outside MCP (RFC 9457): a stable code, a sentence its reader can act on, and the name under which the
+    /// record knows the request.
+    static func problem(_ status: HTTPResponse.Status, code: String, _ sentence: String, requestID: Gateway.RequestID, headers: HTTPFields = [:]) -> Response {
+        let body: JSONText = [
+            "type": "about:blank", "title": .string(status.reasonPhrase), "status": .number(status.code), "code": .string(code),
+            "detail": .string(sentence), "request_id": .string(requestID.description),
+        ]
+        return .json(body, status: status, type: "application/problem+json", headers: headers)
+    }
+
+    static func problem(_ refusal: Refusal, requestID: Gateway.RequestID, headers: HTTPFields = [:]) -> Response {
+        var headers = headers
+        if case .throttled(_, let wait) = refusal { headers[.retryAfter] = String(wait.roundedUpSeconds) }
+        return problem(refusal.httpStatus, code: refusal.code, refusal.sentence, requestID: requestID, headers: headers)
+    }
+}
+
+extension Refusal {
+    /// What a refusal is on the wire, outside MCP.
+    var httpStatus: HTTPResponse.Status {
+        switch self {
+        case .unauthenticated: .unauthorized
+        case .forbidden: .forbidden
+        case .throttled: .tooManyRequests
+        case .notFound: .notFound
+        case .invalid: .unprocessableContent
+        case .conflict: .conflict
+        case .upstreamUnavailable, .outcomeUnknown: .badGateway
+        case .auditUnavailable, .overloaded: .serviceUnavailable
+        }
+    }
+}

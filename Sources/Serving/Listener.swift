@@ -1,0 +1,100 @@
+package import Access
+package import Audit
+package import Forwarding
+import Gateway
+package import Hummingbird
+import HummingbirdCore
+package import Identity
+package import Logging
+import NIOCore
+
+/// Everything the doors open to.
+package struct House: Sendable {
+    package var version: String
+    package var origin: @Sendable () -> Origin
+    package var allowedOrigins: [String]
+    package var key: SigningKey
+    package var authenticator: Authenticator
+    package var policy: Policy
+    package var forwarder: Forwarder
+    package var audit: AuditTrail
+    package var registry: Registry
+    package var metrics: CallMetrics
+    package var gauges: @Sendable () -> [Gauge]
+    package var health: [HealthComponent]
+    package var isDraining: @Sendable () -> Bool
+    /// Evaluation mode only.
+    package var login: EvaluationLogin?
+    package var now: @Sendable () -> Moment
+
+    package init(
+        version: String, origin: @escaping @Sendable () -> Origin, allowedOrigins: [String], key: SigningKey, authenticator: Authenticator,
+        policy: Policy, forwarder: Forwarder, audit: AuditTrail, registry: Registry, metrics: CallMetrics,
+        gauges: @escaping @Sendable () -> [Gauge], health: [HealthComponent], isDraining: @escaping @Sendable () -> Bool,
+        login: EvaluationLogin?, now: @escaping @Sendable () -> Moment
+    ) {
+        self.version = version
+        self.origin = origin
+        self.allowedOrigins = allowedOrigins
+        self.key = key
+        self.authenticator = authenticator
+        self.policy = policy
+        self.forwarder = forwarder
+        self.audit = audit
+        self.registry = registry
+        self.metrics = metrics
+        self.gauges = gauges
+        self.health = health
+        self.isDraining = isDraining
+        self.login = login
+        self.now = now
+    }
+}
+
+/// The sockets that accept, and the routes behind them.
+package enum Listener {
+    /// The header limits of `reliability.md` 1.3; a request beyond them is refused before it is looked at.
+    private static let headers = HTTP1Channel.Configuration.DecoderConfiguration(
+        maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 32 << 10, maxHeaderFieldCount: 100)
+    private static let idleTimeout = TimeAmount.seconds(60)
+    private static let mostConnections = 10_000
+
+    /// The public door.
+    package static func application(
+        _ house: House, host: String, port: Int, logger: Logger, onListening: @escaping @Sendable (Int) async -> Void
+    ) -> some ApplicationProtocol {
+        Application(
+            responder: router(house).buildResponder(), server: .http1(configuration: channel),
+            configuration: ApplicationConfiguration(
+                address: .hostname(host, port: port), availableConnectionsDelegate: MaximumAvailableConnections(mostConnections)),
+            onServerRunning: { channel in await onListening(channel.localAddress?.port ?? port) }, logger: logger)
+    }
+
+    /// The operator's door: a socket in the state directory, which only its owner can reach.
+    package static func control(_ control: ControlAPI, path: String, logger: Logger) -> some ApplicationProtocol {
+        let router = Router(context: GatewayContext.self)
+        router.add(middleware: LastResort())
+        control.addRoutes(to: router)
+        return Application(
+            responder: router.buildResponder(), server: .http1(configuration: channel),
+            configuration: ApplicationConfiguration(address: .unixDomainSocket(path: path)), logger: logger)
+    }
+
+    private static var channel: HTTP1Channel.Configuration {
+        HTTP1Channel.Configuration(idleTimeout: idleTimeout, httpDecoderConfiguration: headers)
+    }
+
+    package static func router(_ house: House) -> Router<GatewayContext> {
+        let router = Router(context: GatewayContext.self)
+        router.add(middleware: ListenerChecks(origin: house.origin, allowedOrigins: house.allowedOrigins))
+        router.add(middleware: LastResort())
+        let signedIn = SignedIn(authenticator: house.authenticator, audit: house.audit, origin: house.origin, now: house.now)
+        MCPEndpoint(forwarder: house.forwarder, origin: house.origin).addRoutes(to: router)
+        WellKnown(origin: house.origin, key: house.key).addRoutes(to: router)
+        ServersAPI(registry: house.registry, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
+        Health(version: house.version, components: house.health, isDraining: house.isDraining).addRoutes(to: router)
+        MetricsPage(metrics: house.metrics, gauges: house.gauges).addRoutes(to: router)
+        house.login?.addRoutes(to: router, signedIn)
+        return router
+    }
+}

@@ -1,0 +1,85 @@
+package import Gateway
+import MCP
+
+/// The members of a JSON object somebody sent, read one by one with an error that names the member.
+package struct Members {
+    private let json: JSON
+
+    package init(_ body: [UInt8], known: Set<String>) throws(Refusal) {
+        do { json = try JSON(parsing: body) } catch { throw .invalid(error.sentence) }
+        guard json.isObject else { throw .invalid("The body is a JSON object.") }
+        if let stranger = json.members.first(where: { !known.contains($0.name) }) {
+            throw .invalid("\"\(stranger.name.prefix(64))\" is not known here; known are \(known.sorted().joined(separator: ", ")).")
+        }
+    }
+
+    package func string(_ name: String, longest: Int = 128) throws(Refusal) -> String? {
+        guard let value = json[name] else { return nil }
+        guard let text = value.string, (1...longest).contains(text.count), !text.unicodeScalars.contains(where: { $0.value < 0x20 || $0.value == 0x7F })
+        else { throw .invalid("\"\(name)\" is a string of 1 to \(longest) characters without control characters.") }
+        return text
+    }
+
+    func bool(_ name: String) throws(Refusal) -> Bool? {
+        guard let value = json[name] else { return nil }
+        guard let bool = value.bool else { throw .invalid("\"\(name)\" is true or false.") }
+        return bool
+    }
+
+    func strings(_ name: String, most: Int, longest: Int) throws(Refusal) -> [String]? {
+        guard let value = json[name] else { return nil }
+        let texts = value.elements.compactMap(\.string)
+        guard value.kind == .array, texts.count == value.elements.count, texts.count <= most, texts.allSatisfy({ $0.utf8.count <= longest && !$0.utf8.contains(0) })
+        else { throw .invalid("\"\(name)\" is a list of at most \(most) strings of at most \(longest) bytes.") }
+        return texts
+    }
+
+    func stringsByName(_ name: String, most: Int, longest: Int) throws(Refusal) -> [String: String]? {
+        guard let value = json[name] else { return nil }
+        let pairs = value.members.compactMap { member in member.value.string.map { (member.name, $0) } }
+        let isSound = pairs.allSatisfy { !$0.0.isEmpty && !$0.0.contains("=") && ($0.0 + $0.1).utf8.count <= longest && !($0.0 + $0.1).utf8.contains(0) }
+        guard value.isObject, pairs.count == value.members.count, pairs.count <= most, isSound else {
+            throw .invalid("\"\(name)\" is an object of at most \(most) strings.")
+        }
+        return Dictionary(pairs) { $1 }
+    }
+
+    package func alias() throws(Refusal) -> ServerAlias {
+        guard let text = try string("alias"), let alias = ServerAlias(text) else {
+            throw .invalid("\"alias\" is 1 to 12 of a-z, 0-9 and single hyphens, beginning and ending with a letter or digit.")
+        }
+        return alias
+    }
+
+    package func title() throws(Refusal) -> String? { try string("title") }
+
+    func endpoint() throws(Refusal) -> Endpoint? {
+        guard let text = try string("endpoint", longest: 2048) else { return nil }
+        guard let endpoint = Endpoint(text) else {
+            throw .invalid("\"endpoint\" is an absolute http or https URL without user name, fragment or characters that URLs escape.")
+        }
+        return endpoint
+    }
+
+    package func era() throws(Refusal) -> EraChoice? { try oneOf("era") }
+    func status() throws(Refusal) -> ServerRecord.Status? { try oneOf("status") }
+    package func tags() throws(Refusal) -> [String]? { try strings("tags", most: 20, longest: 64) }
+
+    /// A program to run, by its absolute path.
+    package func stdioCommand() throws(Refusal) -> StdioCommand {
+        guard let path = try string("path", longest: 1024), path.hasPrefix("/") else {
+            throw .invalid("Name either an \"endpoint\", or a program by its absolute \"path\".")
+        }
+        return StdioCommand(
+            path: path, arguments: try strings("arguments", most: 256, longest: 16 << 10) ?? [],
+            environment: try stringsByName("environment", most: 64, longest: 16 << 10) ?? [:], isShared: try bool("shared") ?? false)
+    }
+
+    private func oneOf<Value: RawRepresentable & CaseIterable>(_ name: String) throws(Refusal) -> Value? where Value.RawValue == String {
+        guard let text = try string(name) else { return nil }
+        guard let value = Value(rawValue: text) else {
+            throw .invalid("\"\(name)\" is one of \(Value.allCases.map(\.rawValue).joined(separator: ", ")).")
+        }
+        return value
+    }
+}

@@ -1,0 +1,65 @@
+import Gateway
+import MCP
+
+/// A server as the API writes and reads it.
+enum ServerText {
+    static func written(_ server: ServerRecord, _ condition: ServerCondition?) -> JSONText {
+        let health: JSONText =
+            switch (condition?.lastFailure, condition?.toolCount) {
+            case (.some, _): "failing"
+            case (nil, .some): "healthy"
+            case (nil, nil): "unknown"
+            }
+        var members: [(String, JSONText?)] = [
+            ("id", .number(server.id.rawValue)), ("alias", .string(server.alias.description)), ("title", .string(server.title)),
+            ("transport", .string(server.transport.name)),
+        ]
+        switch server.transport {
+        case .http(let endpoint): members.append(("endpoint", .string(endpoint)))
+        // Arguments and environment may hold what only the operator may see; they stay on the host.
+        case .stdio(let command): members += [("command", .string(command.path)), ("shared", .bool(command.isShared))]
+        }
+        members += [
+            ("status", .string(server.status.rawValue)), ("era", .string(server.era.rawValue)),
+            ("tags", .array(server.tags.map { .string($0) })), ("revision", condition?.revision.map { .string($0) } ?? .null),
+            ("health", health), ("tools", condition?.toolCount.map { .number($0) } ?? .null),
+            ("last_failure", condition?.lastFailure.map { .string($0) } ?? .null), ("owner_id", .number(server.owner.rawValue)),
+            ("created_at", .string(server.createdAt.rfc3339)), ("updated_at", .string(server.updatedAt.rfc3339)),
+        ]
+        return .object(members)
+    }
+
+    /// A registration over HTTP.
+    ///
+    /// - Throws: `Refusal.invalid` naming the member and what it should be; `Refusal.forbidden` for a stdio server,
+    ///   which would let a caller name a program to run.
+    static func draft(_ body: [UInt8]) throws(Refusal) -> ServerDraft {
+        let members = try Members(body, known: ["alias", "title", "transport", "endpoint", "era", "status", "tags"])
+        let alias = try members.alias()
+        switch try members.string("transport") ?? "http" {
+        case "http": break
+        case "stdio":
+            throw .forbidden(needs: "the operator on the gateway's host: mreg server add \(alias) -- /absolute/path argument …")
+        default: throw .invalid("\"transport\" is \"http\".")
+        }
+        guard let endpoint = try members.endpoint() else { throw .invalid("\"endpoint\" is missing: the server's absolute http or https URL.") }
+        return ServerDraft(
+            alias: alias, title: try members.title() ?? alias.description, transport: .http(endpoint: endpoint.description),
+            status: try members.status() ?? .active, era: try members.era() ?? .auto, tags: try members.tags() ?? [])
+    }
+
+    /// A change over HTTP: what is not mentioned stays.
+    static func change(_ body: [UInt8], of server: ServerRecord) throws(Refusal) -> ServerRecord {
+        let members = try Members(body, known: ["title", "endpoint", "era", "status", "tags"])
+        var changed = server
+        if let title = try members.title() { changed.title = title }
+        if let era = try members.era() { changed.era = era }
+        if let status = try members.status() { changed.status = status }
+        if let tags = try members.tags() { changed.tags = tags }
+        if let endpoint = try members.endpoint() {
+            guard case .http = server.transport else { throw .invalid("A stdio server has no \"endpoint\".") }
+            changed.transport = .http(endpoint: endpoint.description)
+        }
+        return changed
+    }
+}

@@ -1,0 +1,118 @@
+import Access
+import Gateway
+import HTTPTypes
+import Hummingbird
+import MCP
+
+/// `/api/v1/servers`: the registry of the caller's tenant.
+struct ServersAPI: Sendable {
+    let registry: Registry
+    let policy: Policy
+    let signedIn: SignedIn
+
+    private static let pageLength = 100
+
+    func addRoutes(to router: Router<GatewayContext>) {
+        let servers = router.group("/api/v1/servers")
+        servers.get { request, context in
+            try await signedIn(request, context, action: "server.list") { try await list(request, $0) }
+        }
+        servers.post { request, context in
+            try await signedIn(request, context, action: "server.create") { try await create(request, context, $0) }
+        }
+        servers.get(":id") { request, context in
+            try await signedIn(request, context, action: "server.get") { principal in
+                let server = try await find(context, principal)
+                return .json(ServerText.written(server, registry.condition(server.id)))
+            }
+        }
+        servers.patch(":id") { request, context in
+            try await signedIn(request, context, action: "server.change") { try await change(request, context, $0) }
+        }
+        servers.delete(":id") { request, context in
+            try await signedIn(request, context, action: "server.delete") { principal in
+                let server = try await find(context, principal)
+                try policy.requireWrite(server, by: principal)
+                try await registry.delete(server, record(context, principal, "server.delete", server))
+                return Response(status: .noContent)
+            }
+        }
+        servers.post(":id/check") { request, context in
+            try await signedIn(request, context, action: "server.check") { principal in
+                let server = try await find(context, principal)
+                try policy.requireWrite(server, by: principal)
+                return .json(ServerText.written(server, await registry.check(server.id)))
+            }
+        }
+    }
+
+    private func list(_ request: Request, _ principal: Principal) async throws -> Response {
+        try policy.require(.readServers, of: principal)
+        let query = request.uri.queryParameters
+        var filter = ServerFilter()
+        if let text = query["status"] {
+            guard let status = ServerRecord.Status(rawValue: String(text)) else { throw Refusal.invalid("“status” is active or disabled.") }
+            filter.status = status
+        }
+        if let text = query["transport"] {
+            guard ["http", "stdio"].contains(text) else { throw Refusal.invalid("“transport” is http or stdio.") }
+            filter.transport = String(text)
+        }
+        filter.tag = query["tag"].map { String($0) }
+        var after: ServerID?
+        if let cursor = query["cursor"] {
+            guard let id = Int64(cursor) else { throw Refusal.invalid("“cursor” is the next_cursor of the page before.") }
+            after = ServerID(id)
+        }
+        var limit = Self.pageLength
+        if let text = query["limit"] {
+            guard let number = Int(text), (1...Self.pageLength).contains(number) else { throw Refusal.invalid("“limit” is 1 to \(Self.pageLength).") }
+            limit = number
+        }
+        let page = try await registry.list(principal.tenant, filter, after, limit + 1)
+        let servers = page.prefix(limit)
+        let next = page.count > limit ? servers.last.map { JSONText.string(String($0.id.rawValue)) } : nil
+        return .json([
+            "servers": .array(servers.map { ServerText.written($0, registry.condition($0.id)) }), "next_cursor": next ?? .null,
+        ])
+    }
+
+    private func create(_ request: Request, _ context: GatewayContext, _ principal: Principal) async throws -> Response {
+        try policy.require(.writeOwnServers, of: principal)
+        let draft = try ServerText.draft(try await request.wholeBody())
+        try await admit(draft.transport)
+        let record = signedIn.record(context, principal, action: "server.create", target: draft.alias.description, status: .created)
+        let server = try await registry.create(draft, principal.user, principal.tenant, record)
+        return .json(
+            ServerText.written(server, registry.condition(server.id)), status: .created,
+            headers: [.location: "/api/v1/servers/\(server.id.rawValue)"])
+    }
+
+    private func change(_ request: Request, _ context: GatewayContext, _ principal: Principal) async throws -> Response {
+        let server = try await find(context, principal)
+        try policy.requireWrite(server, by: principal)
+        let changed = try ServerText.change(try await request.wholeBody(), of: server)
+        if changed.transport != server.transport { try await admit(changed.transport) }
+        let saved = try await registry.update(changed, server.updatedAt, record(context, principal, "server.change", server))
+        return .json(ServerText.written(saved, registry.condition(saved.id)))
+    }
+
+    private func admit(_ transport: Transport) async throws(Refusal) {
+        if case .http(let text) = transport, let endpoint = Endpoint(text) { try await registry.admitEndpoint(endpoint) }
+    }
+
+    /// The server a path names, if the caller may know of it.
+    private func find(_ context: GatewayContext, _ principal: Principal) async throws -> ServerRecord {
+        let text = context.parameters.get("id") ?? ""
+        guard let id = Int64(text), let server = try await registry.get(ServerID(id)) else { throw Refusal.notFound("server \(text.prefix(20))") }
+        try policy.requireRead(server, by: principal)
+        return server
+    }
+
+    private func record(_ context: GatewayContext, _ principal: Principal, _ action: String, _ server: ServerRecord) -> AuditRecord {
+        // The row belongs to the tenant that was acted on, also when an admin of another one did it.
+        var record = signedIn.record(context, principal, action: action, target: server.alias.description)
+        record.tenant = server.tenant
+        return record
+    }
+}

@@ -1,0 +1,50 @@
+import Audit
+import Forwarding
+import Gateway
+import HTTPTypes
+import Hummingbird
+import Identity
+
+/// The way into every administrative request: who is asking is found out first, and what is refused is recorded.
+struct SignedIn: Sendable {
+    let authenticator: Authenticator
+    let audit: AuditTrail
+    let origin: @Sendable () -> Origin
+    let now: @Sendable () -> Moment
+
+    /// Runs the body for a signed-in caller, and turns a refusal into its answer.
+    ///
+    /// - Parameter action: what the record calls the request.
+    func callAsFunction(
+        _ request: Request, _ context: GatewayContext, action: String, _ body: (Principal) async throws -> Response
+    ) async throws -> Response {
+        var principal: Principal?
+        do {
+            let authorization = request.headers[values: .authorization]
+            let wall = now().wall
+            let known = try authenticator.recognize(authorization, for: .api, at: wall)
+            let found = if let known { known } else { try await authenticator.verify(authorization, for: .api, at: wall) }
+            principal = found
+            return try await body(found)
+        } catch let refusal as Refusal {
+            var headers: HTTPFields = [:]
+            switch refusal {
+            case .unauthenticated, .forbidden: headers[.wwwAuthenticate] = Challenge(refusal, for: .api, at: origin()).description
+            default: break
+            }
+            let record = AuditRecord(
+                requestID: context.requestID, at: now().wall, user: principal?.user, tenant: principal?.tenant, action: action,
+                target: String(request.uri.path.prefix(128)), outcome: .refused, reason: refusal.code, status: refusal.httpStatus.code,
+                address: context.address)
+            do throws(Refusal) { try await audit.record(record) } catch { return .problem(error, requestID: context.requestID) }
+            return .problem(refusal, requestID: context.requestID, headers: headers)
+        }
+    }
+
+    /// A row for what is about to be done, to go into the same transaction.
+    func record(_ context: GatewayContext, _ principal: Principal, action: String, target: String, status: HTTPResponse.Status = .ok) -> AuditRecord {
+        AuditRecord(
+            requestID: context.requestID, at: now().wall, user: principal.user, tenant: principal.tenant, action: action, target: target,
+            outcome: .ok, status: status.code, address: context.address)
+    }
+}

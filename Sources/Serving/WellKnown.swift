@@ -1,0 +1,33 @@
+import Hummingbird
+import Identity
+import MCP
+
+/// What a client reads before it has a token.
+struct WellKnown: Sendable {
+    let origin: @Sendable () -> Origin
+    let key: SigningKey
+
+    func addRoutes(to router: Router<GatewayContext>) {
+        for resource in Resource.allCases {
+            router.get(RouterPath(ProtectedResourceMetadata.path(resource))) { _, _ in document(resource) }
+        }
+        // The root form serves the endpoint most clients mean.
+        router.get("/.well-known/oauth-protected-resource") { _, _ in document(.mcp) }
+        router.get("/oauth/jwks.json") { _, _ in
+            let key = JSONText.object(key.publicMembers.map { ($0.name, .string($0.value)) })
+            return Self.publicDocument(["keys": [key]])
+        }
+    }
+
+    private func document(_ resource: Resource) -> Response {
+        let metadata = ProtectedResourceMetadata(resource, at: origin())
+        return Self.publicDocument([
+            "resource": .string(metadata.resource), "authorization_servers": .array(metadata.authorizationServers.map { .string($0) }),
+            "bearer_methods_supported": ["header"], "resource_name": .string(metadata.name),
+        ])
+    }
+
+    private static func publicDocument(_ text: JSONText) -> Response {
+        .json(text, headers: [.cacheControl: "public, max-age=300", .accessControlAllowOrigin: "*"])
+    }
+}

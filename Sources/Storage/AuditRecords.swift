@@ -1,0 +1,50 @@
+package import Gateway
+import GRDB
+
+/// The audit trail as rows.
+extension Database {
+    /// Writes all of them in one transaction; returns when they are on disk.
+    package func append(_ records: [AuditRecord]) async throws {
+        try await write { try Self.append(records, $0) }
+    }
+
+    static func append(_ records: [AuditRecord], _ db: GRDB.Database) throws {
+        let statement = try db.cachedStatement(
+            sql: """
+                INSERT INTO audit_logs
+                (created_at, user_id, tenant_id, action, target, outcome, reason, status, response_time_ms, address, request_id)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                """)
+        for record in records {
+            try statement.execute(arguments: [
+                record.at.microseconds, record.user?.rawValue, record.tenant?.rawValue, String(record.action.prefix(128)),
+                String(record.target.prefix(128)), record.outcome.rawValue, String(record.reason.prefix(128)), record.status,
+                Double(record.duration.microseconds) / 1000, String(record.address.prefix(64)), Int64(bitPattern: record.requestID.rawValue),
+            ])
+        }
+    }
+
+    /// A tenant's records since a moment, latest first.
+    ///
+    /// - Parameter limit: how many at most.
+    package func auditRecords(of tenant: TenantID?, since: Timestamp, limit: Int) async throws -> [AuditRecord] {
+        try await read { db in
+            let sql = "SELECT * FROM audit_logs WHERE (?1 IS NULL OR tenant_id = ?1) AND created_at >= ?2 ORDER BY audit_id DESC LIMIT ?3"
+            return try Row.fetchAll(db, sql: sql, arguments: [tenant?.rawValue, since.microseconds, limit]).compactMap(AuditRecord.init(row:))
+        }
+    }
+}
+
+extension AuditRecord {
+    fileprivate init?(row: Row) {
+        guard let outcome = Outcome(rawValue: row["outcome"]) else { return nil }
+        let user: Int64? = row["user_id"]
+        let tenant: Int64? = row["tenant_id"]
+        let milliseconds: Double = row["response_time_ms"]
+        self.init(
+            requestID: RequestID(UInt64(bitPattern: row["request_id"])), at: Timestamp(microseconds: row["created_at"]),
+            user: user.map { UserID($0) }, tenant: tenant.map { TenantID($0) }, action: row["action"], target: row["target"],
+            outcome: outcome, reason: row["reason"], status: row["status"], duration: .microseconds(Int64(milliseconds * 1000)),
+            address: row["address"])
+    }
+}

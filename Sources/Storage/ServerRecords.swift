@@ -1,0 +1,156 @@
+package import Gateway
+import GRDB
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// The registry as rows. Every statement that serves a tenant names it.
+extension Database {
+    package func activeServers() async throws -> [ServerRecord] {
+        try await read { db in
+            try Row.fetchAll(db, sql: "SELECT * FROM server_registrations WHERE status = 'active'").compactMap(ServerRecord.init(row:))
+        }
+    }
+
+    package func server(_ id: ServerID) async throws -> ServerRecord? {
+        try await read { db in
+            try Row.fetchOne(db, sql: "SELECT * FROM server_registrations WHERE server_id = ?", arguments: [id.rawValue])
+                .flatMap(ServerRecord.init(row:))
+        }
+    }
+
+    package func server(_ alias: ServerAlias, of tenant: TenantID) async throws -> ServerRecord? {
+        try await read { db in
+            let sql = "SELECT * FROM server_registrations WHERE tenant_id = ? AND alias = ?"
+            return try Row.fetchOne(db, sql: sql, arguments: [tenant.rawValue, alias.description]).flatMap(ServerRecord.init(row:))
+        }
+    }
+
+    /// A page of a tenant's servers, oldest first.
+    ///
+    /// - Parameter after: the last id of the page before.
+    package func servers(of tenant: TenantID, filter: ServerFilter, after: ServerID?, limit: Int) async throws -> [ServerRecord] {
+        try await read { db in
+            let sql = """
+                SELECT * FROM server_registrations
+                WHERE tenant_id = ?1 AND server_id > ?2 AND (?3 IS NULL OR status = ?3) AND (?4 IS NULL OR transport = ?4)
+                AND (?5 IS NULL OR EXISTS (SELECT 1 FROM json_each(tags) WHERE value = ?5))
+                ORDER BY server_id LIMIT ?6
+                """
+            let arguments: StatementArguments = [
+                tenant.rawValue, after?.rawValue ?? 0, filter.status?.rawValue, filter.transport, filter.tag, limit,
+            ]
+            return try Row.fetchAll(db, sql: sql, arguments: arguments).compactMap(ServerRecord.init(row:))
+        }
+    }
+
+    /// Registers a server and records it, in one transaction.
+    ///
+    /// - Throws: `Refusal.conflict` if the tenant has a server of that alias.
+    package func createServer(_ draft: ServerDraft, owner: UserID, tenant: TenantID, audit: AuditRecord) async throws -> ServerRecord {
+        try await write { db in
+            let taken = try Bool.fetchOne(
+                db, sql: "SELECT EXISTS (SELECT 1 FROM server_registrations WHERE tenant_id = ? AND alias = ?)",
+                arguments: [tenant.rawValue, draft.alias.description])
+            if taken ?? false { throw Refusal.conflict("There is a server with the alias “\(draft.alias)” already.") }
+            let sql = """
+                INSERT INTO server_registrations
+                (tenant_id, owner_id, alias, title, transport, endpoint, command, status, era, tags, created_at, updated_at)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                """
+            try db.execute(
+                sql: sql,
+                arguments: [
+                    tenant.rawValue, owner.rawValue, draft.alias.description, draft.title, draft.transport.name, draft.transport.endpoint,
+                    try draft.transport.commandText(), draft.status.rawValue, draft.era.rawValue, try text(of: draft.tags),
+                    audit.at.microseconds, audit.at.microseconds,
+                ])
+            try Self.append([audit], db)
+            return ServerRecord(
+                id: ServerID(db.lastInsertedRowID), tenant: tenant, owner: owner, alias: draft.alias, title: draft.title,
+                transport: draft.transport, status: draft.status, era: draft.era, tags: draft.tags, createdAt: audit.at, updatedAt: audit.at)
+        }
+    }
+
+    /// Writes a changed record over the old one, if it is still as `basis` says, and records it in the same transaction.
+    ///
+    /// - Throws: `Refusal.notFound`, or `Refusal.conflict` if somebody else changed it meanwhile.
+    package func updateServer(_ server: ServerRecord, basis: Timestamp, audit: AuditRecord) async throws -> ServerRecord {
+        try await write { db in
+            let sql = """
+                UPDATE server_registrations SET title = ?, transport = ?, endpoint = ?, command = ?, status = ?, era = ?, tags = ?, updated_at = ?
+                WHERE server_id = ? AND updated_at = ?
+                """
+            // Two changes within one microsecond still get two moments.
+            let moment = max(audit.at.microseconds, basis.microseconds + 1)
+            try db.execute(
+                sql: sql,
+                arguments: [
+                    server.title, server.transport.name, server.transport.endpoint, try server.transport.commandText(), server.status.rawValue,
+                    server.era.rawValue, try text(of: server.tags), moment, server.id.rawValue, basis.microseconds,
+                ])
+            guard db.changesCount == 1 else { throw Refusal.conflict("The server was changed or deleted meanwhile; read it again first.") }
+            try Self.append([audit], db)
+            var changed = server
+            changed.updatedAt = Timestamp(microseconds: moment)
+            return changed
+        }
+    }
+
+    /// Deletes a server and records it, in one transaction.
+    package func deleteServer(_ id: ServerID, audit: AuditRecord) async throws {
+        try await write { db in
+            try db.execute(sql: "DELETE FROM server_registrations WHERE server_id = ?", arguments: [id.rawValue])
+            guard db.changesCount == 1 else { throw Refusal.notFound("server \(id.rawValue)") }
+            try Self.append([audit], db)
+        }
+    }
+}
+
+private func text(of value: some Encodable) throws -> String { String(decoding: try JSONEncoder().encode(value), as: UTF8.self) }
+
+/// `StdioCommand` as its column holds it.
+private struct CommandColumn: Codable {
+    let path: String
+    let arguments: [String]
+    let environment: [String: String]
+    let isShared: Bool
+}
+
+extension Transport {
+    fileprivate var endpoint: String? {
+        guard case .http(let endpoint) = self else { return nil }
+        return endpoint
+    }
+
+    fileprivate func commandText() throws -> String? {
+        guard case .stdio(let command) = self else { return nil }
+        return try text(
+            of: CommandColumn(path: command.path, arguments: command.arguments, environment: command.environment, isShared: command.isShared))
+    }
+}
+
+extension ServerRecord {
+    /// Nil for a row that a newer or foreign program wrote in a way this one does not know.
+    fileprivate init?(row: Row) {
+        let transport: Transport
+        if let endpoint: String = row["endpoint"] {
+            transport = .http(endpoint: endpoint)
+        } else if let text: String = row["command"], let column = try? JSONDecoder().decode(CommandColumn.self, from: Data(text.utf8)) {
+            transport = .stdio(
+                StdioCommand(path: column.path, arguments: column.arguments, environment: column.environment, isShared: column.isShared))
+        } else {
+            return nil
+        }
+        guard let alias = ServerAlias(row["alias"]), let status = Status(rawValue: row["status"]), let era = EraChoice(rawValue: row["era"]),
+            let tags = try? JSONDecoder().decode([String].self, from: Data((row["tags"] as String).utf8))
+        else { return nil }
+        self.init(
+            id: ServerID(row["server_id"]), tenant: TenantID(row["tenant_id"]), owner: UserID(row["owner_id"]), alias: alias,
+            title: row["title"], transport: transport, status: status, era: era, tags: tags,
+            createdAt: Timestamp(microseconds: row["created_at"]), updatedAt: Timestamp(microseconds: row["updated_at"]))
+    }
+}

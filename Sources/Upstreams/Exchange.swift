@@ -1,0 +1,163 @@
+import MCP
+import NIOCore
+import Synchronization
+
+/// One request to a server and what comes back for it: some notifications, perhaps questions, then one response.
+///
+/// A transport delivers, one caller takes. Bounded: beyond `capacity` waiting events, notifications are dropped; the
+/// response always has room. It fails by itself when nothing arrives in time.
+final class Exchange: Sendable {
+    enum Event: Sendable {
+        case notification(method: String, params: JSON?)
+        case request(id: MessageID, method: String)
+        case response(Result<JSON, ProtocolError>)
+    }
+
+    /// How long to wait for the next event, and for the response at all.
+    struct Patience: Sendable {
+        let idle: Duration
+        let total: Duration
+
+        static let call = Patience(idle: .seconds(60), total: .seconds(600))
+        static let handshake = Patience(idle: .seconds(30), total: .seconds(30))
+        static let probe = Patience(idle: .seconds(10), total: .seconds(10))
+    }
+
+    private struct State {
+        var events: [Event] = []
+        var taker: CheckedContinuation<Event?, any Error>?
+        var failure: UpstreamFailure?
+        var isAnswered = false
+        var idleUntil: NIODeadline
+        var timer: Scheduled<Void>?
+        var onAbandon: (@Sendable () -> Void)?
+    }
+
+    /// The id the request went out with; ours, so no two requests on one connection or process share it (S-47).
+    let id: Int64
+    private let loop: any EventLoop
+    private let patience: Patience
+    private let end: NIODeadline
+    private let state: Mutex<State>
+    private static let capacity = 256
+
+    init(id: Int64, loop: any EventLoop, patience: Patience) {
+        self.id = id
+        self.loop = loop
+        self.patience = patience
+        end = .now() + TimeAmount(patience.total)
+        state = Mutex(State(idleUntil: .now() + TimeAmount(patience.idle)))
+        arm()
+    }
+
+    /// What to do upstream when the caller goes away or time runs out.
+    func onAbandon(_ action: @escaping @Sendable () -> Void) {
+        let isOver = state.withLock { state -> Bool in
+            state.onAbandon = action
+            return state.failure != nil
+        }
+        if isOver { action() }
+    }
+
+    // MARK: The transport's side
+
+    func deliver(_ event: Event) {
+        let taker = state.withLock { state -> CheckedContinuation<Event?, any Error>? in
+            guard !state.isAnswered, state.failure == nil else { return nil }
+            state.idleUntil = .now() + TimeAmount(patience.idle)
+            if case .response = event { state.isAnswered = true } else if state.events.count >= Self.capacity { return nil }
+            guard let taker = state.taker else {
+                state.events.append(event)
+                return nil
+            }
+            state.taker = nil
+            return taker
+        }
+        taker?.resume(returning: event)
+        if case .response = event { disarm() }
+    }
+
+    /// A message that a server wrote for this exchange.
+    func receive(_ message: Message) {
+        switch message {
+        case .notification(let method, let params): deliver(.notification(method: method, params: params))
+        case .request(let id, let method, _): deliver(.request(id: id, method: method))
+        case .response(_, let result): deliver(.response(result))
+        }
+    }
+
+    func fail(_ failure: UpstreamFailure) {
+        let taker = state.withLock { state -> CheckedContinuation<Event?, any Error>? in
+            guard !state.isAnswered, state.failure == nil else { return nil }
+            state.failure = failure
+            defer { state.taker = nil }
+            return state.taker
+        }
+        taker?.resume(throwing: failure)
+        disarm()
+    }
+
+    var isOver: Bool { state.withLock { $0.isAnswered || $0.failure != nil } }
+
+    // MARK: The caller's side
+
+    /// The next event; nil after the response. Cancelling the calling task abandons the exchange.
+    func next() async throws -> Event? {
+        try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { taker in
+                let ready = state.withLock { state -> Result<Event?, any Error>? in
+                    if !state.events.isEmpty { return .success(state.events.removeFirst()) }
+                    if let failure = state.failure { return .failure(failure) }
+                    if state.isAnswered { return .success(nil) }
+                    state.taker = taker
+                    return nil
+                }
+                if let ready { taker.resume(with: ready) }
+            }
+        } onCancel: {
+            self.abandon(.abandoned)
+        }
+    }
+
+    /// The response, reading over everything before it.
+    func response() async throws -> Result<JSON, ProtocolError> {
+        while let event = try await next() {
+            if case .response(let result) = event { return result }
+        }
+        throw UpstreamFailure.garbled("it ended without an answer")
+    }
+
+    func abandon(_ failure: UpstreamFailure) {
+        let action = state.withLock { state -> (@Sendable () -> Void)? in
+            guard !state.isAnswered, state.failure == nil else { return nil }
+            defer { state.onAbandon = nil }
+            return state.onAbandon
+        }
+        fail(failure)
+        action?()
+    }
+
+    // MARK: Time
+
+    private func arm() {
+        let timer = state.withLock { state in
+            loop.scheduleTask(deadline: min(end, state.idleUntil)) { self.timeIsUp() }
+        }
+        state.withLock { $0.timer = timer }
+    }
+
+    private func timeIsUp() {
+        let waited = state.withLock { state -> Duration? in
+            if NIODeadline.now() >= end { return patience.total }
+            return NIODeadline.now() >= state.idleUntil ? patience.idle : nil
+        }
+        if let waited { abandon(.timedOut(waited)) } else if !isOver { arm() }
+    }
+
+    private func disarm() {
+        state.withLock { state in
+            state.timer?.cancel()
+            state.timer = nil
+        }
+    }
+}

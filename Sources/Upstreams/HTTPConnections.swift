@@ -1,0 +1,117 @@
+package import Access
+package import Gateway
+package import NIOCore
+import NIOHTTP1
+import Synchronization
+
+/// Keep-alive connections to HTTP servers, by origin. Bounded: at most `mostPerOrigin` at a time to one origin; a
+/// request beyond that is refused at once rather than queued where nobody sees it.
+package final class HTTPConnections: Sendable {
+    private struct Connection: Sendable {
+        let channel: any Channel
+        let handler: NIOLoopBound<HTTPConnection>
+    }
+
+    private struct Pool {
+        var open = 0
+        var idle: [Connection] = []
+    }
+
+    package static let mostPerOrigin = 512
+
+    private let dialing: Dialing
+    private let pools = Mutex<[String: Pool]>([:])
+
+    package init(group: any EventLoopGroup, egress: EgressPolicy) throws {
+        dialing = try Dialing(group: group, egress: egress)
+    }
+
+    var loop: any EventLoop { dialing.group.any() }
+
+    /// Checks that an endpoint's name resolves, and only to addresses that are allowed.
+    package func check(_ endpoint: Endpoint) async throws(UpstreamFailure) {
+        _ = try await dialing.addresses(of: endpoint)
+    }
+
+    /// Sends a request whose answer goes to the exchange.
+    ///
+    /// - Throws: `UpstreamFailure.unreachable`: nothing was sent.
+    func send(
+        _ exchange: Exchange, _ request: HTTPConnection.Request, to endpoint: Endpoint, onSession: (@Sendable (String?) -> Void)? = nil
+    ) async throws(UpstreamFailure) {
+        while let connection = takeIdle(endpoint) {
+            if await begin(exchange, request, on: connection, onSession) { return }
+        }
+        let connection = try await connect(endpoint)
+        guard await begin(exchange, request, on: connection, onSession) else { throw .unreachable("the connection closed at once") }
+    }
+
+    private func begin(
+        _ exchange: Exchange, _ request: HTTPConnection.Request, on connection: Connection, _ onSession: (@Sendable (String?) -> Void)?
+    ) async -> Bool {
+        let begun = connection.channel.eventLoop.submit {
+            connection.handler.value.begin(exchange, request, on: connection.channel, onSession: onSession)
+        }
+        return (try? await begun.get()) ?? false
+    }
+
+    private func takeIdle(_ endpoint: Endpoint) -> Connection? {
+        pools.withLock { $0[endpoint.origin]?.idle.popLast() }
+    }
+
+    private func connect(_ endpoint: Endpoint) async throws(UpstreamFailure) -> Connection {
+        let origin = endpoint.origin
+        let isAdmitted = pools.withLock { pools -> Bool in
+            guard pools[origin, default: Pool()].open < Self.mostPerOrigin else { return false }
+            pools[origin, default: Pool()].open += 1
+            return true
+        }
+        guard isAdmitted else { throw .unreachable("\(Self.mostPerOrigin) calls to it are under way already") }
+        do throws(UpstreamFailure) {
+            let channel = try await dialing.connect(to: endpoint) { channel in
+                let handler = HTTPConnection(
+                    onIdle: { [weak self] in self?.becameIdle(channel, origin) }, onClosed: { [weak self] in self?.closed(channel, origin) })
+                try channel.pipeline.syncOperations.addHTTPClientHandlers(leftOverBytesStrategy: .dropBytes)
+                try channel.pipeline.syncOperations.addHandler(handler)
+            }
+            return try await handle(channel)
+        } catch {
+            pools.withLock { Self.release(&$0, origin) }
+            throw error
+        }
+    }
+
+    private func handle(_ channel: any Channel) async throws(UpstreamFailure) -> Connection {
+        do {
+            let handler = try await channel.eventLoop.submit {
+                NIOLoopBound(try channel.pipeline.syncOperations.handler(type: HTTPConnection.self), eventLoop: channel.eventLoop)
+            }.get()
+            return Connection(channel: channel, handler: handler)
+        } catch {
+            throw .unreachable("the connection closed at once")
+        }
+    }
+
+    private func becameIdle(_ channel: any Channel, _ origin: String) {
+        guard let handler = try? channel.pipeline.syncOperations.handler(type: HTTPConnection.self) else { return }
+        let connection = Connection(channel: channel, handler: NIOLoopBound(handler, eventLoop: channel.eventLoop))
+        pools.withLock { $0[origin, default: Pool()].idle.append(connection) }
+    }
+
+    private func closed(_ channel: any Channel, _ origin: String) {
+        pools.withLock { pools in
+            pools[origin]?.idle.removeAll { $0.channel === channel }
+            Self.release(&pools, origin)
+        }
+    }
+
+    private static func release(_ pools: inout [String: Pool], _ origin: String) {
+        guard var pool = pools[origin] else { return }
+        pool.open -= 1
+        pools[origin] = pool.open > 0 ? pool : nil
+    }
+}
+
+extension Endpoint {
+    fileprivate var origin: String { "\(isSecure ? "https" : "http")://\(authority)" }
+}

@@ -1,0 +1,161 @@
+import Gateway
+import MCP
+import NIOCore
+import Synchronization
+
+/// A conversation with one server on behalf of one owner: which revision it speaks, its session or its process.
+///
+/// Opened when first needed; one opening runs at a time and everybody waits for that one. Lost sessions and ended
+/// processes are opened anew, the latter with a growing pause.
+actor Link {
+    struct Opened: Sendable {
+        let revision: Revision
+        let session: String?
+        let transport: any MessageTransport
+    }
+
+    private let makeTransport: @Sendable () throws(UpstreamFailure) -> any MessageTransport
+    private let client: Implementation
+    private let isStdio: Bool
+    private let verdict: EraVerdict
+    private var opened: Opened?
+    private var opening: Task<Opened, any Error>?
+
+    init(
+        client: Implementation, isStdio: Bool, verdict: EraVerdict,
+        makeTransport: @escaping @Sendable () throws(UpstreamFailure) -> any MessageTransport
+    ) {
+        self.client = client
+        self.isStdio = isStdio
+        self.verdict = verdict
+        self.makeTransport = makeTransport
+    }
+
+    func open() async throws -> Opened {
+        if let opened, !opened.transport.isClosed { return opened }
+        if let opening { return try await opening.value }
+        // Unstructured on purpose: the handshake belongs to every waiter and must outlive the one that asked first.
+        let task = Task { try await self.handshake() }
+        opening = task
+        defer { opening = nil }
+        let fresh = try await task.value
+        opened = fresh
+        return fresh
+    }
+
+    /// Forgets a session that the server no longer knows, or a verdict that turned out wrong; the next use opens anew.
+    func reset(_ stale: Opened, keepingVerdict: Bool) {
+        if !keepingVerdict { verdict.forget() }
+        guard let opened, opened.session == stale.session else { return }
+        if !keepingVerdict { opened.transport.close() }
+        self.opened = nil
+    }
+
+    func close() async {
+        opening?.cancel()
+        guard let opened else { return }
+        self.opened = nil
+        if let session = opened.session { await opened.transport.endSession(session) }
+        opened.transport.close()
+    }
+
+    // MARK: Finding out what the server speaks (ERA-4, ERA-5)
+
+    private func handshake() async throws -> Opened {
+        let transport = try makeTransport()
+        do {
+            switch verdict.era {
+            case .modern: return Opened(revision: ModernRequest.revision, session: nil, transport: transport)
+            case .legacy: return try await initialize(transport)
+            case nil:
+                let era = try await probe(transport)
+                let opened =
+                    switch era {
+                    case .modern: Opened(revision: ModernRequest.revision, session: nil, transport: transport)
+                    case .legacy: try await initialize(transport)
+                    }
+                verdict.settle(opened.revision)
+                return opened
+            }
+        } catch {
+            transport.close()
+            throw error
+        }
+    }
+
+    /// Asks in the modern way. Every way of not understanding means legacy; not being reachable, or being turned away
+    /// for want of credentials, means nothing either way.
+    private func probe(_ transport: any MessageTransport) async throws -> Revision.Era {
+        let exchange = transport.exchange(patience: .probe)
+        let question = ModernRequest.discover(id: MessageID(exchange.id), client: client)
+        do {
+            try await transport.send(
+                Outbound(body: question, headers: ModernRequest.headers(method: "server/discover", name: nil)), on: exchange, onSession: nil)
+            switch try await exchange.response() {
+            case .success(let result): return ModernRequest.isServed(result) ? .modern : .legacy
+            case .failure(let error): return Self.era(of: error)
+            }
+        } catch UpstreamFailure.rejected(let status, let error) where status != 401 && status != 403 {
+            return error.map(Self.era) ?? .legacy
+        } catch UpstreamFailure.timedOut {
+            return .legacy
+        }
+    }
+
+    private static func era(of error: ProtocolError) -> Revision.Era {
+        guard ModernRequest.isModernError(error) else { return .legacy }
+        return ModernRequest.servesOnlyLegacy(error) ? .legacy : .modern
+    }
+
+    private func initialize(_ transport: any MessageTransport) async throws -> Opened {
+        let session = Mutex<String?>(nil)
+        let exchange = transport.exchange(patience: .handshake)
+        let request = LegacyRequest.initialize(id: MessageID(exchange.id), client: client)
+        try await transport.send(Outbound(body: request, headers: []), on: exchange) { id in session.withLock { $0 = id } }
+        let result: JSON
+        switch try await exchange.response() {
+        case .success(let answer): result = answer
+        // A slow start can make a server miss the probe and then refuse the handshake of the era before (P-5).
+        case .failure(let error) where ModernRequest.isModernError(error):
+            verdict.settle(ModernRequest.revision)
+            return Opened(revision: ModernRequest.revision, session: nil, transport: transport)
+        case .failure(let error): throw UpstreamFailure.garbled("it refused the handshake: \(error.message)")
+        }
+        guard let revision = LegacyRequest.agreed(result) else { throw UpstreamFailure.garbled("it offers a revision nobody here speaks") }
+        let opened = Opened(revision: revision, session: session.withLock { $0 }, transport: transport)
+        try await transport.notify(Outbound(body: LegacyRequest.initialized, headers: opened.headers(method: "", name: nil)))
+        verdict.settle(revision)
+        return opened
+    }
+}
+
+extension Link.Opened {
+    func headers(method: String, name: String?) -> [(String, String)] {
+        switch revision.era {
+        case .modern: ModernRequest.headers(method: method, name: name)
+        case .legacy: [("MCP-Protocol-Version", revision.rawValue)] + (session.map { [("Mcp-Session-Id", $0)] } ?? [])
+        }
+    }
+}
+
+/// What is known of the era a server speaks, shared by all conversations with it.
+final class EraVerdict: Sendable {
+    private let choice: EraChoice
+    private let found = Mutex<Revision?>(nil)
+
+    init(_ choice: EraChoice) { self.choice = choice }
+
+    /// The operator's word, else what was found; nil when it is to be asked.
+    var era: Revision.Era? {
+        switch choice {
+        case .modern: .modern
+        case .legacy: .legacy
+        case .auto: found.withLock { $0?.era }
+        }
+    }
+
+    var revision: Revision? { found.withLock { $0 } }
+
+    func settle(_ revision: Revision) { found.withLock { $0 = revision } }
+    func forget() { found.withLock { $0 = nil } }
+}

@@ -1,0 +1,28 @@
+import MCP
+
+/// A message on its way to a server, with the headers that HTTP wants beside it.
+struct Outbound: Sendable {
+    let body: JSONText
+    let headers: [(String, String)]
+}
+
+/// The way to one server for one owner: an HTTP endpoint, or a child process.
+protocol MessageTransport: Sendable {
+    /// Makes the exchange for a request; its timer runs from here.
+    func exchange(patience: Exchange.Patience) -> Exchange
+
+    /// Sends a request; what comes back for it arrives on the exchange.
+    ///
+    /// - Throws: `UpstreamFailure.unreachable`: nothing was sent.
+    func send(_ request: Outbound, on exchange: Exchange, onSession: (@Sendable (String?) -> Void)?) async throws(UpstreamFailure)
+
+    /// Sends a notification or an answer, to which nothing comes back.
+    func notify(_ message: Outbound) async throws(UpstreamFailure)
+
+    /// Says goodbye to a session.
+    func endSession(_ session: String) async
+
+    /// Whether nothing can be sent any more.
+    var isClosed: Bool { get }
+    func close()
+}

@@ -1,0 +1,221 @@
+import Gateway
+import Logging
+import MCP
+import NIOCore
+import Subprocess
+import Synchronization
+
+#if canImport(System)
+    import System
+#else
+    import SystemPackage
+#endif
+
+/// A server that runs as a child process and speaks one JSON message per line.
+///
+/// Its own process group, no shell, a small environment. It ends when its stdin closes, else by SIGTERM, else by
+/// SIGKILL. What it writes to stderr is kept as a short tail and logged.
+final class StdioProcess: MessageTransport {
+    private struct State {
+        var pending: [Int64: Exchange] = [:]
+        var isClosed = false
+        var garbage = 0
+        var complaint = ""
+    }
+
+    /// The environment of the gateway that a child may see, by name; everything else is the operator's to add.
+    package static let inherited = ["HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER", "LANG"]
+    private static let largestLine = 16 << 20
+    private static let mostPending = 256
+    private static let mostGarbage = 100
+    private static let grace = Duration.seconds(2)
+
+    private let command: StdioCommand
+    private let environment: [String: String]
+    private let loop: any EventLoop
+    private let logger: Logger
+    private let onEnd: @Sendable () -> Void
+    private let state = Mutex(State())
+    private let lastID = Atomic<Int64>(0)
+    private let lines: AsyncStream<[UInt8]>
+    private let line: AsyncStream<[UInt8]>.Continuation
+
+    init(_ command: StdioCommand, environment: [String: String], loop: any EventLoop, logger: Logger, onEnd: @escaping @Sendable () -> Void) {
+        self.command = command
+        self.environment = environment.filter { Self.inherited.contains($0.key) }.merging(command.environment) { $1 }
+        self.loop = loop
+        self.logger = logger
+        self.onEnd = onEnd
+        (lines, line) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(1024))
+    }
+
+    // MARK: MessageTransport
+
+    func exchange(patience: Exchange.Patience) -> Exchange {
+        Exchange(id: lastID.add(1, ordering: .relaxed).newValue, loop: loop, patience: patience)
+    }
+
+    func send(_ request: Outbound, on exchange: Exchange, onSession: (@Sendable (String?) -> Void)?) async throws(UpstreamFailure) {
+        let refusal = state.withLock { state -> UpstreamFailure? in
+            if state.isClosed { return .unreachable("its process has ended" + state.complaint) }
+            guard state.pending.count < Self.mostPending else { return .unreachable("\(Self.mostPending) calls to it are under way already") }
+            state.pending[exchange.id] = exchange
+            return nil
+        }
+        if let refusal {
+            exchange.fail(refusal)
+            throw refusal
+        }
+        exchange.onAbandon { self.cancel(exchange.id) }
+        do throws(UpstreamFailure) {
+            try write(request.body)
+        } catch {
+            _ = state.withLock { $0.pending.removeValue(forKey: exchange.id) }
+            exchange.fail(error)
+            throw error
+        }
+    }
+
+    func notify(_ message: Outbound) async throws(UpstreamFailure) { try write(message.body) }
+
+    func endSession(_ session: String) async {}
+
+    var isClosed: Bool { state.withLock { $0.isClosed } }
+
+    /// Closes the child's stdin; `run` sees to the rest.
+    func close() {
+        state.withLock { $0.isClosed = true }
+        line.finish()
+    }
+
+    private func write(_ message: JSONText) throws(UpstreamFailure) {
+        // A line break between tokens is legal JSON and would end the message early.
+        let text = message.bytes.map { $0 == 0x0A || $0 == 0x0D ? 0x20 : $0 } + [0x0A]
+        guard case .enqueued = line.yield(text) else { throw .unreachable("it does not read what it is sent") }
+    }
+
+    private func cancel(_ id: Int64) {
+        let wasPending = state.withLock { $0.pending.removeValue(forKey: id) != nil }
+        if wasPending { try? write(LegacyRequest.cancelled(MessageID(id), reason: "the caller went away or time ran out")) }
+    }
+
+    // MARK: The life of the process
+
+    /// Runs the child until it ends or the task is cancelled. Called once.
+    func run() async {
+        var options = PlatformOptions()
+        options.processGroupID = 0
+        let steps = [TeardownStep.gracefulShutDown(toProcessGroup: true, allowedDurationToNextStep: Self.grace)]
+        options.teardownSequence = steps
+        var ending = "its process ended"
+        do {
+            let variables = environment.map { (Subprocess.Environment.Key(rawValue: $0.key), $0.value) }
+            let result = try await Subprocess.run(
+                .path(FilePath(command.path)), arguments: Arguments(command.arguments),
+                environment: .custom(Dictionary(variables.compactMap { key, value in key.map { ($0, value) } }) { $1 }),
+                platformOptions: options, input: .inputWriter, output: .sequence, error: .sequence
+            ) { execution in
+                await withTaskGroup(of: Void.self) { group in
+                    group.addTask {
+                        for await text in self.lines {
+                            do { _ = try await execution.standardInputWriter.write(text) } catch { break }
+                        }
+                        try? await execution.standardInputWriter.finish()
+                        // Stdin is closed: whoever is still there after the grace is shown out.
+                        do { try await Task.sleep(for: Self.grace) } catch { return }
+                        await execution.teardown(using: steps)
+                    }
+                    group.addTask { await self.readErrors(execution.standardError) }
+                    await self.readMessages(execution.standardOutput)
+                    // Out of words is out of service, whether or not the process lingers.
+                    self.close()
+                    await self.drain(group: &group)
+                }
+            }
+            ending = "its process ended (\(result.terminationStatus))"
+        } catch is CancellationError {
+            ending = "the gateway is stopping"
+        } catch {
+            ending = "its process could not be run (\(error))"
+        }
+        finish(ending)
+    }
+
+    private func drain(group: inout TaskGroup<Void>) async {
+        // The first to finish is stderr's end; then the writer need not wait out its grace.
+        await group.next()
+        group.cancelAll()
+    }
+
+    private func finish(_ ending: String) {
+        line.finish()
+        let (orphans, complaint) = state.withLock { state -> ([Exchange], String) in
+            defer { state.pending.removeAll() }
+            state.isClosed = true
+            return (Array(state.pending.values), state.complaint)
+        }
+        for exchange in orphans { exchange.fail(.lost(ending + complaint)) }
+        logger.info("a stdio server ended", metadata: ["server.command": "\(command.path)", "ending": "\(ending)"])
+        onEnd()
+    }
+
+    private func readMessages(_ output: SubprocessOutputSequence) async {
+        var buffer: [UInt8] = []
+        do {
+            for try await chunk in output {
+                let bytes = chunk.withUnsafeBytes { Array($0) }
+                var rest = bytes[...]
+                while let end = rest.firstIndex(of: 0x0A) {
+                    buffer.append(contentsOf: rest[..<end])
+                    read(buffer)
+                    buffer.removeAll(keepingCapacity: true)
+                    rest = rest[(end + 1)...]
+                }
+                buffer.append(contentsOf: rest)
+                if buffer.count > Self.largestLine {
+                    note("it wrote a line of more than \(Self.largestLine >> 20) MiB")
+                    return
+                }
+                if state.withLock({ $0.garbage > Self.mostGarbage }) {
+                    note("it writes things to stdout that are not MCP")
+                    return
+                }
+            }
+        } catch {
+            note("its output could not be read")
+        }
+    }
+
+    /// Banners and other noise on stdout are counted and passed over; many servers print some.
+    private func read(_ text: [UInt8]) {
+        if text.allSatisfy({ $0 == 0x20 || $0 == 0x0D || $0 == 0x09 }) { return }
+        guard let message = try? Message(parsing: text, limits: JSON.Limits(depth: 64, nodes: 2_000_000)) else {
+            state.withLock { $0.garbage += 1 }
+            return
+        }
+        switch message {
+        case .response(let id, _):
+            guard let number = id.flatMap({ Int64($0.text.description) }) else { return }
+            state.withLock { $0.pending.removeValue(forKey: number) }?.receive(message)
+        case .notification(_, let params):
+            // We use the request's id as its progress token; what belongs to no request has no reader yet.
+            guard let token = params?["progressToken"]?.integer else { return }
+            state.withLock { $0.pending[token] }?.receive(message)
+        case .request(let id, let method, _):
+            try? write(LegacyRequest.answer(to: id, method: method))
+        }
+    }
+
+    private func readErrors(_ output: SubprocessOutputSequence) async {
+        do {
+            for try await chunk in output {
+                let text = String(decoding: chunk.withUnsafeBytes { Array($0.suffix(2048)) }, as: UTF8.self)
+                logger.debug("a stdio server wrote to stderr", metadata: ["server.command": "\(command.path)", "stderr": "\(text)"])
+            }
+        } catch {
+            // Stderr is for people; its end says nothing about the server.
+        }
+    }
+
+    private func note(_ complaint: String) { state.withLock { $0.complaint = ": " + complaint } }
+}

@@ -1,0 +1,181 @@
+package import Access
+package import Gateway
+package import Logging
+package import MCP
+import NIOCore
+import Synchronization
+
+/// What the conversations with all servers share.
+package struct UpstreamSurroundings: Sendable {
+    let client: Implementation
+    let connections: HTTPConnections
+    let keeper: ProcessKeeper
+    let environment: [String: String]
+    let logger: Logger
+
+    /// - Parameter environment: the gateway's own; a child sees only the few names in `StdioProcess.inherited`.
+    package init(client: Implementation, connections: HTTPConnections, keeper: ProcessKeeper, environment: [String: String], logger: Logger) {
+        self.client = client
+        self.connections = connections
+        self.keeper = keeper
+        self.environment = environment
+        self.logger = logger
+    }
+}
+
+/// A registered MCP server as something that can be asked.
+///
+/// Each user has a conversation of their own with it, so that a server's session or process never mixes two users;
+/// only a stdio server that the operator marked as shared is one for all.
+package final class Upstream: Sendable {
+    private enum Owner: Hashable {
+        case gateway
+        case user(UserID)
+    }
+
+    private struct Held {
+        let link: Link
+        var usedAt: NIODeadline
+    }
+
+    package let server: ServerRecord
+    private let surroundings: UpstreamSurroundings
+    private let verdict: EraVerdict
+    private let links = Mutex<[Owner: Held]>([:])
+    /// Pushed out by newer ones; closed with the next sweep, so that calls under way may end.
+    private let displaced = Mutex<[Link]>([])
+    private static let mostLinks = 1024
+    private static let keptIdle = TimeAmount.minutes(10)
+    private static let mostPages = 100
+    private static let mostTools = 2000
+
+    package init(_ server: ServerRecord, surroundings: UpstreamSurroundings) {
+        self.server = server
+        self.surroundings = surroundings
+        verdict = EraVerdict(server.era)
+    }
+
+    /// The revision it was found to speak; nil before it was first asked.
+    package var revision: Revision? { verdict.revision ?? (verdict.era == .modern ? ModernRequest.revision : nil) }
+
+    /// All its tools, over all pages, as it wrote them.
+    package func tools() async throws -> [JSON] {
+        var tools: [JSON] = []
+        var cursor: JSONText?
+        var seen: Set<JSONText> = []
+        for _ in 0..<Self.mostPages {
+            let page = try await request("tools/list", params: [("cursor", cursor)], owner: .gateway)
+            tools += page["tools"]?.elements ?? []
+            guard let next = page["nextCursor"], next.kind == .string, tools.count < Self.mostTools, seen.insert(next.text).inserted else { break }
+            cursor = next.text
+        }
+        return Array(tools.prefix(Self.mostTools))
+    }
+
+    /// Starts a tool call. Whatever comes of it is read from what this returns.
+    ///
+    /// - Parameters:
+    ///   - grant: policy's permission to make it.
+    ///   - tool: the tool's name on the server.
+    package func call(_ grant: Grant, _ incoming: Incoming, tool: String) async throws -> UpstreamCall {
+        let link = link(for: owner(grant.principal))
+        let call = UpstreamCall(link: link, client: surroundings.client, incoming: incoming, tool: tool)
+        try await call.start()
+        return call
+    }
+
+    /// Ends all conversations.
+    package func close() async {
+        let all = links.withLock { links in
+            defer { links.removeAll() }
+            return links.values.map(\.link)
+        }
+        for link in all + takeDisplaced() { await link.close() }
+    }
+
+    /// Ends the conversations nobody used for ten minutes.
+    package func closeIdle() async {
+        let cutoff = NIODeadline.now() - Self.keptIdle
+        let idle = links.withLock { links in
+            let idle = links.filter { $0.value.usedAt < cutoff }
+            for owner in idle.keys { links[owner] = nil }
+            return idle.values.map(\.link)
+        }
+        for link in idle + takeDisplaced() { await link.close() }
+    }
+
+    private func takeDisplaced() -> [Link] {
+        displaced.withLock { displaced in
+            defer { displaced.removeAll() }
+            return displaced
+        }
+    }
+
+    private func owner(_ principal: Principal) -> Owner {
+        if case .stdio(let command) = server.transport, command.isShared { return .gateway }
+        return .user(principal.user)
+    }
+
+    private func link(for owner: Owner) -> Link {
+        links.withLock { links in
+            if links[owner] == nil, links.count >= Self.mostLinks, let oldest = links.min(by: { $0.value.usedAt < $1.value.usedAt }) {
+                links[oldest.key] = nil
+                displaced.withLock { $0.append(oldest.value.link) }
+            }
+            let link = links[owner]?.link ?? makeLink()
+            links[owner] = Held(link: link, usedAt: .now())
+            return link
+        }
+    }
+
+    private func makeLink() -> Link {
+        let surroundings = surroundings
+        switch server.transport {
+        case .http(let text):
+            return Link(client: surroundings.client, isStdio: false, verdict: verdict) { () throws(UpstreamFailure) in
+                guard let endpoint = Endpoint(text) else { throw .unreachable("its URL is not usable") }
+                return StreamableHTTP(endpoint: endpoint, connections: surroundings.connections)
+            }
+        case .stdio(let command):
+            let restarts = Restarts()
+            return Link(client: surroundings.client, isStdio: true, verdict: verdict) { () throws(UpstreamFailure) in
+                try restarts.admit()
+                let process = StdioProcess(
+                    command, environment: surroundings.environment, loop: surroundings.connections.loop, logger: surroundings.logger
+                ) { restarts.ended() }
+                try surroundings.keeper.keep(process)
+                return process
+            }
+        }
+    }
+
+    private func request(_ method: String, params: [(String, JSONText?)], owner: Owner) async throws -> JSON {
+        let link = link(for: owner)
+        var mayReopen = true
+        while true {
+            let opened = try await link.open()
+            let exchange = opened.transport.exchange(patience: .handshake)
+            let meta = opened.revision.era == .modern ? JSONText.object(ModernRequest.envelope(client: surroundings.client)) : nil
+            let body = Message.request(id: MessageID(exchange.id), method: method, params: .object(params + [("_meta", meta)]))
+            do {
+                try await opened.transport.send(
+                    Outbound(body: body, headers: opened.headers(method: method, name: nil)), on: exchange, onSession: nil)
+                switch try await exchange.response() {
+                case .success(let result): return result
+                case .failure(let error): throw UpstreamFailure.rejected(status: 200, error: error)
+                }
+            } catch let failure as UpstreamFailure where mayReopen && failure != .abandoned {
+                // A list changes nothing, so it may be asked twice: of a server that forgot us, or learned a new era.
+                mayReopen = false
+                await link.reset(opened, keepingVerdict: failure.isLostSession)
+            }
+        }
+    }
+}
+
+extension UpstreamFailure {
+    /// 404 to a request with a session: the server no longer knows it (L-3).
+    var isLostSession: Bool {
+        if case .rejected(404, _) = self { true } else { false }
+    }
+}

@@ -1,0 +1,75 @@
+package import MCP
+import Synchronization
+
+/// A tool call under way at a server: read it until its result.
+package final class UpstreamCall: Sendable {
+    package enum Event: Sendable {
+        /// The parameters of a progress notification, under the gateway's own token.
+        case progress(JSON)
+        case answer(Result<JSON, ProtocolError>)
+    }
+
+    private struct Sent {
+        let exchange: Exchange
+        let opened: Link.Opened
+    }
+
+    private let link: Link
+    private let client: Implementation
+    private let incoming: Incoming
+    private let tool: String
+    private let sent = Mutex<Sent?>(nil)
+
+    init(link: Link, client: Implementation, incoming: Incoming, tool: String) {
+        self.link = link
+        self.client = client
+        self.incoming = incoming
+        self.tool = tool
+    }
+
+    func start() async throws {
+        let opened = try await link.open()
+        let exchange = opened.transport.exchange(patience: .call)
+        let envelope = opened.revision.era == .modern ? ModernRequest.envelope(client: client) : []
+        // Two callers may use the same token; ours is the request's id, which nobody else has.
+        let token = incoming.progressToken.map { _ in JSONText.number(exchange.id) }
+        let params = incoming.forwardedParams(name: tool, progressToken: token, adding: envelope)
+        let body = Message.request(id: MessageID(exchange.id), method: "tools/call", params: params)
+        sent.withLock { $0 = Sent(exchange: exchange, opened: opened) }
+        try await opened.transport.send(
+            Outbound(body: body, headers: opened.headers(method: "tools/call", name: tool)), on: exchange, onSession: nil)
+    }
+
+    /// The next thing to tell the caller; nil after the answer. Cancelling the task cancels the call.
+    ///
+    /// - Throws: `UpstreamFailure`.
+    package func next() async throws -> Event? {
+        var mayReopen = true
+        while let current = sent.withLock({ $0 }) {
+            do {
+                guard let event = try await current.exchange.next() else { return nil }
+                switch event {
+                case .notification("notifications/progress", let params?): return .progress(params)
+                case .notification: continue
+                case .request(let id, let method):
+                    let answer = Outbound(body: LegacyRequest.answer(to: id, method: method), headers: current.opened.headers(method: "", name: nil))
+                    try await current.opened.transport.notify(answer)
+                case .response(let result): return .answer(result)
+                }
+            } catch let failure as UpstreamFailure where failure.isLostSession && mayReopen && current.opened.session != nil {
+                // The server refused because it no longer knows the session: it did not act, so the call may go again.
+                mayReopen = false
+                await link.reset(current.opened, keepingVerdict: true)
+                try await start()
+            } catch UpstreamFailure.rejected(let status, let error) {
+                if let error { return .answer(.failure(error)) }
+                if [400, 404, 405].contains(status) { await link.reset(current.opened, keepingVerdict: false) }
+                throw UpstreamFailure.rejected(status: status, error: nil)
+            }
+        }
+        return nil
+    }
+
+    /// The caller went away.
+    package func abandon() { sent.withLock { $0 }?.exchange.abandon(.abandoned) }
+}

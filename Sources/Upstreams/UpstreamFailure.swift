@@ -1,0 +1,39 @@
+package import MCP
+
+/// Why an exchange with a server brought no JSON-RPC answer.
+///
+/// The cases differ in the one thing that matters to whoever asked: whether the server may have acted.
+package enum UpstreamFailure: Error, Hashable, Sendable {
+    /// Nothing was sent.
+    case unreachable(String)
+    /// The server declined at the HTTP level, with its status and, if it said so, why.
+    case rejected(status: Int, error: ProtocolError?)
+    /// Something was sent, and then the connection or the process was gone.
+    case lost(String)
+    /// Something was sent, and nothing came back in time.
+    case timedOut(Duration)
+    /// What came back is not MCP.
+    case garbled(String)
+    /// Whoever asked went away.
+    case abandoned
+
+    package var reason: String {
+        switch self {
+        case .unreachable(let why): why
+        case .rejected(401, _), .rejected(403, _): "it wants credentials the gateway does not have for it"
+        case .rejected(let status, let error): "it answered with HTTP status \(status)" + (error.map { ": \($0.message)" } ?? "")
+        case .lost(let why): why
+        case .timedOut(let wait): "no answer within \(wait.components.seconds) s"
+        case .garbled(let why): why
+        case .abandoned: "the caller went away"
+        }
+    }
+
+    /// Whether the server may have acted on what was sent.
+    package var mayHaveActed: Bool {
+        switch self {
+        case .unreachable, .rejected: false
+        case .lost, .timedOut, .garbled, .abandoned: true
+        }
+    }
+}

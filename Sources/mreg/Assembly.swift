@@ -1,0 +1,261 @@
+import Access
+import Audit
+import Forwarding
+import FoundationEssentials
+import Gateway
+import Hummingbird
+import Identity
+import Logging
+import MCP
+import NIOPosix
+import Pacing
+import Reports
+import ServiceLifecycle
+import Serving
+import Storage
+import Synchronization
+import UnixSignals
+import Upstreams
+
+/// The whole program, put together: the only place that sees every room.
+///
+/// Built once, by `mreg serve`, `mreg evaluate` and the integration tests alike. It reads from top to bottom: each
+/// part is made from the ones above it, and the list of services at the end is in order of dependency.
+struct Assembly {
+    /// What differs between production and evaluation.
+    struct Mode {
+        var acceptsShorthand = false
+        /// The role a user gets who signs in without a password; nil where nobody can.
+        var loginRole: (@Sendable (_ name: String) -> Role)?
+        /// Ranges a server may be in besides the public ones and those of the settings.
+        var allowedUpstreams: [AddressRange] = []
+        /// Runs beside the gateway, and before it says that it listens.
+        var companions: [any Service] = []
+        var beforeListening: @Sendable (Running) async throws -> Void = { _ in }
+    }
+
+    /// What whoever started the program may want of it.
+    struct Running: Sendable {
+        let origin: Identity.Origin
+        let tenant: Tenant
+        let registry: Registry
+        let operatorUser: User
+        let token: @Sendable (_ user: String, Role) async throws -> Secret<String>
+    }
+
+    let services: [any Service]
+    let logger: Logger
+
+    /// - Parameters:
+    ///   - environment: the process's own, for the few names that stdio servers may see.
+    ///   - onListening: called once, when requests are answered.
+    init(
+        _ settings: Settings, mode: Mode, environment: [String: String], logger: Logger, onListening: @escaping @Sendable (Running) async -> Void
+    ) async throws {
+        self.logger = logger
+        let now = Clocks.now
+        let state = try StateDirectory(settings.stateDirectory)
+        let database = try Storage.Database(path: "\(state.path)/\(settings.databaseName).sqlite")
+        let hotState = try HotState(
+            path: (environment["RUNTIME_DIRECTORY"] ?? state.path) + "/buckets", mapSize: settings.hotState.bucketsMapBytes,
+            bootID: try String(contentsOfFile: "/proc/sys/kernel/random/boot_id", encoding: .utf8))
+        let key = try await Self.signingKey(in: state)
+        let origin = Self.origin(settings)
+
+        let audit = AuditTrail(sink: AuditSink { try await database.append($0) }, logger: logger)
+        let authenticator = Authenticator(key: key, users: UserDirectory { try await database.user($0) }) { origin.withLock { $0 } }
+
+        let gateway = Implementation(name: "mcp-registry-gateway", title: "MCP Registry Gateway", version: Version.current)
+        let answers = Answers(gateway: gateway, instructions: Self.instructions)
+        let egress = EgressPolicy(allowed: settings.allowedUpstreams + mode.allowedUpstreams)
+        let connections = try HTTPConnections(group: MultiThreadedEventLoopGroup.singleton, egress: egress)
+        let keeper = ProcessKeeper()
+        let surroundings = UpstreamSurroundings(
+            client: gateway, connections: connections, keeper: keeper, environment: environment, logger: logger)
+        let catalogue = Catalogue(answers: answers, originKey: Self.originKey(origin.withLock { $0 }), logger: logger) {
+            Upstream($0, surroundings: surroundings)
+        }
+        for server in try await database.activeServers() { await catalogue.put(server) }
+
+        let policy = Policy()
+        let corridor = Corridor(
+            authenticator: authenticator, policy: policy, admission: Self.admission(settings.limits, hotState), catalogue: catalogue,
+            answers: answers, acceptsShorthand: mode.acceptsShorthand)
+        let metrics = CallMetrics()
+        let forwarder = Forwarder(
+            corridor: corridor, authenticator: authenticator, catalogue: catalogue, answers: answers, audit: audit, metrics: metrics, now: now)
+
+        let registry = Self.registry(database, catalogue, connections)
+        let tenant = try await database.ensureTenant(
+            ControlAPI.defaultTenant, audit: AuditRecord(requestID: .random(), at: now().wall, action: "tenant.create", target: ControlAPI.defaultTenant))
+        let people = People(database: database, authenticator: authenticator, audit: audit, now: now)
+        let operatorUser = try await people.operatorUser(of: tenant, people.record("user.create", "operator"))
+        try await StdioServersFile.register(settings.upstreams.stdioServersFile, isNamed: settings.sources["MREG_STDIO_SERVERS_FILE"] != nil, in: registry, owner: operatorUser, now: now)
+
+        let isDraining = Draining()
+        let house = House(
+            version: Version.current, origin: { origin.withLock { $0 } }, allowedOrigins: settings.listener.allowedOrigins.map(\.description),
+            key: key, authenticator: authenticator, policy: policy, forwarder: forwarder, audit: audit, registry: registry, metrics: metrics,
+            gauges: { Self.gauges(catalogue) },
+            health: [
+                HealthComponent("database") { await Self.state { try await database.probe() } },
+                HealthComponent("buckets") { await Self.state { try hotState.probe() } },
+                HealthComponent("audit") { audit.isHealthy ? (.healthy, "") : (.unhealthy, "the last records could not be written") },
+                HealthComponent("servers") {
+                    let (failing, all) = catalogue.tally
+                    return failing == 0 ? (.healthy, "") : (.degraded, "\(failing) of \(all) servers cannot be asked")
+                },
+            ],
+            isDraining: { isDraining.value },
+            login: mode.loginRole.map { role in
+                EvaluationLogin { name, record in try await database.ensureUser(name, role: role(name), of: tenant.id, audit: record) }
+            }, now: now)
+
+        let running: @Sendable () -> Running = {
+            Running(origin: origin.withLock { $0 }, tenant: tenant, registry: registry, operatorUser: operatorUser) { name, role in
+                let user = try await people.ensure(name, role, of: tenant.id, people.record("user.create", name))
+                return try await people.token(for: user, people.record("token.issue", name))
+            }
+        }
+        let listener = Listener.application(house, host: settings.listener.host, port: settings.listener.port, logger: logger) { port in
+            if settings.listener.publicOrigin == nil { origin.withLock { $0 = Self.origin(port: port) } }
+            do {
+                try await mode.beforeListening(running())
+                await onListening(running())
+            } catch {
+                logger.error("the gateway listens, but what should run beside it does not", metadata: ["error": "\(error)"])
+            }
+        }
+        let control = Listener.control(Self.control(registry, people, database, now), path: try ControlSocket.bindable(state.path), logger: logger)
+
+        // In order of dependency. Stopped in the reverse: the doors fall silent first, then the conversations with
+        // servers end, the audit trail is written to its end, and only then the database closes.
+        services =
+            [DatabaseService(database: database, state: state), audit, keeper, catalogue] + mode.companions + [control, listener, isDraining]
+    }
+
+    /// Runs until SIGTERM or SIGINT, then finishes what is under way.
+    func run() async throws {
+        var configuration = ServiceGroupConfiguration(services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet(logger))
+        configuration.maximumGracefulShutdownDuration = .seconds(25)
+        try await ServiceGroup(configuration: configuration).run()
+    }
+
+    // MARK: Parts
+
+    private static let instructions = """
+        Tools of several MCP servers, each named by its server's alias, two underscores and the tool's own name.
+        """
+
+    private static func origin(_ settings: Settings) -> SharedOrigin {
+        let given = settings.listener.publicOrigin.flatMap { Identity.Origin($0.description) }
+        return SharedOrigin(given ?? origin(port: settings.listener.port))
+    }
+
+    private static func origin(port: Int) -> Identity.Origin {
+        guard let origin = Identity.Origin("http://localhost:\(port)") else { preconditionFailure("a port is part of an origin") }
+        return origin
+    }
+
+    /// The operator's reverse-DNS name with a key of ours under it.
+    private static func originKey(_ origin: Identity.Origin) -> String {
+        let isAddress = IPAddress(origin.host.replacing("[", with: "").replacing("]", with: "")) != nil
+        return (isAddress ? "localhost" : origin.host.split(separator: ".").reversed().joined(separator: ".")) + "/origin"
+    }
+
+    private static func admission(_ limits: Settings.Limits, _ hotState: HotState) -> Admission {
+        let perRole: [Role: RateLimit?] = [
+            .admin: RateLimit(perMinute: limits.admin, burst: limits.burstFactor),
+            .serverOwner: RateLimit(perMinute: limits.serverOwner, burst: limits.burstFactor),
+            .user: RateLimit(perMinute: limits.user, burst: limits.burstFactor),
+            .auditor: RateLimit(perMinute: limits.user, burst: limits.burstFactor),
+        ]
+        return Admission { principal, instant in
+            guard let limit = perRole[principal.role] ?? nil else { return .admitted(remaining: .max) }
+            return try hotState.take(for: principal.user, of: limit, at: instant)
+        }
+    }
+
+    /// The token-signing key of this instance, made at its first start.
+    private static func signingKey(in state: StateDirectory) async throws -> SigningKey {
+        let path = state.path + "/keys/signing-key.pem"
+        if let pem = try? String(contentsOfFile: path, encoding: .utf8) { return try await SigningKey(pem: Secret(pem)) }
+        let key = try await SigningKey.generate()
+        try PrivateFile.write(key.pem, to: path)
+        return key
+    }
+
+    private static func registry(_ database: Storage.Database, _ catalogue: Catalogue, _ connections: HTTPConnections) -> Registry {
+        @Sendable func condition(_ condition: Catalogue.Condition) -> ServerCondition {
+            ServerCondition(revision: condition.revision?.rawValue, toolCount: condition.toolCount, lastFailure: condition.lastFailure)
+        }
+        return Registry(
+            list: { try await database.servers(of: $0, filter: $1, after: $2, limit: $3) },
+            get: { try await database.server($0) },
+            named: { try await database.server($0, of: $1) },
+            create: { draft, owner, tenant, audit in
+                if case .stdio(let command) = draft.transport, !FileManager.default.isExecutableFile(atPath: command.path) {
+                    throw Refusal.invalid("\(command.path) is not a program this gateway may run.")
+                }
+                let server = try await database.createServer(draft, owner: owner, tenant: tenant, audit: audit)
+                await catalogue.put(server)
+                return server
+            },
+            update: { server, basis, audit in
+                let saved = try await database.updateServer(server, basis: basis, audit: audit)
+                await catalogue.put(saved)
+                return saved
+            },
+            delete: { server, audit in
+                try await database.deleteServer(server.id, audit: audit)
+                await catalogue.remove(server)
+            },
+            check: { await catalogue.check($0).map(condition) },
+            condition: { catalogue.condition(of: $0).map(condition) },
+            admitEndpoint: { endpoint async throws(Refusal) in
+                do throws(UpstreamFailure) { try await connections.check(endpoint) } catch {
+                    throw .invalid("The endpoint \(endpoint) cannot be registered: \(error.reason)")
+                }
+            })
+    }
+
+    private static func control(
+        _ registry: Registry, _ people: People, _ database: Storage.Database, _ now: @escaping @Sendable () -> Moment
+    ) -> ControlAPI {
+        ControlAPI(
+            registry: registry,
+            operatorOf: { name, audit in
+                guard let tenant = try await database.tenant(named: name) else { return nil }
+                return try await people.operatorUser(of: tenant, audit)
+            },
+            ensureUser: { try await people.ensure($0, $1, of: $2, $3) },
+            issueToken: { try await people.token(for: $0, $1) },
+            callReport: { since in CallReport(try await database.auditRecords(of: nil, since: since, limit: 1_000_000)) },
+            now: now)
+    }
+
+    private static func gauges(_ catalogue: Catalogue) -> [Gauge] {
+        let (failing, all) = catalogue.tally
+        return [
+            Gauge(name: "mreg_servers", help: "Active registered servers.", value: Double(all)),
+            Gauge(name: "mreg_servers_failing", help: "Active servers that could not be asked last time.", value: Double(failing)),
+            Gauge(name: "process_resident_memory_bytes", help: "Resident memory.", value: Double(ResidentMemory.bytes)),
+        ]
+    }
+
+    private static func state(_ probe: () async throws -> Void) async -> (HealthComponent.State, String) {
+        do {
+            try await probe()
+            return (.healthy, "")
+        } catch {
+            return (.unhealthy, "\(error)")
+        }
+    }
+
+    /// The lifecycle's own lines are of use only to who debugs it.
+    private func quiet(_ logger: Logger) -> Logger {
+        var logger = logger
+        logger.logLevel = max(logger.logLevel, .notice)
+        return logger
+    }
+}

@@ -1,0 +1,102 @@
+import Audit
+import Forwarding
+import FoundationEssentials
+import Gateway
+import Glibc
+import Identity
+import ServiceLifecycle
+import Storage
+import Synchronization
+
+/// The public origin, known for certain only once a port is bound.
+final class SharedOrigin: Sendable {
+    private let origin: Mutex<Identity.Origin>
+    init(_ origin: Identity.Origin) { self.origin = Mutex(origin) }
+    func withLock<Value: Sendable>(_ body: (inout Identity.Origin) -> Value) -> Value { origin.withLock { body(&$0) } }
+}
+
+/// Remembers that shutdown has begun, so that `/health/ready` can say so.
+final class Draining: Service {
+    private let flag = Atomic<Bool>(false)
+    var value: Bool { flag.load(ordering: .relaxed) }
+
+    func run() async throws {
+        try await gracefulShutdown()
+        flag.store(true, ordering: .relaxed)
+    }
+}
+
+/// Closes the database, last of all, and then lets go of the state directory.
+struct DatabaseService: Service {
+    let database: Storage.Database
+    let state: StateDirectory
+
+    func run() async throws {
+        // Cancelled or asked: either way the file is left whole.
+        try? await gracefulShutdown()
+        try database.close()
+    }
+}
+
+/// Users and their tokens, as the operator and evaluation make them.
+struct People: Sendable {
+    let database: Storage.Database
+    let authenticator: Authenticator
+    let audit: AuditTrail
+    let now: @Sendable () -> Moment
+
+    func record(_ action: String, _ target: String) -> AuditRecord {
+        AuditRecord(requestID: .random(), at: now().wall, action: action, target: target, address: "control")
+    }
+
+    /// The user under whose name a tenant's operator acts.
+    func operatorUser(of tenant: Tenant, _ audit: AuditRecord) async throws -> User {
+        try await database.ensureUser("operator", role: .admin, of: tenant.id, audit: audit)
+    }
+
+    func ensure(_ name: String, _ role: Role, of tenant: TenantID, _ audit: AuditRecord) async throws -> User {
+        let user = try await database.ensureUser(name, role: role, of: tenant, audit: audit)
+        guard user.role == role else {
+            throw Refusal.conflict("The user “\(name)” has the role \(user.role.rawValue) already.")
+        }
+        return user
+    }
+
+    /// A token for all resources, recorded before anybody sees it.
+    func token(for user: User, _ audit: AuditRecord) async throws -> Secret<String> {
+        let token = try await authenticator.issue(to: user, for: Resource.allCases, at: now().wall)
+        var record = audit
+        record.tenant = user.tenant
+        if record.user == nil { record.user = user.id }
+        try await database.append([record])
+        return token
+    }
+}
+
+enum PrivateFile {
+    /// Writes a file that only its owner can read, whole or not at all.
+    static func write(_ text: Secret<String>, to path: String) throws {
+        let partial = path + ".partial"
+        unlink(partial)
+        let descriptor = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        guard descriptor >= 0 else { throw OperatorError("\(path) cannot be written: \(String(cString: strerror(errno))).") }
+        defer { close(descriptor) }
+        let bytes = Array(text.revealed.utf8)
+        guard Glibc.write(descriptor, bytes, bytes.count) == bytes.count, fsync(descriptor) == 0, rename(partial, path) == 0 else {
+            throw OperatorError("\(path) cannot be written: \(String(cString: strerror(errno))).")
+        }
+    }
+}
+
+enum ResidentMemory {
+    /// Of this process; 0 if the system does not say.
+    static var bytes: Int {
+        let fields = (try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8))?.split(separator: " ") ?? []
+        return (fields.count > 1 ? Int(fields[1]) ?? 0 : 0) * sysconf(Int32(_SC_PAGESIZE))
+    }
+}
+
+extension Settings {
+    /// Ranges that are not public and may hold servers all the same.
+    var allowedUpstreams: [AddressRange] { upstreams.allowedPrivate.compactMap { AddressRange($0.description) } }
+}

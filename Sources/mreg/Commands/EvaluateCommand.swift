@@ -1,0 +1,128 @@
+import ArgumentParser
+import Forwarding
+import FoundationEssentials
+import Gateway
+import Glibc
+import Identity
+import Logging
+import Serving
+import Synchronization
+
+struct EvaluateCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "evaluate", abstract: "Try the gateway on this machine: no network, nothing to set up, two demo servers.",
+        discussion: "Listens on loopback only, and lets anybody on this machine sign in as anybody.")
+
+    @Option(help: "Where to keep what it learns; kept between starts.") var stateDir = "./evaluation"
+    @Option(help: "The port to listen on; 0 takes any free one.") var port: UInt16 = 8001
+
+    /// The users who are somebody; everybody else is a `user`.
+    private static let roles: [String: Role] = ["admin": .admin, "server_owner": .serverOwner, "auditor": .auditor, "user": .user]
+
+    func run() async throws {
+        var environment = ProcessInfo.processInfo.environment
+        environment["MREG_STATE_DIR"] = Self.absolute(stateDir)
+        environment["MREG_HOST"] = "127.0.0.1"
+        environment["MREG_PORT"] = String(port)
+        environment["MREG_PUBLIC_URL"] = nil
+        let settings: Settings
+        do throws(SettingsError) { settings = try Settings(environment: environment) } catch { throw Failure(error.description) }
+        let logger = Program.logger(settings)
+
+        let demo = DemoPort()
+        var mode = Assembly.Mode(acceptsShorthand: true)
+        mode.loginRole = { Self.roles[$0] ?? .user }
+        mode.allowedUpstreams = ["127.0.0.0/8", "::1/128"].compactMap { AddressRange($0) }
+        mode.companions = [DemoServer.application(port: 0, logger: logger) { await demo.announce($0) }]
+        mode.beforeListening = { running in
+            for (name, role) in Self.roles { _ = try await running.token(name, role) }
+            try await Self.registerDemoServers(in: running, httpPort: await demo.value)
+        }
+        try await Program.run(settings, mode: mode, logger: logger) { running in
+            do {
+                let token = try await running.token("user", .user)
+                print(Self.banner(running.origin, token, settings))
+            } catch {
+                logger.error("no token could be made", metadata: ["error": "\(error)"])
+            }
+            fflush(nil)
+        }
+    }
+
+    private static func absolute(_ path: String) -> String {
+        path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + (path.hasPrefix("./") ? String(path.dropFirst(2)) : path)
+    }
+
+    /// The port of the demo server changes from start to start, and the program may have moved.
+    private static func registerDemoServers(in running: Assembly.Running, httpPort: Int) async throws {
+        let program = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+        guard let stdio = ServerAlias("demo"), let http = ServerAlias("demo-http") else { preconditionFailure("these are aliases") }
+        let drafts = [
+            ServerDraft(
+                alias: stdio, title: "Demo server over stdio",
+                transport: .stdio(StdioCommand(path: program, arguments: ["demo-server", "--stdio"], isShared: true)), tags: ["demo"]),
+            ServerDraft(
+                alias: http, title: "Demo server over HTTP", transport: .http(endpoint: "http://127.0.0.1:\(httpPort)\(DemoServer.path)"), tags: ["demo"]),
+        ]
+        for draft in drafts {
+            let record = AuditRecord(
+                requestID: .random(), at: Clocks.now().wall, user: running.operatorUser.id, tenant: running.tenant.id, action: "server.create",
+                target: draft.alias.description, address: "evaluation")
+            try await running.registry.ensure(draft, owner: running.operatorUser, audit: record)
+        }
+    }
+
+    private static func banner(_ origin: Identity.Origin, _ token: Secret<String>, _ settings: Settings) -> String {
+        let url = "\(origin)/mcp"
+        let server = #"{"type": "http", "url": "\#(url)", "headers": {"Authorization": "Bearer \#(token.revealed)"}}"#
+        let cursor = #"{"url": "\#(url)", "headers": {"Authorization": "Bearer \#(token.revealed)"}}"#
+        return """
+            listening on \(origin)
+
+            MCP Registry Gateway \(Version.current), in evaluation: for this machine only, and anybody on it may sign in.
+            State is kept in \(settings.stateDirectory). Each user may make \(settings.limits.user) calls a minute, \
+            \(Int(Double(settings.limits.user) * settings.limits.burstFactor)) at once. Ctrl-C stops it.
+
+            Call a tool:
+
+              curl -s \(url) -H 'Content-Type: application/json' -H 'Accept: application/json, text/event-stream' \\
+                -H 'Authorization: Bearer \(token.revealed)' \\
+                -d '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"demo__echo","arguments":{"text":"hello"}}}'
+
+            VS Code, in .vscode/mcp.json:
+
+              {"servers": {"mreg": \(server)}}
+
+            Claude Code, in .mcp.json:
+
+              {"mcpServers": {"mreg": \(server)}}
+
+            Cursor, in .cursor/mcp.json:
+
+              {"mcpServers": {"mreg": \(cursor)}}
+
+            The token is of “user” and good for an hour. Others: POST \(origin)/oauth/login {"user_id": "admin"}
+            (admin, server_owner, auditor and user have the roles of their names; any other name is a user).
+
+            """
+    }
+}
+
+/// The port the demo server got, for whoever waits for it.
+private actor DemoPort {
+    private var port: Int?
+    private var waiting: [CheckedContinuation<Int, Never>] = []
+
+    func announce(_ port: Int) {
+        self.port = port
+        for continuation in waiting { continuation.resume(returning: port) }
+        waiting = []
+    }
+
+    var value: Int {
+        get async {
+            if let port { return port }
+            return await withCheckedContinuation { waiting.append($0) }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+import ArgumentParser
+import FoundationEssentials
+import Gateway
+import MCP
+
+/// Which instance a command speaks to.
+struct Instance: ParsableArguments {
+    @Option(help: "The instance's state directory (default: $MREG_STATE_DIR, else /var/lib/mcp-registry-gateway).") var stateDir: String?
+
+    var path: String { stateDir ?? ProcessInfo.processInfo.environment["MREG_STATE_DIR"] ?? Settings().stateDirectory }
+
+    func request(_ method: String, _ path: String, body: JSONText? = nil) throws -> JSON? {
+        try ControlSocket.request(method, path, body: body, stateDirectory: self.path)
+    }
+}
+
+struct ServerCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "server", abstract: "Register MCP servers, as the operator of this host.", subcommands: [Add.self, List.self, Remove.self])
+
+    struct Add: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Register a server.",
+            discussion: """
+                A program on this host, which the gateway runs without a shell:
+                  mreg server add files --env ROOT=/srv -- /usr/bin/mcp-files --read-only
+                A server somewhere else:
+                  mreg server add weather --endpoint https://weather.example/mcp
+                """)
+
+        @Argument(help: "1 to 12 of a-z, 0-9 and hyphens: the prefix of its tools' names.") var alias: String
+        @OptionGroup var instance: Instance
+        @Option(help: "A name for people.") var title: String?
+        @Option(help: "The tenant it belongs to.") var tenant: String?
+        @Option(help: "Its URL, if it is not a program on this host.") var endpoint: String?
+        @Option(help: "auto, modern or legacy.") var era = "auto"
+        @Option(help: "A variable for the program, NAME=value; may be repeated.") var env: [String] = []
+        @Option(help: "A word to find it by; may be repeated.") var tag: [String] = []
+        @Flag(help: "One process for all users: only for programs that keep nothing between calls.") var shared = false
+        @Argument(parsing: .postTerminator, help: "The program and its arguments.") var command: [String] = []
+
+        func validate() throws {
+            guard command.isEmpty != (endpoint == nil) else { throw ValidationError("Name either --endpoint URL, or a program after --.") }
+            guard env.allSatisfy({ $0.contains("=") && !$0.hasPrefix("=") }) else { throw ValidationError("--env takes NAME=value.") }
+            guard endpoint == nil || (env.isEmpty && !shared) else { throw ValidationError("--env and --shared go with a program.") }
+        }
+
+        func run() throws {
+            let variables = env.map { pair -> (String, JSONText?) in
+                let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+                return (String(parts[0]), .string(String(parts[1])))
+            }
+            var members: [(String, JSONText?)] = [
+                ("alias", .string(alias)), ("title", title.map { .string($0) }), ("tenant", tenant.map { .string($0) }), ("era", .string(era)),
+                ("tags", .array(tag.map { .string($0) })),
+            ]
+            if let endpoint {
+                members.append(("endpoint", .string(endpoint)))
+            } else {
+                members += [
+                    ("path", .string(command[0])), ("arguments", .array(command.dropFirst().map { .string($0) })),
+                    ("environment", .object(variables)), ("shared", .bool(shared)),
+                ]
+            }
+            guard let server = try instance.request("POST", "/servers", body: .object(members)) else { return }
+            if let failure = server["last_failure"]?.string {
+                print("\(alias) is registered, but cannot be asked yet: \(failure)")
+            } else {
+                print("\(alias) is registered: \(server["tools"]?.integer ?? 0) tools, MCP \(server["revision"]?.string ?? "unknown")")
+            }
+        }
+    }
+
+    struct List: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "List the registered servers.")
+
+        @OptionGroup var instance: Instance
+        @Option(help: "The tenant they belong to.") var tenant: String?
+
+        func run() throws {
+            let path = "/servers" + (tenant.map { "?tenant=" + QueryValue.encoded($0) } ?? "")
+            let servers = try instance.request("GET", path)?["servers"]?.elements ?? []
+            var table = TextTable(["ALIAS", "TRANSPORT", "STATUS", "HEALTH", "REVISION", "TOOLS", "TITLE"])
+            for server in servers {
+                table.add(
+                    ["alias", "transport", "status", "health", "revision", "tools", "title"].map { name in
+                        server[name].flatMap { $0.string ?? ($0.isNull ? "-" : $0.text.description) } ?? "-"
+                    })
+            }
+            print(servers.isEmpty ? "No servers are registered. Register one: mreg server add --help" : table.text)
+        }
+    }
+
+    struct Remove: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Delete a server from the registry.")
+
+        @Argument(help: "Its alias.") var alias: String
+        @OptionGroup var instance: Instance
+        @Option(help: "The tenant it belongs to.") var tenant: String?
+
+        func run() throws {
+            let query = tenant.map { "?tenant=" + QueryValue.encoded($0) } ?? ""
+            _ = try instance.request("DELETE", "/servers/\(QueryValue.encoded(alias))\(query)")
+            print("\(alias) is no longer registered.")
+        }
+    }
+}
+
+struct TokenCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "token", abstract: "Print an access token for a user, good for an hour.",
+        discussion: "The user is made if there is none of that name.")
+
+    @Argument(help: "The user's name.") var user: String
+    @OptionGroup var instance: Instance
+    @Option(help: "user, server_owner, admin or auditor.") var role = "user"
+    @Option(help: "The tenant the user belongs to.") var tenant: String?
+
+    func run() throws {
+        let body: JSONText = ["user": .string(user), "role": .string(role), "tenant": tenant.map { .string($0) }]
+        print(try instance.request("POST", "/tokens", body: body)?["access_token"]?.string ?? "")
+    }
+}
+
+struct ReportCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "report", abstract: "What the record says.", subcommands: [Calls.self])
+
+    struct Calls: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "What was called, how it ended, and how long it took.")
+
+        @OptionGroup var instance: Instance
+        @Option(help: "How far to look back.") var hours = 24
+
+        func run() throws {
+            let lines = try instance.request("GET", "/reports/calls?hours=\(hours)")?["lines"]?.elements ?? []
+            var table = TextTable(["ACTION", "TARGET", "COUNT", "OUTCOMES", "P50 MS", "P95 MS", "P99 MS"])
+            for line in lines {
+                let outcomes = (line["outcomes"]?.members ?? []).map { "\($0.name) \($0.value.text)" }.joined(separator: ", ")
+                let fixed = ["p50_ms", "p95_ms", "p99_ms"].map { line[$0].map { $0.text.description } ?? "-" }
+                table.add([line["action"]?.string ?? "", line["target"]?.string ?? "", line["count"]?.text.description ?? "", outcomes] + fixed)
+            }
+            print(lines.isEmpty ? "Nothing was called in the last \(hours) hours." : table.text)
+        }
+    }
+}
+
+/// Lines up columns with two spaces between them.
+struct TextTable {
+    private var rows: [[String]]
+
+    init(_ header: [String]) { rows = [header] }
+
+    mutating func add(_ row: [String]) { rows.append(row) }
+
+    var text: String {
+        let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+        return rows.map { row in
+            let padded = row.indices.map { row[$0] + String(repeating: " ", count: widths[$0] - row[$0].count) }.joined(separator: "  ")
+            return String(padded.reversed().drop { $0 == " " }.reversed())
+        }.joined(separator: "\n")
+    }
+}
+
+enum QueryValue {
+    /// Percent-encodes everything but letters, digits, `-`, `.` and `_` (RFC 3986's unreserved, less the tilde).
+    static func encoded(_ text: String) -> String {
+        text.utf8.map { byte in
+            let isPlain = (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte) || "-._".utf8.contains(byte)
+            let digits = String(byte, radix: 16, uppercase: true)
+            return isPlain ? String(UnicodeScalar(byte)) : "%" + (digits.count == 1 ? "0" : "") + digits
+        }.joined()
+    }
+}

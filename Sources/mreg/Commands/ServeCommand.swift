@@ -1,0 +1,69 @@
+import ArgumentParser
+import FoundationEssentials
+import Glibc
+import Logging
+
+struct ServeCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "serve", abstract: "Run the gateway.")
+
+    @Option(help: "The instance to run; overrides MREG_STATE_DIR.") var stateDir: String?
+    @Option(help: "A file of KEY=value settings; the environment wins over it.") var settings = "/etc/mcp-registry-gateway/gateway.env"
+    @Flag(help: "Only check the settings, and say which have no effect yet.") var check = false
+
+    func run() async throws {
+        let settings: Settings
+        do throws(SettingsError) { settings = try readSettings() } catch { throw Failure(error.description) }
+        if check {
+            print(settings.report())
+            return
+        }
+        guard settings.listener.isLoopback else {
+            throw Failure("MREG_HOST=\(settings.listener.host): this version has no TLS of its own yet and listens on loopback only.")
+        }
+        let logger = Program.logger(settings)
+        if !settings.setWithoutEffect.isEmpty {
+            logger.warning("settings without effect in this version", metadata: ["names": "\(settings.setWithoutEffect.joined(separator: " "))"])
+        }
+        try await Program.run(settings, mode: Assembly.Mode(), logger: logger) { running in
+            print("listening on \(running.origin)")
+            fflush(nil)
+        }
+    }
+
+    private func readSettings() throws(SettingsError) -> Settings {
+        var environment = ProcessInfo.processInfo.environment
+        if let stateDir { environment["MREG_STATE_DIR"] = stateDir }
+        let isNamed = settings != ServeCommand.defaultFile
+        let file = isNamed || FileManager.default.fileExists(atPath: settings) ? try SettingsFile(reading: settings) : nil
+        return try Settings(environment: environment, file: file)
+    }
+
+    private static let defaultFile = "/etc/mcp-registry-gateway/gateway.env"
+}
+
+/// What ends the program: its sentence on stderr, and the status that tells a service manager not to try again.
+struct Failure: Error, CustomStringConvertible {
+    let description: String
+    init(_ description: String) { self.description = description }
+}
+
+extension Settings.Listener {
+    var isLoopback: Bool { host == "localhost" || AddressBlock(host)?.isLoopback == true }
+}
+
+/// How the two ways of running the gateway run it.
+enum Program {
+    static func logger(_ settings: Settings) -> Logger {
+        let level = Logger.Level(rawValue: settings.log.level.rawValue) ?? .info
+        let format: LogLines.Format = settings.log.format == .json ? .json : .text
+        return Logger(label: "mreg") { label in LogLines(label: label, format: format, logLevel: level) }
+    }
+
+    static func run(
+        _ settings: Settings, mode: Assembly.Mode, logger: Logger, onListening: @escaping @Sendable (Assembly.Running) async -> Void
+    ) async throws {
+        let assembly = try await Assembly(
+            settings, mode: mode, environment: ProcessInfo.processInfo.environment, logger: logger, onListening: onListening)
+        try await assembly.run()
+    }
+}

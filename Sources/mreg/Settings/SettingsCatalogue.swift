@@ -1,0 +1,238 @@
+/// Every setting there is. Names are typed here and nowhere else; the reader, the checks, `--check` and
+/// docs/settings.md all come from this table.
+enum SettingsCatalogue {
+    struct Subject: Sendable {
+        let title: String
+        let settings: [Setting]
+
+        init(_ title: String, _ settings: Setting...) {
+            self.title = title
+            self.settings = settings
+        }
+    }
+
+    /// In the environment, names that begin so are ours, and a mistake if unknown.
+    static let prefixes = ["MREG_", "DB_", "REDIS_"]
+
+    static let subjects = [
+        listener, state, pools, hotState, limits, fairness, addressGuard, refresh, sessions, metrics, upstreams, azure, oidc, oauth, audit, log,
+    ]
+    static let all = subjects.flatMap(\.settings)
+
+    /// The setting that fills this place in `Settings`.
+    static func setting(at field: Setting.Field) -> Setting {
+        guard let setting = all.first(where: { $0.field == field }) else { preconditionFailure("\(field) is missing in the catalogue") }
+        return setting
+    }
+
+    private static let listener = Subject(
+        "Listener",
+        Setting(
+            "MREG_HOST", \.listener.host, .host, "The address to listen on; beyond loopback only with TLS or trusted proxies.", hasEffect: true),
+        Setting("MREG_PORT", \.listener.port, .integer(0...65_535), "The port to listen on; 0 lets the system choose.", hasEffect: true),
+        Setting(
+            "MREG_PUBLIC_URL", \.listener.publicOrigin, .optional(.origin),
+            "The origin that clients see; http://localhost and the bound port if not set. http only on loopback or behind trusted proxies.",
+            hasEffect: true),
+        Setting("MREG_TLS_CERTIFICATE_FILE", \.listener.tlsCertificateFile, .optional(.path), "The certificate chain to serve TLS with, in PEM."),
+        Setting("MREG_TLS_KEY_FILE", \.listener.tlsKeyFile, .optional(.path), "The key of that certificate, in PEM.", isRedacted: true),
+        Setting(
+            "MREG_TRUSTED_PROXIES", \.listener.trustedProxies, .list(of: .addresses, mayBeEmpty: true),
+            "Proxies whose forwarding headers are believed."),
+        Setting(
+            "MREG_ALLOWED_ORIGINS", \.listener.allowedOrigins, .list(of: .origin, mayBeEmpty: true),
+            "Origins of web pages that may call the gateway, beside its own.", hasEffect: true),
+    )
+
+    private static let state = Subject(
+        "State",
+        Setting(
+            "MREG_STATE_DIR", \.stateDirectory, .path, "The directory of everything that must survive; one gateway owns it.", hasEffect: true),
+        Setting("DB_NAME", \.databaseName, .fileName, "The SQLite database's file name in it, without `.sqlite`.", hasEffect: true),
+    )
+
+    private static let pools = Subject(
+        "Handle pools",
+        Setting("MREG_FASTMCP_ENABLE_ADAPTIVE_CONNECTION_POOLING", \.pools.isAdaptive, .boolean, "Whether handle pools resize themselves."),
+        Setting(
+            "MREG_FASTMCP_CONNECTION_POOL_SCALING_ENABLED", \.pools.isScalingEnabled, .boolean,
+            "Whether handle pools resize themselves; both must be true."),
+        Setting(
+            "MREG_FASTMCP_MIN_POOL_SIZE", \.pools.minimumSize, .integer(1...10_000),
+            "Handles kept over all pools; the larger of this and `DB_MIN_CONNECTIONS` holds."),
+        Setting(
+            "MREG_FASTMCP_MAX_POOL_SIZE", \.pools.maximumSize, .integer(1...10_000),
+            "Handles over all pools at most; the smaller of this and `DB_MAX_CONNECTIONS` holds."),
+        Setting("MREG_FASTMCP_POOL_SCALING_FACTOR", \.pools.scalingFactor, .number(1...10), "How much larger a pool grows in one step."),
+        Setting(
+            "MREG_FASTMCP_POOL_UTILIZATION_THRESHOLD", \.pools.utilizationThreshold, .number(0.05...1), "The used share above which a pool grows."
+        ),
+        Setting("DB_MAX_CONNECTIONS", \.pools.maximumConnections, .integer(1...10_000), "SQLite handles over all pools at most."),
+        Setting("DB_MIN_CONNECTIONS", \.pools.minimumConnections, .integer(1...10_000), "SQLite handles kept over all pools."),
+        Setting("DB_CONNECTION_TIMEOUT", \.pools.connectionTimeout, .seconds(1...3600), "The longest wait for a handle, whatever the pool."),
+        Setting("MREG_POOL_AUTH_SIZE", \.pools.authentication.size, .integer(1...10_000), "Handles for authentication at most."),
+        Setting("MREG_POOL_AUTH_TIMEOUT", \.pools.authentication.timeout, .seconds(1...3600), "The longest wait for one."),
+        Setting("MREG_POOL_READ_SIZE", \.pools.read.size, .integer(1...10_000), "Handles for reading at most."),
+        Setting("MREG_POOL_READ_TIMEOUT", \.pools.read.timeout, .seconds(1...3600), "The longest wait for one."),
+        Setting("MREG_POOL_WRITE_SIZE", \.pools.write.size, .integer(1...10_000), "Slots in the queue of the one writer."),
+        Setting("MREG_POOL_WRITE_TIMEOUT", \.pools.write.timeout, .seconds(1...3600), "The longest wait for one."),
+        Setting("MREG_POOL_ANALYTICS_SIZE", \.pools.analytics.size, .integer(1...10_000), "Handles for reports at most."),
+        Setting("MREG_POOL_ANALYTICS_TIMEOUT", \.pools.analytics.timeout, .seconds(1...3600), "The longest wait for one."),
+    )
+
+    private static let hotState = Subject(
+        "Hot state",
+        Setting("DB_REDIS_MAX_CONNECTIONS", \.hotState.readerSlots, .integer(1...10_000), "Reader slots of each LMDB environment."),
+        Setting("REDIS_CONNECTION_POOL_SIZE", \.hotState.concurrentReaders, .integer(1...10_000), "LMDB readers admitted at the same time."),
+        Setting(
+            "MREG_BUCKETS_MAP_BYTES", \.hotState.bucketsMapBytes, .bytes((1 << 20)...(64 << 30)), "The map size of `buckets/`.", hasEffect: true),
+        Setting(
+            "MREG_SEALING_KEY_FILE", \.hotState.sealingKeyFile, .optional(.path),
+            "The key that seals stored tokens; keep it outside the state directory.", isRedacted: true),
+    )
+
+    private static let rate = SettingForm<Int>.integer(0...10_000_000)
+
+    private static let limits = Subject(
+        "Limits",
+        Setting("MREG_FASTMCP_RATE_LIMIT_ADMIN_RPM", \.limits.admin, rate, "Requests a minute for an admin; 0 means unlimited.", hasEffect: true),
+        Setting(
+            "MREG_FASTMCP_RATE_LIMIT_SERVER_OWNER_RPM", \.limits.serverOwner, rate,
+            "Requests a minute for a server owner; 0 means unlimited.", hasEffect: true),
+        Setting("MREG_FASTMCP_RATE_LIMIT_USER_RPM", \.limits.user, rate, "Requests a minute for a user; 0 means unlimited.", hasEffect: true),
+        Setting(
+            "MREG_FASTMCP_RATE_LIMIT_ANONYMOUS_RPM", \.limits.anonymous, rate,
+            "Requests a minute from an address without a valid token; 0 means unlimited."),
+        Setting(
+            "MREG_FASTMCP_RATE_LIMIT_TENANT_MULTIPLIER", \.limits.tenantMultiplier, .integer(1...10_000),
+            "How many users' rates a tenant has for all its users."),
+        Setting("MREG_FASTMCP_RATE_LIMIT_GLOBAL_RPM", \.limits.global, rate, "Requests a minute over all callers; 0 means unlimited."),
+        Setting(
+            "MREG_FASTMCP_RATE_LIMIT_BURST_FACTOR", \.limits.burstFactor, .number(1...10),
+            "How many minutes' requests a full bucket holds.", hasEffect: true),
+    )
+
+    private static let fairness = Subject(
+        "Fairness",
+        Setting(
+            "MREG_FASTMCP_ENABLE_TENANT_FAIRNESS_ALGORITHM", \.fairness.isEnabled, .boolean,
+            "Whether tenants share the global capacity by weight."),
+        Setting(
+            "MREG_FASTMCP_TENANT_FAIRNESS_WINDOW_SECONDS", \.fairness.window, .seconds(1...86_400),
+            "How long a tenant counts as active after a request."),
+        Setting(
+            "MREG_FASTMCP_TENANT_BURST_ALLOWANCE_FACTOR", \.fairness.burstAllowance, .number(1...10),
+            "How far above its share a tenant may go for a while."),
+        Setting(
+            "MREG_FASTMCP_ENABLE_SLIDING_WINDOW_RATE_LIMITING", \.fairness.slidesWindow, .boolean,
+            "Whether the window slides or begins anew each time."),
+    )
+
+    private static let addressGuard = Subject(
+        "Address blocking",
+        Setting("MREG_FASTMCP_ENABLE_DDOS_PROTECTION", \.addressGuard.isEnabled, .boolean, "Whether addresses are blocked for violations."),
+        Setting(
+            "MREG_FASTMCP_DDOS_DETECTION_THRESHOLD", \.addressGuard.threshold, .integer(1...10_000_000),
+            "Violations without a valid token, within an hour, that block an address."),
+        Setting(
+            "MREG_FASTMCP_DDOS_BAN_DURATION_SECONDS", \.addressGuard.blocksFor, .seconds(1...2_592_000),
+            "How long an address stays blocked."),
+        Setting(
+            "MREG_BLOCK_ALLOWLIST", \.addressGuard.neverBlocked, .list(of: .addresses, mayBeEmpty: true),
+            "Addresses that are never blocked."),
+    )
+
+    private static let refresh = Subject(
+        "Token refresh",
+        Setting(
+            "MREG_FASTMCP_ENABLE_BACKGROUND_TOKEN_REFRESH", \.refresh.isEnabled, .boolean,
+            "Whether stored tokens are refreshed before they expire."),
+        Setting(
+            "MREG_FASTMCP_TOKEN_REFRESH_MARGIN_MINUTES", \.refresh.margin, .minutes(1...1440),
+            "Closer to expiry than this, a refresh is an emergency."),
+        Setting("MREG_FASTMCP_PROACTIVE_REFRESH_MINUTES", \.refresh.proactive, .minutes(1...1440), "How long before expiry a token is due."),
+        Setting(
+            "MREG_FASTMCP_TOKEN_REFRESH_MAX_RETRIES", \.refresh.maximumRetries, .integer(0...20), "Retries before the user must sign in again."),
+        Setting(
+            "MREG_FASTMCP_TOKEN_REFRESH_RETRY_INTERVALS", \.refresh.retryIntervals, .list(of: .seconds(1...86_400)),
+            "The wait before each retry; at least one for each."),
+    )
+
+    private static let sessions = Subject(
+        "Sessions",
+        Setting(
+            "MREG_FASTMCP_MAX_CONCURRENT_USERS", \.sessions.maximumUsers, .integer(1...1_000_000),
+            "Users with an active session at the same time."),
+        Setting(
+            "MREG_FASTMCP_SESSION_CLEANUP_INTERVAL", \.sessions.cleanupInterval, .seconds(1...3600), "How often idle sessions are swept out."),
+        Setting(
+            "MREG_FASTMCP_USER_ACTIVITY_TIMEOUT", \.sessions.activityTimeout, .seconds(1...86_400),
+            "How long after its last request a session is active."),
+    )
+
+    private static let metrics = Subject(
+        "Metrics",
+        Setting("MREG_FASTMCP_METRICS_EXPORT_INTERVAL", \.metrics.exportInterval, .seconds(1...3600), "How often metrics are written out."),
+        Setting("MREG_FASTMCP_ENABLE_USER_ANALYTICS", \.metrics.countsUsers, .boolean, "Whether there are rollups for each user."),
+        Setting("MREG_FASTMCP_ENABLE_BEHAVIOR_TRACKING", \.metrics.tracksBehavior, .boolean, "Whether last activities and patterns are kept."),
+        Setting("MREG_FASTMCP_TENANT_RESOURCE_MONITORING", \.metrics.monitorsTenants, .boolean, "Whether there are gauges for each tenant."),
+    )
+
+    private static let upstreams = Subject(
+        "Upstream servers",
+        Setting(
+            "MREG_ALLOWED_PRIVATE_UPSTREAMS", \.upstreams.allowedPrivate, .list(of: .addresses, mayBeEmpty: true),
+            "Private addresses at which servers may be registered.", hasEffect: true),
+        Setting(
+            "MREG_TOOL_CHANGE_POLICY", \.upstreams.toolChangePolicy, .choice, "Whether a changed tool waits for approval, or is only reported."),
+        Setting(
+            "MREG_ISSUER_WITHOUT_PKCE_METADATA", \.upstreams.issuersWithoutPKCEMetadata, .exemptIssuers,
+            "Issuers that are used although their metadata does not promise PKCE."),
+        Setting(
+            "MREG_STDIO_SERVERS_FILE", \.upstreams.stdioServersFile, .path,
+            "The commands that may be registered as servers; the API cannot add to it.", hasEffect: true),
+    )
+
+    private static let azure = Subject(
+        "Entra ID",
+        Setting("MREG_AZURE_TENANT_ID", \.azure.tenantID, .optional(.directoryID), "The directory that users sign in to."),
+        Setting("MREG_AZURE_CLIENT_ID", \.azure.clientID, .optional(.visible), "The application's client id."),
+        Setting("MREG_AZURE_CLIENT_SECRET", \.azure.clientSecret, .secret, "The application's client secret."),
+        Setting("MREG_AZURE_AUTHORITY", \.azure.authority, .optional(.issuer), "Where Entra ID is, for sovereign clouds and tests."),
+        Setting(
+            "MREG_AZURE_ALLOWED_TENANTS", \.azure.allowedTenants, .list(of: .directoryID, mayBeEmpty: true),
+            "Other directories whose users may sign in."),
+    )
+
+    private static let oidc = Subject(
+        "OpenID Connect",
+        Setting("MREG_OIDC_ISSUER", \.oidc.issuer, .optional(.issuer), "Any other issuer that users sign in to."),
+        Setting("MREG_OIDC_CLIENT_ID", \.oidc.clientID, .optional(.visible), "The gateway's client id there."),
+        Setting("MREG_OIDC_CLIENT_SECRET", \.oidc.clientSecret, .secret, "The gateway's client secret there."),
+        Setting("MREG_OIDC_ROLE_CLAIM", \.oidc.roleClaim, .optional(.visible), "The claim that holds the user's role."),
+        Setting("MREG_OIDC_TENANT_CLAIM", \.oidc.tenantClaim, .optional(.visible), "The claim that names the user's tenant."),
+    )
+
+    private static let oauth = Subject(
+        "Sign-in",
+        Setting("MREG_FASTMCP_OAUTH_CALLBACK_URL", \.oauth.callbackURL, .url, "Where the issuer sends users back to; registered there."),
+        Setting("MREG_FASTMCP_OAUTH_SCOPES", \.oauth.scopes, .scopes, "The scopes asked of the issuer."),
+    )
+
+    private static let audit = Subject(
+        "Audit trail",
+        Setting("MREG_AUDIT_RETENTION_DAYS", \.audit.retention, .days(1...3650), "How long records are kept."),
+        Setting(
+            "MREG_AUDIT_MAX_BYTES", \.audit.maximumBytes, .bytes((1 << 20)...(16 << 40)),
+            "The size of the trail above which the oldest records go."),
+        Setting(
+            "MREG_AUDIT_DURABILITY", \.audit.durability, .choice,
+            "When a record is on disk: soon after the answer, before it, or its intent already before the call."),
+    )
+
+    private static let log = Subject(
+        "Log",
+        Setting("MREG_LOG_LEVEL", \.log.level, .choice, "The least severe events that are logged.", hasEffect: true),
+        Setting("MREG_LOG_FORMAT", \.log.format, .choice, "Lines for people, or for programs.", hasEffect: true),
+    )
+}

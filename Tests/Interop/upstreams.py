@@ -1,0 +1,105 @@
+"""The upstreams of the matrix: what each offers, and one call with the answer it must give."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clients.current_client import LEGACY_PYTHON
+from gateway import Gateway
+from processes import ListeningProcess
+
+MODERN, LEGACY = "2026-07-28", "2025-11-25"
+CURRENT_BIN, LEGACY_BIN = Path(sys.prefix) / "bin", LEGACY_PYTHON.parent
+SERVERS = Path(__file__).with_name("servers")
+
+DEMO_TOOLS = frozenset({"echo", "clock", "slow", "flaky", "ask"})
+HTTP_TOOLS = frozenset({"add", "greet", "weather", "whoami", "steps", "fail"})
+TIME_TOOLS = frozenset({"get_current_time", "convert_time"})
+GIT_TOOLS = frozenset(
+    {
+        "git_status",
+        "git_diff_unstaged",
+        "git_diff_staged",
+        "git_diff",
+        "git_commit",
+        "git_add",
+        "git_reset",
+        "git_log",
+        "git_create_branch",
+        "git_checkout",
+        "git_show",
+        "git_branch",
+    }
+)
+
+DEMOS = ("demo", "demo-http")
+HTTP_UPSTREAMS = ("current", "current-sl", "legacy", "legacy-sl")
+STDIO_UPSTREAMS = ("time", "git", "time-2025", "git-2025")
+ALIASES = (*DEMOS, *HTTP_UPSTREAMS, *STDIO_UPSTREAMS)
+
+COMMIT_MESSAGE = "Erste Fassung – first commit of the interop suite"
+
+
+@dataclass(frozen=True)
+class Upstream:
+    tools: frozenset[str]
+    tool: str
+    arguments: dict[str, Any]
+    answer: str  # stands in the text of the answer
+    revision: str | None = None  # what the gateway must agree on with it; None where the suite does not say
+
+
+def describe(repository: Path) -> dict[str, Upstream]:
+    echo = Upstream(DEMO_TOOLS, "echo", {"text": 'grüße \\"🎉" </br>'}, 'grüße \\"🎉" </br>')
+    noon = {"source_timezone": "Asia/Tokyo", "time": "12:00", "target_timezone": "Asia/Kolkata"}
+    log = {"repo_path": str(repository)}
+    return {
+        "demo": echo,
+        "demo-http": echo,
+        "current": Upstream(HTTP_TOOLS, "whoami", {}, "current stateful", MODERN),
+        "current-sl": Upstream(HTTP_TOOLS, "whoami", {}, "current stateless", MODERN),
+        "legacy": Upstream(HTTP_TOOLS, "whoami", {}, "legacy stateful", LEGACY),
+        "legacy-sl": Upstream(HTTP_TOOLS, "whoami", {}, "legacy stateless", LEGACY),
+        "time": Upstream(TIME_TOOLS, "convert_time", noon, "T08:30:00+05:30", MODERN),
+        "git": Upstream(GIT_TOOLS, "git_log", log, COMMIT_MESSAGE, MODERN),
+        "time-2025": Upstream(TIME_TOOLS, "convert_time", noon, "T08:30:00+05:30", LEGACY),
+        "git-2025": Upstream(GIT_TOOLS, "git_log", log, COMMIT_MESSAGE, LEGACY),
+    }
+
+
+def create_repository(path: Path) -> None:
+    git = ["git", "-C", str(path), "-c", "user.name=Interop", "-c", "user.email=interop@localhost"]
+    path.mkdir()
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    (path / "note.txt").write_text("interop\n")
+    subprocess.run([*git, "add", "note.txt"], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--message", COMMIT_MESSAGE], check=True)
+
+
+@contextmanager
+def http_servers() -> Iterator[dict[str, str]]:
+    """The four HTTP upstreams, started side by side; yields their endpoints by alias."""
+    current = [sys.executable, str(SERVERS / "current_http.py")]
+    legacy = [str(LEGACY_PYTHON), str(SERVERS / "legacy_http.py")]
+    commands = (current, [*current, "--stateless"], legacy, [*legacy, "--stateless"])
+    with ExitStack() as stack:
+        processes: dict[str, ListeningProcess] = {}
+        for alias, command in zip(HTTP_UPSTREAMS, commands, strict=True):
+            processes[alias] = ListeningProcess(command)
+            stack.callback(processes[alias].end)
+        yield {alias: process.wait_for_url() for alias, process in processes.items()}
+
+
+def register_all(gateway: Gateway, endpoints: dict[str, str], repository: Path) -> None:
+    """`time-2025` stays one process per caller, as is the default; the others are shared to keep the suite quick."""
+    for alias, endpoint in endpoints.items():
+        gateway.register(alias, endpoint)
+    of_repository = ["--repository", str(repository)]
+    gateway.add_stdio("time", [str(CURRENT_BIN / "mcp-server-time")], "--shared", "--title", "Time")
+    gateway.add_stdio("git", [str(CURRENT_BIN / "mcp-server-git"), *of_repository], "--shared")
+    gateway.add_stdio("time-2025", [str(LEGACY_BIN / "mcp-server-time")], "--env", "TZ=Asia/Kolkata")
+    gateway.add_stdio("git-2025", [str(LEGACY_BIN / "mcp-server-git"), *of_repository], "--shared", "--era", "legacy")

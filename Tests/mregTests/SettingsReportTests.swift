@@ -1,0 +1,45 @@
+import Testing
+
+@testable import mreg
+
+struct SettingsReportTests {
+    static let effective = [
+        "MREG_HOST", "MREG_PORT", "MREG_PUBLIC_URL", "MREG_ALLOWED_ORIGINS", "MREG_STATE_DIR", "DB_NAME", "MREG_BUCKETS_MAP_BYTES",
+        "MREG_FASTMCP_RATE_LIMIT_ADMIN_RPM", "MREG_FASTMCP_RATE_LIMIT_SERVER_OWNER_RPM", "MREG_FASTMCP_RATE_LIMIT_USER_RPM",
+        "MREG_FASTMCP_RATE_LIMIT_BURST_FACTOR", "MREG_ALLOWED_PRIVATE_UPSTREAMS", "MREG_STDIO_SERVERS_FILE", "MREG_LOG_LEVEL", "MREG_LOG_FORMAT",
+    ]
+
+    @Test func `what the program acts on today is known name by name`() {
+        #expect(SettingsCatalogue.all.filter(\.hasEffect).map(\.name) == Self.effective)
+        #expect(
+            Settings.withoutEffect(among: ["MREG_PORT", "DB_MIN_CONNECTIONS", "MREG_OIDC_ISSUER"]) == ["DB_MIN_CONNECTIONS", "MREG_OIDC_ISSUER"])
+        #expect(Settings.namesWithoutEffect.count == SettingsCatalogue.all.count - Self.effective.count)
+    }
+
+    @Test func `the report says where each value came from and what has no effect`() throws {
+        let file = SettingsFile(parsing: "MREG_PUBLIC_URL=https://Gateway.example\nDB_MIN_CONNECTIONS=6", path: "/etc/gateway.env")
+        let report = try Settings(environment: ["MREG_PORT": "09000", "MREG_OIDC_CLIENT_SECRET": "canary"], file: file).report()
+        #expect(
+            report.hasPrefix(
+                """
+                settings are good: 4 set, 74 at their defaults
+
+                  MREG_PORT                9000                     environment
+                  MREG_PUBLIC_URL          https://gateway.example  /etc/gateway.env:1
+                  DB_MIN_CONNECTIONS       6                        /etc/gateway.env:2
+                  MREG_OIDC_CLIENT_SECRET  redacted                 environment
+
+                set, but without effect in this version:
+                  DB_MIN_CONNECTIONS
+                  MREG_OIDC_CLIENT_SECRET
+
+                all names without effect in this version:
+                  MREG_TLS_CERTIFICATE_FILE
+                """))
+    }
+
+    @Test func `with nothing set the report is short`() {
+        #expect(
+            Settings().report().hasPrefix("settings are good: 0 set, 78 at their defaults\n\nall names without effect in this version:\n  MREG_TLS_"))
+    }
+}

@@ -1,0 +1,21 @@
+/// One step from the schema of a release to the next.
+package struct Migration: Sendable {
+    package let name: String
+    package let sql: String
+
+    fileprivate init(_ name: String, _ bytes: [UInt8]) {
+        self.name = name
+        sql = String(decoding: bytes, as: UTF8.self)
+    }
+}
+
+/// The schema of the record of truth, as the ordered list of its migrations.
+package enum Schema {
+    package static let migrations = [
+        Migration("v0001-tenants", PackageResources.v0001_tenants_sql),
+        Migration("v0002-sessions", PackageResources.v0002_sessions_sql),
+        Migration("v0003-audit", PackageResources.v0003_audit_sql),
+        Migration("v0004-servers", PackageResources.v0004_servers_sql),
+        Migration("v0005-rate-limits", PackageResources.v0005_rate_limits_sql),
+    ]
+}
