@@ -68,9 +68,11 @@ extension Database {
                     try draft.transport.commandText(), draft.status.rawValue, draft.era.rawValue, try text(of: draft.tags),
                     audit.at.microseconds, audit.at.microseconds,
                 ])
+            // Read before the audit row is written, which is an insertion too.
+            let id = ServerID(db.lastInsertedRowID)
             try Self.append([audit], db)
             return ServerRecord(
-                id: ServerID(db.lastInsertedRowID), tenant: tenant, owner: owner, alias: draft.alias, title: draft.title,
+                id: id, tenant: tenant, owner: owner, alias: draft.alias, title: draft.title,
                 transport: draft.transport, status: draft.status, era: draft.era, tags: draft.tags, createdAt: audit.at, updatedAt: audit.at)
         }
     }

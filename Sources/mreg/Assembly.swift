@@ -117,7 +117,7 @@ struct Assembly {
                 return try await people.token(for: user, people.record("token.issue", name))
             }
         }
-        let listener = Listener.application(house, host: settings.listener.host, port: settings.listener.port, logger: logger) { port in
+        let listener = Listener.application(house, host: settings.listener.host, port: settings.listener.port, logger: Self.quiet(logger)) { port in
             if settings.listener.publicOrigin == nil { origin.withLock { $0 = Self.origin(port: port) } }
             do {
                 try await mode.beforeListening(running())
@@ -126,7 +126,7 @@ struct Assembly {
                 logger.error("the gateway listens, but what should run beside it does not", metadata: ["error": "\(error)"])
             }
         }
-        let control = Listener.control(Self.control(registry, people, database, now), path: try ControlSocket.bindable(state.path), logger: logger)
+        let control = Listener.control(Self.control(registry, people, database, now), path: try ControlSocket.bindable(state.path), logger: Self.quiet(logger))
 
         // In order of dependency. Stopped in the reverse: the doors fall silent first, then the conversations with
         // servers end, the audit trail is written to its end, and only then the database closes.
@@ -136,7 +136,7 @@ struct Assembly {
 
     /// Runs until SIGTERM or SIGINT, then finishes what is under way.
     func run() async throws {
-        var configuration = ServiceGroupConfiguration(services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet(logger))
+        var configuration = ServiceGroupConfiguration(services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: Self.quiet(logger))
         configuration.maximumGracefulShutdownDuration = .seconds(25)
         try await ServiceGroup(configuration: configuration).run()
     }
@@ -252,8 +252,8 @@ struct Assembly {
         }
     }
 
-    /// The lifecycle's own lines are of use only to who debugs it.
-    private func quiet(_ logger: Logger) -> Logger {
+    /// For libraries, whose everyday lines are of use only to who debugs them.
+    static func quiet(_ logger: Logger) -> Logger {
         var logger = logger
         logger.logLevel = max(logger.logLevel, .notice)
         return logger

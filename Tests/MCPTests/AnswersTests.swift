@@ -34,6 +34,15 @@ struct AnswersTests {
         let modern = #"{"resultType":"complete","tools":[],"nextCursor":"c","ttlMs":5000,"cacheScope":"private","_meta":{\#(Self.serverInfo)}}"#
         #expect(Self.answers.tools([], nextCursor: "c", in: .modern).description == modern)
     }
+
+    @Test func `a notice about a list stands under the operator's own key`() {
+        let notice = ("com.example/missing", ["bank"] as JSONText)
+        #expect(
+            Self.answers.tools([], nextCursor: nil, in: .legacy, notice: notice).description
+                == #"{"tools":[],"_meta":{"com.example/missing":["bank"]}}"#)
+        let modern = Self.answers.tools([], nextCursor: nil, in: .modern, notice: notice).description
+        #expect(modern.hasSuffix(#""_meta":{\#(Self.serverInfo),"com.example/missing":["bank"]}}"#))
+    }
 }
 
 struct ToolAnswerTests {
@@ -193,5 +202,15 @@ struct UpstreamRequestTests {
     ])
     func `a server serves our revision if it lists it`(result: String, isServed: Bool) throws {
         #expect(ModernRequest.isServed(try parsed(result)) == isServed)
+    }
+
+    @Test(arguments: [
+        (-32022, #"{"supported":["2025-11-25","2025-06-18"]}"#, true), (-32022, #"{"supported":["2026-07-28","2025-11-25"]}"#, false),
+        (-32022, #"{"supported":["2027-01-01"]}"#, false), (-32022, #"{"supported":[]}"#, false), (-32022, #"{"supported":[1]}"#, false),
+        (-32022, "{}", false), (-32022, nil, false), (-32021, #"{"supported":["2025-11-25"]}"#, false),
+    ])
+    func `a server that knows the modern code may still serve only the legacy era`(code: Int, data: String?, isLegacy: Bool) throws {
+        let error = ProtocolError(code: code, message: "", data: try data.map { try parsed($0).text })
+        #expect(ModernRequest.servesOnlyLegacy(error) == isLegacy)
     }
 }

@@ -278,7 +278,8 @@ struct IncomingTests {
         let params = #"""
             {"name":"a","inputResponses":{},"requestState":"s","_meta":{"progressToken":1,"traceparent":"00","com.example/k":{"a": 1},"mcp.dev/k":2,
             "io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{},"io.modelcontextprotocol/logLevel":"debug",
-            "io.modelcontextprotocol/subscriptionId":1,"io.modelcontextprotocol\u002flater":1,"com.mcp/x":1,"com.mcp.tools/x":1,"a.modelcontextprotocol/":1}}
+            "io.modelcontextprotocol/subscriptionId":1,"io.modelcontextprotocol\u002flater":1,"com.mcp/x":1,"com.mcp.tools/x":1,
+            "a.modelcontextprotocol/":1}}
             """#
         let forwarded = try JSON(parsing: Self.incoming(params).forwardedParams(name: "b", progressToken: "mine").bytes)
         #expect(forwarded["_meta"]?.text.description == #"{"traceparent":"00","com.example/k":{"a": 1},"mcp.dev/k":2,"progressToken":"mine"}"#)

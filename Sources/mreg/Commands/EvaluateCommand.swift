@@ -33,7 +33,7 @@ struct EvaluateCommand: AsyncParsableCommand {
         var mode = Assembly.Mode(acceptsShorthand: true)
         mode.loginRole = { Self.roles[$0] ?? .user }
         mode.allowedUpstreams = ["127.0.0.0/8", "::1/128"].compactMap { AddressRange($0) }
-        mode.companions = [DemoServer.application(port: 0, logger: logger) { await demo.announce($0) }]
+        mode.companions = [DemoServer.application(port: 0, logger: Assembly.quiet(logger)) { await demo.announce($0) }]
         mode.beforeListening = { running in
             for (name, role) in Self.roles { _ = try await running.token(name, role) }
             try await Self.registerDemoServers(in: running, httpPort: await demo.value)
