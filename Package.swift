@@ -75,5 +75,22 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+
+        tests("Gateway"),
+        tests("MCP", ["Gateway"]),
+        tests("Access", ["Gateway"]),
+        tests("Pacing", ["Gateway"]),
+        tests("Reports", ["Gateway"]),
+        tests("LMDB"),
+        tests("Storage", ["Gateway", "Pacing", "Schema", grdb]),
+        tests("Identity", ["Gateway", jwtKit, crypto]),
+        tests("Upstreams", ["Gateway", "MCP", "Access", nio, nioPosix, nioHTTP1, lifecycle, logging]),
+        tests("Audit", ["Gateway", lifecycle, logging]),
+        tests("mreg", ["Gateway", "MCP", hummingbird]),
+        // The assembled program, on port 0 and a temporary folder.
+        .testTarget(
+            name: "IntegrationTests",
+            dependencies: ["mreg", "Gateway", "MCP", "Identity", "Serving", "Storage", nio, nioPosix, nioHTTP1, lifecycle, logging],
+            swiftSettings: settings),
     ]
 )

@@ -1,0 +1,61 @@
+# make run     build the release and try the gateway on this machine
+# make test    every test: units, the assembled program, real MCP clients and servers
+# make bench   requests a second, latency and CPU beside nginx as a plain proxy
+# make lint    check the formatting; make format mends it
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := run
+.PHONY: run test unit-test interop-test bench lint format fuzz clean packages-build packages-test packages-bench
+
+SWIFT_SOURCES := Sources Tests schema Package.swift
+
+run: packages-build
+	@echo "== building the release (some minutes the first time)"
+	@swift build -c release --product mreg
+	@exec .build/release/mreg evaluate $(ARGS)
+
+test: lint unit-test interop-test
+	@echo "== all tests passed"
+
+unit-test: packages-build packages-test
+	@echo "== building the program and its tests (some minutes the first time)"
+	@swift build --build-tests
+	@echo "== running the tests of the rooms and of the assembled program"
+	@swift test --skip-build --parallel
+
+interop-test: packages-build packages-test
+	@swift build --product mreg
+	@echo "== running real MCP clients and servers (environments are made from PyPI the first time)"
+	@Tests/Interop/run.sh
+
+bench: packages-build packages-bench
+	@echo "== building the release (some minutes the first time)"
+	@swift build -c release --product mreg
+	@python3 Benchmarks/run.py --mreg .build/release/mreg $(ARGS)
+
+lint:
+	@echo "== checking the formatting"
+	@swift format lint --strict --parallel --recursive $(SWIFT_SOURCES)
+
+format:
+	@swift format --in-place --parallel --recursive $(SWIFT_SOURCES)
+
+fuzz:
+	@Fuzzing/run.sh $(ARGS)
+
+clean:
+	@rm -rf .build .venv
+
+# Installs what is missing; without anything missing it needs no rights.
+packages-build packages-test packages-bench: packages-%:
+	@missing=""; \
+	for package in $$(awk '$$1 == "$*" { print $$2 }' packages.txt); do \
+		dpkg-query --show --showformat='$${db:Status-Status}\n' "$$package" 2>/dev/null | grep -qx installed || missing="$$missing $$package"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+		echo "== installing Debian packages:$$missing"; \
+		if [ "$$(id -u)" != 0 ]; then echo "This needs root. Either run it as root, or install them yourself: apt-get install$$missing" >&2; exit 1; fi; \
+		apt-get update -qq; \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi
