@@ -40,7 +40,7 @@ struct RouteTable: Sendable {
         var modern: [JSONText] = []
         var unusable = 0
         for part in parts.sorted(by: { $0.upstream.server.alias < $1.upstream.server.alias }) {
-            let alias = part.upstream.server.alias.description
+            let alias = part.upstream.server.alias
             for tool in part.tools ?? [] {
                 let name = tool["name"]?.string ?? ""
                 let exposed = ToolName.exposed(name, of: alias)
@@ -64,7 +64,10 @@ struct RouteTable: Sendable {
         ]
     }
 
-    func route(_ exposed: String) -> Route? { routes[exposed] }
+    func route(_ exposed: String) -> Route? {
+        // Exposed names are ASCII. Strings compare by what they mean, so another spelling would find its look-alike.
+        exposed.utf8.allSatisfy { $0 < 0x80 } ? routes[exposed] : nil
+    }
 
     /// A page of the merged list as a finished result; nil if the cursor is not one of this table's.
     func tools(after cursor: String?, in era: Revision.Era) -> JSONText? {

@@ -21,7 +21,7 @@ package struct AuditRecord: Hashable, Sendable {
     package var tenant: TenantID?
     /// The MCP method, or a verb of the admin API such as `server.create`.
     package var action: String
-    /// The exposed tool name, the server's alias or another thing acted on; at most 128 bytes.
+    /// The exposed tool name, the server's alias or another thing acted on; 128 bytes of it are kept.
     package var target: String
     package var outcome: Outcome
     package var reason: String

@@ -1,6 +1,6 @@
 /// The name an owner gives a server: the prefix of its tools, and its place in `/servers/{alias}/mcp`.
 ///
-/// One to twelve of `a-z`, `0-9` and `-`, beginning and ending with a letter or digit, so that prefixed tool
+/// One to twelve of `a-z`, `0-9` and single `-`, beginning and ending with a letter or digit, so that prefixed tool
 /// names fit what model APIs accept.
 package struct ServerAlias: Hashable, Sendable, Comparable, CustomStringConvertible {
     package let description: String

@@ -1,3 +1,5 @@
+package import Gateway
+
 /// Answers of the gateway itself, each in the words of the revision it answers in.
 package struct Answers: Sendable {
     let gateway: Implementation
@@ -26,9 +28,9 @@ package struct Answers: Sendable {
     /// One tool of a server under its exposed name, with where it comes from in the operator's own `_meta` key.
     ///
     /// - Parameter originKey: reverse-DNS name of the operator, a slash and a name.
-    package static func tool(_ tool: JSON, as exposed: String, of alias: String, originKey: String, in era: Revision.Era) -> JSONText {
+    package static func tool(_ tool: JSON, as exposed: String, of alias: ServerAlias, originKey: String, in era: Revision.Era) -> JSONText {
         let name = tool["name"]?.string ?? ""
-        let origin: JSONText = ["server": .string(alias), "name": .string(name)]
+        let origin: JSONText = ["server": .string(alias.description), "name": .string(name)]
         let meta = (tool["_meta"]?.members ?? []).map { ($0.name, Optional($0.value.text)) }.filter { $0.0 != originKey }
         var changes: [(String, JSONText?)] = [("name", .string(exposed)), ("_meta", .object(meta + [(originKey, origin)]))]
         // A cut name is no name for people: the whole original becomes the title, unless the tool has one.
@@ -54,8 +56,12 @@ package struct Answers: Sendable {
     /// another era or another envelope are the gateway's own affair (S-15, L-12).
     package static func relayed(_ error: ProtocolError, in era: Revision.Era) -> ProtocolError {
         switch error.code {
+        case -32042 where era == .modern: ProtocolError(code: -32602, message: error.message, data: error.data)
+        case -32042: ProtocolError(code: -32042, message: error.message, data: error.data)
         case -32099 ... -32020: ProtocolError(code: -32603, message: "The server refused the gateway's request: \(error.message)")
-        case -32002 where era == .modern, -32042 where era == .modern:
+        // The gateway's own codes; no server speaks in its name.
+        case 1001...1005: ProtocolError(code: -32603, message: error.message)
+        case -32002 where era == .modern:
             ProtocolError(code: -32602, message: error.message, data: error.data)
         case -32700, -32600: ProtocolError(code: -32603, message: "The server could not read the gateway's request: \(error.message)")
         default: ProtocolError(code: error.code, message: error.message, data: error.data)

@@ -29,11 +29,13 @@ package struct EventStreamParser: Sendable {
     private var previousWasReturn = false
     private var isFirstLine = true
 
-    /// - Parameter maximumEvent: bytes of one event's data, and of one line.
+    /// - Parameter maximumEvent: bytes that one event may take: its data so far, and the line being read.
     package init(maximumEvent: Int) { self.maximumEvent = maximumEvent }
 
-    /// The data of the events these bytes complete, in order.
+    /// The data of the events these bytes complete, in order. Empty events, which servers send to prime a stream, are
+    /// left out. Events complete before one that is too large are returned; the next call throws.
     package mutating func feed(_ bytes: some Sequence<UInt8>) throws(Oversized) -> [[UInt8]] {
+        if line.count + data.count > maximumEvent { throw Oversized() }
         var events: [[UInt8]] = []
         for byte in bytes {
             let followsReturn = previousWasReturn
@@ -44,7 +46,10 @@ package struct EventStreamParser: Sendable {
             } else {
                 line.append(byte)
             }
-            if line.count + data.count > maximumEvent { throw Oversized() }
+            if line.count + data.count > maximumEvent {
+                if events.isEmpty { throw Oversized() }
+                return events
+            }
         }
         return events
     }
@@ -60,7 +65,7 @@ package struct EventStreamParser: Sendable {
                 data.removeAll(keepingCapacity: true)
                 hasData = false
             }
-            return hasData && !data.isEmpty ? data : nil
+            return data.isEmpty ? nil : data
         }
         guard line.starts(with: Array("data".utf8)) else { return nil }
         var value = line.dropFirst(4)

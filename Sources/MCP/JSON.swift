@@ -2,7 +2,7 @@
 //
 // A gateway whose parser is laxer than the upstream's lets a request mean one thing to the policy and another to
 // the server. So the whole text is checked once: the grammar, UTF-8, paired surrogates, no repeated member names
-// (compared after unescaping), no byte order mark, numbers a Double can hold. What was parsed is a flat list of
+// (compared after unescaping), no byte order mark, no numbers that overflow a Double. What was parsed is a flat list of
 // nodes over the original bytes; values that are not ours are passed on as those bytes and never written anew.
 
 /// A value inside a parsed document. Copying it copies a reference and an index.
@@ -11,7 +11,7 @@ package struct JSON: Sendable {
         case object, array, string, number, `true`, `false`, null
     }
 
-    /// How much a document may hold before it is refused.
+    /// How much a document may hold before it is refused. Members' names count as nodes too.
     package struct Limits: Sendable {
         package var depth: Int
         package var nodes: Int

@@ -78,13 +78,13 @@ extension JSONText: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, Exp
 }
 
 extension JSON {
-    /// This object with some members replaced, added (at the end) or, where the value is nil, left out; everything
-    /// else keeps its bytes and its place. Not an object: the changes alone.
+    /// This object with some members replaced, added (at the end) or, where the value is nil, left out; all other
+    /// values keep their bytes and their place. Not an object: the changes alone.
     package func replacing(_ changes: [(String, JSONText?)]) -> JSONText {
         var remaining = changes
         var members: [(String, JSONText?)] = []
         for (name, value) in self.members {
-            if let change = remaining.firstIndex(where: { $0.0 == name }) {
+            if let change = remaining.firstIndex(where: { $0.0.utf8.elementsEqual(name.utf8) }) {
                 members.append((name, remaining.remove(at: change).1))
             } else {
                 members.append((name, value.text))

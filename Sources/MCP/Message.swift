@@ -14,7 +14,7 @@ package struct MessageID: Hashable, Sendable {
         switch value.kind {
         case .string where value.bytes.count <= 258: text = value.text
         case .number:
-            guard let number = value.integer, abs(number) < 1 << 53 else { return nil }
+            guard let number = value.integer, number.magnitude < 1 << 53 else { return nil }
             text = value.text
         default: return nil
         }

@@ -1,3 +1,5 @@
+import Gateway
+
 /// A JSON-RPC error that the gateway, or an upstream through it, answers with.
 package struct ProtocolError: Error, Hashable, Sendable {
     /// What was wrong, from the outside in. Clients of the modern era read a defective envelope as a reason to try
@@ -23,12 +25,12 @@ package struct ProtocolError: Error, Hashable, Sendable {
     static func invalidEnvelope(_ why: String) -> Self { Self(code: -32602, message: why, place: .envelope) }
     package static func invalidParams(_ why: String) -> Self { Self(code: -32602, message: why) }
     package static func methodNotFound(_ method: String) -> Self {
-        Self(code: -32601, message: "This gateway does not serve the method “\(method.prefix(64))”.", place: .method)
+        Self(code: -32601, message: "This gateway does not serve the method “\(method.cut(64))”.", place: .method)
     }
     static func headerMismatch(_ why: String) -> Self { Self(code: -32020, message: why, place: .envelope) }
 
     /// The text is the same whether the tool does not exist or may not be used.
-    package static func unknownTool(_ name: String) -> Self { invalidParams("Unknown tool: \(name.prefix(128))") }
+    package static func unknownTool(_ name: String) -> Self { invalidParams("Unknown tool: \(name.cut(128))") }
 
     package func response(to id: MessageID?) -> JSONText {
         [

@@ -103,7 +103,7 @@ package enum Reading: Sendable {
         if opensHandshake { return false }
         guard let named = headers.protocolVersion.first else { return false }
         if let revision = Revision(rawValue: named) { return revision.era == .modern }
-        // A date past the handshake era is a newer peer's: it is told what is served in its own terms.
+        // What sorts after the handshake era is a newer peer's: it is told what is served in its own terms.
         return named.utf8.count == 10 && named > Revision.newestLegacy.rawValue
     }
 
@@ -134,8 +134,8 @@ extension Incoming {
 
     /// Whether a `_meta` key stands under a prefix kept for MCP: its second label is `mcp` or `modelcontextprotocol`.
     private static func isReserved(_ key: String) -> Bool {
-        guard let slash = key.firstIndex(of: "/") else { return false }
-        let labels = key[..<slash].split(separator: ".", omittingEmptySubsequences: false)
-        return labels.count > 1 && (labels[1] == "mcp" || labels[1] == "modelcontextprotocol")
+        guard let slash = key.utf8.firstIndex(of: UInt8(ascii: "/")) else { return false }
+        let labels = key.utf8[..<slash].split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
+        return labels.count > 1 && ["mcp", "modelcontextprotocol"].contains { labels[1].elementsEqual($0.utf8) }
     }
 }

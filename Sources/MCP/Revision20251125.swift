@@ -5,9 +5,10 @@ import Gateway
 extension Reading {
     init(legacy message: Message, headers: RoutingHeaders) throws(ProtocolError) {
         var revision = Revision.unnamed
+        guard headers.protocolVersion.count <= 1 else { throw .invalidRequest("The header MCP-Protocol-Version stands there more than once.") }
         if let named = headers.protocolVersion.first {
             guard let known = Revision(rawValue: named) else {
-                throw .invalidRequest("MCP-Protocol-Version “\(named.prefix(32))” is not served; served are \(Revision.served).")
+                throw .invalidRequest("MCP-Protocol-Version “\(named.cut(32))” is not served; served are \(Revision.served).")
             }
             revision = known
         }
@@ -50,7 +51,7 @@ enum LegacyAnswer {
 
     /// A tool's result without what only the modern era knows (L-12, R-11).
     static func call(_ result: JSON) throws(ProtocolError) -> JSONText {
-        if ModernAnswer.isQuestion(result) { throw .questionNotRelayed }
+        try ModernAnswer.checkComplete(result)
         var changes: [(String, JSONText?)] = []
         if result["resultType"] != nil { changes.append(("resultType", nil)) }
         if result["structuredContent"].map({ !$0.isObject }) ?? false {
@@ -98,7 +99,7 @@ package enum LegacyRequest {
     /// The answer to a server's own request: pings are answered, anything that needs the user is declined in words.
     package static func answer(to id: MessageID, method: String) -> JSONText {
         if method == "ping" { return Message.result([:], to: id) }
-        return ProtocolError(code: -32601, message: "The gateway does not relay “\(method.prefix(64))” to the user yet.").response(to: id)
+        return ProtocolError(code: -32601, message: "The gateway does not relay “\(method.cut(64))” to the user yet.").response(to: id)
     }
 }
 

@@ -27,8 +27,8 @@ extension Reading {
         case .request(let id, let method, let params):
             let version = try Reading.modernVersion(params, headers)
             try Reading.check(method, against: headers.method, header: "Mcp-Method")
+            if method == "tools/call", let name = params?["name"]?.string { try Reading.check(name, against: headers.name, header: "Mcp-Name") }
             let operation = try Reading.modernOperation(method, params)
-            if case .callTool(let name) = operation { try Reading.check(name, against: headers.name, header: "Mcp-Name") }
             self = .request(Incoming(id: id, revision: version, operation: operation, params: params))
         }
     }
@@ -41,8 +41,8 @@ extension Reading {
         }
         guard let revision = Revision(rawValue: named), revision.era == .modern else {
             throw ProtocolError(
-                code: -32022, message: "Revision “\(named.prefix(32))” is not served with this envelope.",
-                data: ["supported": Revision.served, "requested": .string(String(named.prefix(32)))], place: .envelope)
+                code: -32022, message: "Revision “\(named.cut(32))” is not served with this envelope.",
+                data: ["supported": Revision.served, "requested": .string(named.cut(32))], place: .envelope)
         }
         guard meta?[ModernKey.clientCapabilities]?.isObject ?? false else {
             throw .invalidEnvelope("\"_meta\" needs \"\(ModernKey.clientCapabilities)\", an object.")
@@ -63,7 +63,7 @@ extension Reading {
         guard header.count == 1, let decoded = HeaderValue.decoded(header[0]) else {
             throw .headerMismatch("The header \(name) must be there once and mirror the body.")
         }
-        guard decoded == value else { throw .headerMismatch("The header \(name) does not equal what the body says.") }
+        guard decoded.utf8.elementsEqual(value.utf8) else { throw .headerMismatch("The header \(name) does not equal what the body says.") }
     }
 }
 
@@ -109,14 +109,17 @@ enum ModernAnswer {
     }
 
     static func call(_ result: JSON, gateway: Implementation) throws(ProtocolError) -> JSONText {
-        if isQuestion(result) { throw .questionNotRelayed }
-        let type = result["resultType"]?.string ?? "complete"
-        guard type == "complete" else {
-            throw ProtocolError(code: -32603, message: "The server answered with a result of the unknown type “\(type.prefix(32))”.")
-        }
+        try checkComplete(result)
         let added = [(ModernKey.serverInfo, Optional(gateway.text))]
         let meta = result["_meta"].map { strippedMeta($0, adding: added) } ?? .object(added)
         return result.replacing([("resultType", "complete"), ("_meta", meta)])
+    }
+
+    /// A result without a type is a legacy server's, and complete.
+    static func checkComplete(_ result: JSON) throws(ProtocolError) {
+        if isQuestion(result) { throw .questionNotRelayed }
+        guard let type = result["resultType"], type.string != "complete" else { return }
+        throw ProtocolError(code: -32603, message: "The server answered with a result of the unknown type \(type.text.description.cut(32)).")
     }
 
     static func isQuestion(_ result: JSON) -> Bool { result["resultType"]?.string == "input_required" }

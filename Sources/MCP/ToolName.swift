@@ -1,3 +1,5 @@
+package import Gateway
+
 /// The names under which an aggregated endpoint shows the tools of several servers.
 package enum ToolName {
     /// Hosts put a prefix of their own before a tool's name and model APIs stop at 64 characters.
@@ -8,13 +10,14 @@ package enum ToolName {
     /// APIs do not take, a readable cut of it with six characters of hash.
     ///
     /// It depends on nothing but the two names, so a tool is never renamed because another server appeared. An
-    /// alias holds no underscore, so tools of two servers never share a name.
-    package static func exposed(_ name: String, of alias: String) -> String {
+    /// alias holds no underscore, so tools of two servers never share a name; two tools of one server can, if it
+    /// chooses their names so, and then the first one has it.
+    package static func exposed(_ name: String, of alias: ServerAlias) -> String {
+        let alias = alias.description
         let plain = alias + separator + name
-        let isPortable = name.utf8.allSatisfy(isPortable)
-        if isPortable && plain.utf8.count <= longest && !name.isEmpty { return plain }
+        if name.utf8.allSatisfy(isPortable) && plain.utf8.count <= longest && !name.isEmpty { return plain }
 
-        let readable = name.utf8.map { self.isPortable($0) ? $0 : UInt8(ascii: "_") }
+        let readable = name.utf8.map { isPortable($0) ? $0 : UInt8(ascii: "_") }
         let room = longest - alias.utf8.count - separator.utf8.count - 7
         return alias + separator + String(decoding: readable.prefix(room), as: UTF8.self) + "-" + hash(name)
     }

@@ -10,6 +10,7 @@ package import Reports
 /// directory, so there is nobody else to ask; what is done is recorded under the tenant's user `operator`.
 package struct ControlAPI: Sendable {
     package var registry: Registry
+    package var makeTenant: @Sendable (_ name: String, AuditRecord) async throws -> Tenant
     /// The tenant of that name and its operator; nil if there is no such tenant.
     package var operatorOf: @Sendable (_ tenant: String, AuditRecord) async throws -> User?
     /// The user of that name in a tenant, made with that role if there is none.
@@ -19,12 +20,14 @@ package struct ControlAPI: Sendable {
     package var now: @Sendable () -> Moment
 
     package init(
-        registry: Registry, operatorOf: @escaping @Sendable (_ tenant: String, AuditRecord) async throws -> User?,
+        registry: Registry, makeTenant: @escaping @Sendable (_ name: String, AuditRecord) async throws -> Tenant,
+        operatorOf: @escaping @Sendable (_ tenant: String, AuditRecord) async throws -> User?,
         ensureUser: @escaping @Sendable (_ name: String, Role, TenantID, AuditRecord) async throws -> User,
         issueToken: @escaping @Sendable (User, AuditRecord) async throws -> Secret<String>,
         callReport: @escaping @Sendable (_ since: Timestamp) async throws -> CallReport, now: @escaping @Sendable () -> Moment
     ) {
         self.registry = registry
+        self.makeTenant = makeTenant
         self.operatorOf = operatorOf
         self.ensureUser = ensureUser
         self.issueToken = issueToken
@@ -59,7 +62,7 @@ package struct ControlAPI: Sendable {
                 let user = try await operatorUser(request.uri.queryParameters["tenant"].map { String($0) }, context)
                 let text = context.parameters.get("alias") ?? ""
                 guard let alias = ServerAlias(text), let server = try await registry.named(alias, user.tenant) else {
-                    throw Refusal.notFound("server “\(text.prefix(32))”")
+                    throw Refusal.notFound("server “\(text.cut(32))”")
                 }
                 try await registry.delete(server, record(context, user, "server.delete", text))
                 return Response(status: .noContent)
@@ -80,6 +83,14 @@ package struct ControlAPI: Sendable {
                     "access_token": .string(token.revealed), "token_type": "Bearer",
                     "expires_in": .number(Authenticator.lifetime.components.seconds), "user": .string(user.name), "role": .string(user.role.rawValue),
                 ])
+            }
+        }
+        router.post("/tenants") { request, context in
+            try await answering(context) {
+                let members = try Members(try await request.wholeBody(), known: ["name"])
+                guard let name = try members.string("name") else { throw Refusal.invalid("“name” is missing.") }
+                let record = AuditRecord(requestID: context.requestID, at: now().wall, action: "tenant.create", target: name, address: "control")
+                return .json(["name": .string(try await makeTenant(name, record).name)], status: .created)
             }
         }
         router.get("/reports/calls") { request, context in

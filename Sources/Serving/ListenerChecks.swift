@@ -24,13 +24,13 @@ struct ListenerChecks: RouterMiddleware {
         let host = request.head.authority ?? request.headers[.init("Host") ?? .server] ?? ""
         guard Self.anyHost.contains(request.uri.path) || own.isNamed(byHost: host) else {
             return .problem(
-                .misdirectedRequest, code: "wrong_host", "This gateway is \(own), not “\(host.prefix(64))”; MREG_PUBLIC_URL says under which name it is reached.",
+                .misdirectedRequest, code: "wrong_host", "This gateway is \(own), not “\(host.cut(64))”; MREG_PUBLIC_URL says under which name it is reached.",
                 requestID: context.requestID)
         }
         guard let page = request.headers[.origin] else { return decorate(try await next(request, context)) }
         guard own.spellings.contains(page) || allowedOrigins.contains(page) else {
             return .problem(
-                .forbidden, code: "origin_not_allowed", "Pages of “\(page.prefix(128))” may not call this gateway; MREG_ALLOWED_ORIGINS lists who may.",
+                .forbidden, code: "origin_not_allowed", "Pages of “\(page.cut(128))” may not call this gateway; MREG_ALLOWED_ORIGINS lists who may.",
                 requestID: context.requestID)
         }
         var response: Response
@@ -66,7 +66,7 @@ struct LastResort: RouterMiddleware {
         } catch let error as HTTPError {
             let sentence =
                 switch error.status {
-                case .notFound: "There is nothing at \(request.uri.path.prefix(128))."
+                case .notFound: "There is nothing at \(request.uri.path.cut(128))."
                 case .contentTooLarge: "The body is larger than \(BodyLimit.bytes >> 20) MiB."
                 default: error.body ?? error.status.reasonPhrase
                 }

@@ -9,7 +9,7 @@ package struct Members {
         do { json = try JSON(parsing: body) } catch { throw .invalid(error.sentence) }
         guard json.isObject else { throw .invalid("The body is a JSON object.") }
         if let stranger = json.members.first(where: { !known.contains($0.name) }) {
-            throw .invalid("\"\(stranger.name.prefix(64))\" is not known here; known are \(known.sorted().joined(separator: ", ")).")
+            throw .invalid("\"\(stranger.name.cut(64))\" is not known here; known are \(known.sorted().joined(separator: ", ")).")
         }
     }
 

@@ -104,7 +104,7 @@ struct ServersAPI: Sendable {
     /// The server a path names, if the caller may know of it.
     private func find(_ context: GatewayContext, _ principal: Principal) async throws -> ServerRecord {
         let text = context.parameters.get("id") ?? ""
-        guard let id = Int64(text), let server = try await registry.get(ServerID(id)) else { throw Refusal.notFound("server \(text.prefix(20))") }
+        guard let id = Int64(text), let server = try await registry.get(ServerID(id)) else { throw Refusal.notFound("server \(text.cut(20))") }
         try policy.requireRead(server, by: principal)
         return server
     }

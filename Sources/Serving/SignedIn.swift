@@ -34,7 +34,7 @@ struct SignedIn: Sendable {
             }
             let record = AuditRecord(
                 requestID: context.requestID, at: now().wall, user: principal?.user, tenant: principal?.tenant, action: action,
-                target: String(request.uri.path.prefix(128)), outcome: .refused, reason: refusal.code, status: refusal.httpStatus.code,
+                target: String(request.uri.path.cut(128)), outcome: .refused, reason: refusal.code, status: refusal.httpStatus.code,
                 address: context.address)
             do throws(Refusal) { try await audit.record(record) } catch { return .problem(error, requestID: context.requestID) }
             return .problem(refusal, requestID: context.requestID, headers: headers)

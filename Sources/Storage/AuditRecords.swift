@@ -17,9 +17,9 @@ extension Database {
                 """)
         for record in records {
             try statement.execute(arguments: [
-                record.at.microseconds, record.user?.rawValue, record.tenant?.rawValue, String(record.action.prefix(128)),
-                String(record.target.prefix(128)), record.outcome.rawValue, String(record.reason.prefix(128)), record.status,
-                Double(record.duration.microseconds) / 1000, String(record.address.prefix(64)), Int64(bitPattern: record.requestID.rawValue),
+                record.at.microseconds, record.user?.rawValue, record.tenant?.rawValue, record.action.cut(128),
+                record.target.cut(128), record.outcome.rawValue, record.reason.cut(128), record.status,
+                Double(record.duration.microseconds) / 1000, record.address.cut(64), Int64(bitPattern: record.requestID.rawValue),
             ])
         }
     }

@@ -40,7 +40,7 @@ package final class StateDirectory: Sendable {
         whole.l_whence = Int16(SEEK_SET)
         guard fcntl(lock, setOFDLock, &whole) == 0 else {
             let holder = Self.contents(of: lock)
-            close(lock)
+            // All properties are set, so `deinit` closes the descriptor.
             throw Held(path: path, holder: holder.isEmpty ? "its name is not known yet" : holder)
         }
         let name = "process \(getpid())"

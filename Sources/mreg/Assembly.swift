@@ -40,6 +40,9 @@ struct Assembly {
         let tenant: Tenant
         let registry: Registry
         let operatorUser: User
+        /// The user of that name, made if there is none.
+        let user: @Sendable (_ name: String, Role) async throws -> User
+        /// A token for that user, who is made if need be.
         let token: @Sendable (_ user: String, Role) async throws -> Secret<String>
     }
 
@@ -111,10 +114,12 @@ struct Assembly {
                 EvaluationLogin { name, record in try await database.ensureUser(name, role: role(name), of: tenant.id, audit: record) }
             }, now: now)
 
+        let user: @Sendable (String, Role) async throws -> User = { name, role in
+            try await people.ensure(name, role, of: tenant.id, people.record("user.create", name))
+        }
         let running: @Sendable () -> Running = {
-            Running(origin: origin.withLock { $0 }, tenant: tenant, registry: registry, operatorUser: operatorUser) { name, role in
-                let user = try await people.ensure(name, role, of: tenant.id, people.record("user.create", name))
-                return try await people.token(for: user, people.record("token.issue", name))
+            Running(origin: origin.withLock { $0 }, tenant: tenant, registry: registry, operatorUser: operatorUser, user: user) { name, role in
+                try await people.token(for: try await user(name, role), people.record("token.issue", name))
             }
         }
         let listener = Listener.application(house, host: settings.listener.host, port: settings.listener.port, logger: Self.quiet(logger)) { port in
@@ -134,11 +139,11 @@ struct Assembly {
             [DatabaseService(database: database, state: state), audit, keeper, catalogue] + mode.companions + [control, listener, isDraining]
     }
 
-    /// Runs until SIGTERM or SIGINT, then finishes what is under way.
-    func run() async throws {
-        var configuration = ServiceGroupConfiguration(services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: Self.quiet(logger))
+    /// Everything that runs, to be run once: until one of the signals, then until what is under way has finished.
+    func group(stoppingAt signals: [UnixSignal] = [.sigterm, .sigint]) -> ServiceGroup {
+        var configuration = ServiceGroupConfiguration(services: services, gracefulShutdownSignals: signals, logger: Self.quiet(logger))
         configuration.maximumGracefulShutdownDuration = .seconds(25)
-        try await ServiceGroup(configuration: configuration).run()
+        return ServiceGroup(configuration: configuration)
     }
 
     // MARK: Parts
@@ -224,6 +229,7 @@ struct Assembly {
     ) -> ControlAPI {
         ControlAPI(
             registry: registry,
+            makeTenant: { try await database.ensureTenant($0, audit: $1) },
             operatorOf: { name, audit in
                 guard let tenant = try await database.tenant(named: name) else { return nil }
                 return try await people.operatorUser(of: tenant, audit)

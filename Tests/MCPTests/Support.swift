@@ -1,4 +1,13 @@
+import Gateway
+
 @testable import MCP
+
+extension ServerAlias: ExpressibleByStringLiteral {
+    package init(stringLiteral text: String) {
+        guard let alias = ServerAlias(text) else { preconditionFailure("“\(text)” is no alias") }
+        self = alias
+    }
+}
 
 func parsed(_ text: String, limits: JSON.Limits = JSON.Limits()) throws -> JSON {
     try JSON(parsing: Array(text.utf8), limits: limits)

@@ -1,3 +1,4 @@
+import Gateway
 import Testing
 
 @testable import MCP
@@ -13,14 +14,14 @@ struct ToolNameTests {
         ("search", "web", "web__search"), ("Search-2_x", "a", "a__Search-2_x"), ("a__b", "s", "s__a__b"), ("_x", "s", "s___x"),
         (String(repeating: "x", count: 38), "tracking", "tracking__" + String(repeating: "x", count: 38)),
     ])
-    func `a name that fits is shown behind its server's alias`(name: String, alias: String, exposed: String) {
+    func `a name that fits is shown behind its server's alias`(name: String, alias: ServerAlias, exposed: String) {
         #expect(ToolName.exposed(name, of: alias) == exposed)
     }
 
-    @Test(arguments: hostile, ["a", "tracking", "abcdefghijkl"])
-    func `every name fits what model APIs take, and keeps its server's alias`(name: String, alias: String) {
+    @Test(arguments: hostile, ["a", "tracking", "abcdefghijkl"] as [ServerAlias])
+    func `every name fits what model APIs take, and keeps its server's alias`(name: String, alias: ServerAlias) {
         let exposed = ToolName.exposed(name, of: alias)
-        #expect(exposed.hasPrefix(alias + "__"))
+        #expect(exposed.hasPrefix("\(alias)__"))
         #expect(exposed.utf8.count <= 48)
         #expect(exposed.wholeMatch(of: /[a-zA-Z0-9_-]+/) != nil)
         #expect(exposed == ToolName.exposed(name, of: alias))
@@ -41,7 +42,7 @@ struct ToolNameTests {
 
     /// An alias holds no underscore, so it ends where the first underscore stands.
     @Test(arguments: [("b__c", "a", "c", "a"), ("_b", "a", "b", "a"), ("x", "ab", "x", "a"), ("-x", "a", "x", "a")])
-    func `tools of two servers, or two tools of one, have two names`(name: String, alias: String, otherName: String, otherAlias: String) {
+    func `tools of two servers, or two tools of one, have two names`(name: String, alias: ServerAlias, otherName: String, otherAlias: ServerAlias) {
         #expect(ToolName.exposed(name, of: alias) != ToolName.exposed(otherName, of: otherAlias))
     }
 }

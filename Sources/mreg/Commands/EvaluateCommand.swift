@@ -1,12 +1,9 @@
 import ArgumentParser
-import Forwarding
 import FoundationEssentials
 import Gateway
 import Glibc
 import Identity
 import Logging
-import Serving
-import Synchronization
 
 struct EvaluateCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -15,9 +12,6 @@ struct EvaluateCommand: AsyncParsableCommand {
 
     @Option(help: "Where to keep what it learns; kept between starts.") var stateDir = "./evaluation"
     @Option(help: "The port to listen on; 0 takes any free one.") var port: UInt16 = 8001
-
-    /// The users who are somebody; everybody else is a `user`.
-    private static let roles: [String: Role] = ["admin": .admin, "server_owner": .serverOwner, "auditor": .auditor, "user": .user]
 
     func run() async throws {
         var environment = ProcessInfo.processInfo.environment
@@ -29,15 +23,7 @@ struct EvaluateCommand: AsyncParsableCommand {
         do throws(SettingsError) { settings = try Settings(environment: environment) } catch { throw Failure(error.description) }
         let logger = Program.logger(settings)
 
-        let demo = DemoPort()
-        var mode = Assembly.Mode(acceptsShorthand: true)
-        mode.loginRole = { Self.roles[$0] ?? .user }
-        mode.allowedUpstreams = ["127.0.0.0/8", "::1/128"].compactMap { AddressRange($0) }
-        mode.companions = [DemoServer.application(port: 0, logger: Assembly.quiet(logger)) { await demo.announce($0) }]
-        mode.beforeListening = { running in
-            for (name, role) in Self.roles { _ = try await running.token(name, role) }
-            try await Self.registerDemoServers(in: running, httpPort: await demo.value)
-        }
+        let mode = Evaluation.mode(logger: logger, isWithStdioDemo: true)
         try await Program.run(settings, mode: mode, logger: logger) { running in
             do {
                 let token = try await running.token("user", .user)
@@ -51,25 +37,6 @@ struct EvaluateCommand: AsyncParsableCommand {
 
     private static func absolute(_ path: String) -> String {
         path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + (path.hasPrefix("./") ? String(path.dropFirst(2)) : path)
-    }
-
-    /// The port of the demo server changes from start to start, and the program may have moved.
-    private static func registerDemoServers(in running: Assembly.Running, httpPort: Int) async throws {
-        let program = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-        guard let stdio = ServerAlias("demo"), let http = ServerAlias("demo-http") else { preconditionFailure("these are aliases") }
-        let drafts = [
-            ServerDraft(
-                alias: stdio, title: "Demo server over stdio",
-                transport: .stdio(StdioCommand(path: program, arguments: ["demo-server", "--stdio"], isShared: true)), tags: ["demo"]),
-            ServerDraft(
-                alias: http, title: "Demo server over HTTP", transport: .http(endpoint: "http://127.0.0.1:\(httpPort)\(DemoServer.path)"), tags: ["demo"]),
-        ]
-        for draft in drafts {
-            let record = AuditRecord(
-                requestID: .random(), at: Clocks.now().wall, user: running.operatorUser.id, tenant: running.tenant.id, action: "server.create",
-                target: draft.alias.description, address: "evaluation")
-            try await running.registry.ensure(draft, owner: running.operatorUser, audit: record)
-        }
     }
 
     private static func banner(_ origin: Identity.Origin, _ token: Secret<String>, _ settings: Settings) -> String {
@@ -105,24 +72,5 @@ struct EvaluateCommand: AsyncParsableCommand {
             (admin, server_owner, auditor and user have the roles of their names; any other name is a user).
 
             """
-    }
-}
-
-/// The port the demo server got, for whoever waits for it.
-private actor DemoPort {
-    private var port: Int?
-    private var waiting: [CheckedContinuation<Int, Never>] = []
-
-    func announce(_ port: Int) {
-        self.port = port
-        for continuation in waiting { continuation.resume(returning: port) }
-        waiting = []
-    }
-
-    var value: Int {
-        get async {
-            if let port { return port }
-            return await withCheckedContinuation { waiting.append($0) }
-        }
     }
 }

@@ -106,6 +106,23 @@ struct ServerCommand: ParsableCommand {
     }
 }
 
+struct TenantCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "tenant", abstract: "Make a tenant: users, servers and limits of its own.", subcommands: [Add.self])
+
+    struct Add: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Make a tenant.")
+
+        @Argument(help: "Its name.") var name: String
+        @OptionGroup var instance: Instance
+
+        func run() throws {
+            _ = try instance.request("POST", "/tenants", body: ["name": .string(name)])
+            print("The tenant \(name) exists. Give somebody in it a token: mreg token NAME --tenant \(name)")
+        }
+    }
+}
+
 struct TokenCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "token", abstract: "Print an access token for a user, good for an hour.",

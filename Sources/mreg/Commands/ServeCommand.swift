@@ -2,6 +2,7 @@ import ArgumentParser
 import FoundationEssentials
 import Glibc
 import Logging
+import ServiceLifecycle
 
 struct ServeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "serve", abstract: "Run the gateway.")
@@ -64,6 +65,6 @@ enum Program {
     ) async throws {
         let assembly = try await Assembly(
             settings, mode: mode, environment: ProcessInfo.processInfo.environment, logger: logger, onListening: onListening)
-        try await assembly.run()
+        try await assembly.group().run()
     }
 }

@@ -1,0 +1,60 @@
+import Forwarding
+import FoundationEssentials
+import Gateway
+import Logging
+import Serving
+
+/// Evaluation mode: the same program, with a sign-in for anybody and two demo servers.
+enum Evaluation {
+    /// The users who are somebody; everybody else is a `user`.
+    static let roles: [String: Role] = ["admin": .admin, "server_owner": .serverOwner, "auditor": .auditor, "user": .user]
+
+    /// - Parameter isWithStdioDemo: whether this program can be started again as the stdio demo server.
+    static func mode(logger: Logger, isWithStdioDemo: Bool) -> Assembly.Mode {
+        let demo = DemoPort()
+        var mode = Assembly.Mode(acceptsShorthand: true)
+        mode.loginRole = { roles[$0] ?? .user }
+        mode.allowedUpstreams = ["127.0.0.0/8", "::1/128"].compactMap { AddressRange($0) }
+        mode.companions = [DemoServer.application(port: 0, logger: Assembly.quiet(logger)) { await demo.announce($0) }]
+        mode.beforeListening = { running in
+            for (name, role) in roles { _ = try await running.user(name, role) }
+            let endpoint = "http://127.0.0.1:\(await demo.value)\(DemoServer.path)"
+            try await register("demo-http", "Demo server over HTTP", .http(endpoint: endpoint), in: running)
+            if isWithStdioDemo {
+                let program = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+                let command = StdioCommand(path: program, arguments: ["demo-server", "--stdio"], isShared: true)
+                try await register("demo", "Demo server over stdio", .stdio(command), in: running)
+            }
+        }
+        return mode
+    }
+
+    /// The port of the demo server changes from start to start, and the program may have moved.
+    private static func register(_ name: String, _ title: String, _ transport: Transport, in running: Assembly.Running) async throws {
+        guard let alias = ServerAlias(name) else { preconditionFailure("“\(name)” is an alias") }
+        let record = AuditRecord(
+            requestID: .random(), at: Clocks.now().wall, user: running.operatorUser.id, tenant: running.tenant.id, action: "server.create",
+            target: name, address: "evaluation")
+        let draft = ServerDraft(alias: alias, title: title, transport: transport, tags: ["demo"])
+        try await running.registry.ensure(draft, owner: running.operatorUser, audit: record)
+    }
+}
+
+/// The port the demo server got, for whoever waits for it.
+private actor DemoPort {
+    private var port: Int?
+    private var waiting: [CheckedContinuation<Int, Never>] = []
+
+    func announce(_ port: Int) {
+        self.port = port
+        for continuation in waiting { continuation.resume(returning: port) }
+        waiting = []
+    }
+
+    var value: Int {
+        get async {
+            if let port { return port }
+            return await withCheckedContinuation { waiting.append($0) }
+        }
+    }
+}
