@@ -30,24 +30,11 @@ package enum ReplyStatus: Hashable, Sendable {
     case answered
     case defectiveEnvelope
     case unknownMethod
+    case unknownSession
     case unauthenticated
     case forbidden
     case throttled(retryAfter: Duration)
     case unavailable
-
-    /// The HTTP status, kept here only because the record says what was answered.
-    package var code: Int {
-        switch self {
-        case .accepted: 202
-        case .answered: 200
-        case .defectiveEnvelope: 400
-        case .unknownMethod: 404
-        case .unauthenticated: 401
-        case .forbidden: 403
-        case .throttled: 429
-        case .unavailable: 503
-        }
-    }
 }
 
 /// Walks a request along the path of a call, waits where the corridor may not, and closes its record.
@@ -58,11 +45,13 @@ package struct Forwarder: Sendable {
     private let answers: Answers
     private let audit: AuditTrail
     private let metrics: CallMetrics
+    private let statusCode: @Sendable (ReplyStatus) -> Int
     private let now: @Sendable () -> Moment
 
+    /// - Parameter statusCode: the number that goes on record for a status; the listener's own.
     package init(
         corridor: Corridor, authenticator: Authenticator, catalogue: Catalogue, answers: Answers, audit: AuditTrail, metrics: CallMetrics,
-        now: @escaping @Sendable () -> Moment
+        statusCode: @escaping @Sendable (ReplyStatus) -> Int, now: @escaping @Sendable () -> Moment
     ) {
         self.corridor = corridor
         self.authenticator = authenticator
@@ -70,6 +59,7 @@ package struct Forwarder: Sendable {
         self.answers = answers
         self.audit = audit
         self.metrics = metrics
+        self.statusCode = statusCode
         self.now = now
     }
 
@@ -167,6 +157,7 @@ package struct Forwarder: Sendable {
                 case .envelope: .defectiveEnvelope
                 // A legacy client may take 404 for the end of its session.
                 case .method: decision.era == .modern ? .unknownMethod : .answered
+                case .session: .unknownSession
                 case .handler: .answered
                 }
             return await close(error.response(to: decision.id), status, .failed, reason: "\(error.code)")
@@ -204,7 +195,8 @@ package struct Forwarder: Sendable {
             let elapsed = Duration.nanoseconds(forwarder.now().boot.nanoseconds - opened.boot.nanoseconds)
             let record = AuditRecord(
                 requestID: inbound.requestID, at: opened.wall, user: decision.principal?.user, tenant: decision.principal?.tenant,
-                action: decision.action, target: decision.incoming?.operation.target ?? "", outcome: outcome, reason: reason, status: status.code,
+                action: decision.action, target: decision.incoming?.operation.target ?? "", outcome: outcome, reason: reason,
+                status: forwarder.statusCode(status),
                 duration: elapsed, address: inbound.address)
             forwarder.metrics.count(record)
             try await forwarder.audit.record(record)

@@ -75,7 +75,9 @@ package struct IPAddress: Hashable, Sendable, CustomStringConvertible {
                 halves[halves.count - 1].append(contentsOf: tail)
                 break
             }
-            guard (1...4).contains(part.utf8.count), part.utf8.allSatisfy({ isHexadecimal($0) }), let group = UInt16(part, radix: 16) else { return nil }
+            guard (1...4).contains(part.utf8.count), part.utf8.allSatisfy({ isHexadecimal($0) }), let group = UInt16(part, radix: 16) else {
+                return nil
+            }
             halves[halves.count - 1].append(contentsOf: [UInt8(group >> 8), UInt8(group & 0xFF)])
             rest = rest[end...]
             if rest.hasPrefix("::") {
@@ -96,33 +98,4 @@ package struct IPAddress: Hashable, Sendable, CustomStringConvertible {
     private static func isHexadecimal(_ byte: UInt8) -> Bool {
         (0x30...0x39).contains(byte) || (0x41...0x46).contains(byte) || (0x61...0x66).contains(byte)
     }
-}
-
-/// A range of addresses in CIDR form.
-package struct AddressRange: Hashable, Sendable, CustomStringConvertible {
-    private let base: IPAddress
-    private let length: Int
-
-    /// `10.0.0.0/8`, `fd00::/8`, or a bare address for a range of one.
-    package init?(_ text: String) {
-        let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
-        guard let address = parts.first.flatMap({ IPAddress(String($0)) }) else { return nil }
-        base = address
-        guard parts.count == 2 else {
-            length = address.bytes.count * 8
-            return
-        }
-        guard parts[1].utf8.allSatisfy({ (0x30...0x39).contains($0) }), let length = Int(parts[1]), length <= address.bytes.count * 8 else { return nil }
-        self.length = length
-    }
-
-    package func contains(_ address: IPAddress) -> Bool {
-        guard address.bytes.count == base.bytes.count else { return false }
-        let whole = length / 8
-        guard address.bytes[..<whole] == base.bytes[..<whole] else { return false }
-        let rest = length % 8
-        return rest == 0 || (address.bytes[whole] ^ base.bytes[whole]) >> (8 - rest) == 0
-    }
-
-    package var description: String { "\(base)/\(length)" }
 }

@@ -5,7 +5,7 @@ package struct ProtocolError: Error, Hashable, Sendable {
     /// What was wrong, from the outside in. Clients of the modern era read a defective envelope as a reason to try
     /// another era, so what a handler reports must never look like one.
     package enum Place: Hashable, Sendable {
-        case envelope, method, handler
+        case envelope, method, session, handler
     }
 
     package let code: Int
@@ -27,6 +27,8 @@ package struct ProtocolError: Error, Hashable, Sendable {
     package static func methodNotFound(_ method: String) -> Self {
         Self(code: -32601, message: "This gateway does not serve the method “\(method.cut(64))”.", place: .method)
     }
+    /// A session we never gave, or gave in another life; the client is to shake hands again (L-3).
+    static let unknownSession = Self(code: -32600, message: "There is no such session; send initialize without one.", place: .session)
     static func headerMismatch(_ why: String) -> Self { Self(code: -32020, message: why, place: .envelope) }
 
     /// The text is the same whether the tool does not exist or may not be used.

@@ -16,6 +16,7 @@ extension Reading {
         case .response: self = .response
         case .notification(let method, _): self = .notification(method: method, revision: revision)
         case .request(let id, let method, let params):
+            if method != "initialize" && !headers.sessionID.isEmpty { throw .unknownSession }
             switch method {
             case "initialize":
                 guard let requested = params?["protocolVersion"]?.string else {

@@ -1,7 +1,7 @@
 package import Access
 package import Audit
 package import Forwarding
-import Gateway
+package import Gateway
 package import Hummingbird
 import HummingbirdCore
 package import Identity
@@ -81,7 +81,8 @@ package enum Listener {
     }
 
     private static var channel: HTTP1Channel.Configuration {
-        HTTP1Channel.Configuration(idleTimeout: idleTimeout, httpDecoderConfiguration: headers)
+        HTTP1Channel.Configuration(
+            additionalChannelHandlers: [RequestDeadline()], idleTimeout: idleTimeout, httpDecoderConfiguration: headers)
     }
 
     package static func router(_ house: House) -> Router<GatewayContext> {

@@ -1,7 +1,6 @@
 import Gateway
 import HTTPTypes
 import Hummingbird
-import Identity
 import Logging
 import NIOCore
 

@@ -1,4 +1,4 @@
-import Forwarding
+package import Forwarding
 import Gateway
 import HTTPTypes
 import Hummingbird
@@ -53,8 +53,8 @@ struct MCPEndpoint: Sendable {
             headers[.rateLimitRemaining] = "0"
         }
         switch reply.body {
-        case .none: return Response(status: reply.httpStatus, headers: headers)
-        case .message(let message): return .json(message, status: reply.httpStatus, headers: headers)
+        case .none: return Response(status: reply.status.http, headers: headers)
+        case .message(let message): return .json(message, status: reply.status.http, headers: headers)
         case .unauthenticated(let refusal):
             headers[.wwwAuthenticate] = Challenge(refusal, for: .mcp, at: origin()).description
             return .problem(refusal, requestID: context.requestID, headers: headers)
@@ -111,8 +111,21 @@ struct MCPEndpoint: Sendable {
     }
 }
 
-extension Reply {
-    var httpStatus: HTTPResponse.Status { HTTPResponse.Status(code: status.code) }
+extension ReplyStatus {
+    package var code: Int { http.code }
+
+    var http: HTTPResponse.Status {
+        switch self {
+        case .accepted: .accepted
+        case .answered: .ok
+        case .defectiveEnvelope: .badRequest
+        case .unknownMethod, .unknownSession: .notFound
+        case .unauthenticated: .unauthorized
+        case .forbidden: .forbidden
+        case .throttled: .tooManyRequests
+        case .unavailable: .serviceUnavailable
+        }
+    }
 }
 
 /// Which of the two answers to a POST a client takes. No header means both; so does `*/*`.

@@ -20,7 +20,7 @@ package final class HTTPConnections: Sendable {
     package static let mostPerOrigin = 512
 
     private let dialing: Dialing
-    private let pools = Mutex<[String: Pool]>([:])
+    private let pools = Mutex<[Origin: Pool]>([:])
 
     package init(group: any EventLoopGroup, egress: EgressPolicy) throws {
         dialing = try Dialing(group: group, egress: egress)
@@ -92,26 +92,22 @@ package final class HTTPConnections: Sendable {
         }
     }
 
-    private func becameIdle(_ channel: any Channel, _ origin: String) {
+    private func becameIdle(_ channel: any Channel, _ origin: Origin) {
         guard let handler = try? channel.pipeline.syncOperations.handler(type: HTTPConnection.self) else { return }
         let connection = Connection(channel: channel, handler: NIOLoopBound(handler, eventLoop: channel.eventLoop))
         pools.withLock { $0[origin, default: Pool()].idle.append(connection) }
     }
 
-    private func closed(_ channel: any Channel, _ origin: String) {
+    private func closed(_ channel: any Channel, _ origin: Origin) {
         pools.withLock { pools in
             pools[origin]?.idle.removeAll { $0.channel === channel }
             Self.release(&pools, origin)
         }
     }
 
-    private static func release(_ pools: inout [String: Pool], _ origin: String) {
+    private static func release(_ pools: inout [Origin: Pool], _ origin: Origin) {
         guard var pool = pools[origin] else { return }
         pool.open -= 1
         pools[origin] = pool.open > 0 ? pool : nil
     }
-}
-
-extension Endpoint {
-    fileprivate var origin: String { "\(isSecure ? "https" : "http")://\(authority)" }
 }

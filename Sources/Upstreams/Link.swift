@@ -16,17 +16,15 @@ actor Link {
 
     private let makeTransport: @Sendable () throws(UpstreamFailure) -> any MessageTransport
     private let client: Implementation
-    private let isStdio: Bool
     private let verdict: EraVerdict
     private var opened: Opened?
     private var opening: Task<Opened, any Error>?
 
     init(
-        client: Implementation, isStdio: Bool, verdict: EraVerdict,
+        client: Implementation, verdict: EraVerdict,
         makeTransport: @escaping @Sendable () throws(UpstreamFailure) -> any MessageTransport
     ) {
         self.client = client
-        self.isStdio = isStdio
         self.verdict = verdict
         self.makeTransport = makeTransport
     }

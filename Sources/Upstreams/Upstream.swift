@@ -132,13 +132,13 @@ package final class Upstream: Sendable {
         let surroundings = surroundings
         switch server.transport {
         case .http(let text):
-            return Link(client: surroundings.client, isStdio: false, verdict: verdict) { () throws(UpstreamFailure) in
+            return Link(client: surroundings.client, verdict: verdict) { () throws(UpstreamFailure) in
                 guard let endpoint = Endpoint(text) else { throw .unreachable("its URL is not usable") }
                 return StreamableHTTP(endpoint: endpoint, connections: surroundings.connections)
             }
         case .stdio(let command):
             let restarts = Restarts()
-            return Link(client: surroundings.client, isStdio: true, verdict: verdict) { () throws(UpstreamFailure) in
+            return Link(client: surroundings.client, verdict: verdict) { () throws(UpstreamFailure) in
                 try restarts.admit()
                 let process = StdioProcess(
                     command, environment: surroundings.environment, loop: surroundings.connections.loop, logger: surroundings.logger

@@ -36,7 +36,7 @@ struct Assembly {
 
     /// What whoever started the program may want of it.
     struct Running: Sendable {
-        let origin: Identity.Origin
+        let origin: Origin
         let tenant: Tenant
         let registry: Registry
         let operatorUser: User
@@ -63,14 +63,14 @@ struct Assembly {
             path: (environment["RUNTIME_DIRECTORY"] ?? state.path) + "/buckets", mapSize: settings.hotState.bucketsMapBytes,
             bootID: try String(contentsOfFile: "/proc/sys/kernel/random/boot_id", encoding: .utf8))
         let key = try await Self.signingKey(in: state)
-        let origin = Self.origin(settings)
+        let origin = SharedOrigin(settings.listener.publicOrigin ?? .localhost(port: settings.listener.port))
 
         let audit = AuditTrail(sink: AuditSink { try await database.append($0) }, logger: logger)
         let authenticator = Authenticator(key: key, users: UserDirectory { try await database.user($0) }) { origin.withLock { $0 } }
 
         let gateway = Implementation(name: "mcp-registry-gateway", title: "MCP Registry Gateway", version: Version.current)
         let answers = Answers(gateway: gateway, instructions: Self.instructions)
-        let egress = EgressPolicy(allowed: settings.allowedUpstreams + mode.allowedUpstreams)
+        let egress = EgressPolicy(allowed: settings.upstreams.allowedPrivate + mode.allowedUpstreams)
         let connections = try HTTPConnections(group: MultiThreadedEventLoopGroup.singleton, egress: egress)
         let keeper = ProcessKeeper()
         let surroundings = UpstreamSurroundings(
@@ -86,7 +86,8 @@ struct Assembly {
             answers: answers, acceptsShorthand: mode.acceptsShorthand)
         let metrics = CallMetrics()
         let forwarder = Forwarder(
-            corridor: corridor, authenticator: authenticator, catalogue: catalogue, answers: answers, audit: audit, metrics: metrics, now: now)
+            corridor: corridor, authenticator: authenticator, catalogue: catalogue, answers: answers, audit: audit, metrics: metrics,
+            statusCode: { $0.code }, now: now)
 
         let registry = Self.registry(database, catalogue, connections)
         let tenant = try await database.ensureTenant(
@@ -123,7 +124,7 @@ struct Assembly {
             }
         }
         let listener = Listener.application(house, host: settings.listener.host, port: settings.listener.port, logger: Self.quiet(logger)) { port in
-            if settings.listener.publicOrigin == nil { origin.withLock { $0 = Self.origin(port: port) } }
+            if settings.listener.publicOrigin == nil { origin.withLock { $0 = .localhost(port: port) } }
             do {
                 try await mode.beforeListening(running())
                 await onListening(running())
@@ -152,20 +153,9 @@ struct Assembly {
         Tools of several MCP servers, each named by its server's alias, two underscores and the tool's own name.
         """
 
-    private static func origin(_ settings: Settings) -> SharedOrigin {
-        let given = settings.listener.publicOrigin.flatMap { Identity.Origin($0.description) }
-        return SharedOrigin(given ?? origin(port: settings.listener.port))
-    }
-
-    private static func origin(port: Int) -> Identity.Origin {
-        guard let origin = Identity.Origin("http://localhost:\(port)") else { preconditionFailure("a port is part of an origin") }
-        return origin
-    }
-
     /// The operator's reverse-DNS name with a key of ours under it.
-    private static func originKey(_ origin: Identity.Origin) -> String {
-        let isAddress = IPAddress(origin.host.replacing("[", with: "").replacing("]", with: "")) != nil
-        return (isAddress ? "localhost" : origin.host.split(separator: ".").reversed().joined(separator: ".")) + "/origin"
+    private static func originKey(_ origin: Origin) -> String {
+        (IPAddress(origin.name) != nil ? "localhost" : origin.host.split(separator: ".").reversed().joined(separator: ".")) + "/origin"
     }
 
     private static func admission(_ limits: Settings.Limits, _ hotState: HotState) -> Admission {

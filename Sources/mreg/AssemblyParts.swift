@@ -10,9 +10,9 @@ import Synchronization
 
 /// The public origin, known for certain only once a port is bound.
 final class SharedOrigin: Sendable {
-    private let origin: Mutex<Identity.Origin>
-    init(_ origin: Identity.Origin) { self.origin = Mutex(origin) }
-    func withLock<Value: Sendable>(_ body: (inout Identity.Origin) -> Value) -> Value { origin.withLock { body(&$0) } }
+    private let origin: Mutex<Origin>
+    init(_ origin: Origin) { self.origin = Mutex(origin) }
+    func withLock<Value: Sendable>(_ body: (inout Origin) -> Value) -> Value { origin.withLock { body(&$0) } }
 }
 
 /// Remembers that shutdown has begun, so that `/health/ready` can say so.
@@ -94,9 +94,4 @@ enum ResidentMemory {
         let fields = (try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8))?.split(separator: " ") ?? []
         return (fields.count > 1 ? Int(fields[1]) ?? 0 : 0) * sysconf(Int32(_SC_PAGESIZE))
     }
-}
-
-extension Settings {
-    /// Ranges that are not public and may hold servers all the same.
-    var allowedUpstreams: [AddressRange] { upstreams.allowedPrivate.compactMap { AddressRange($0.description) } }
 }

@@ -7,10 +7,8 @@ import MCP
 /// Writes one line per event to stderr, as text or JSON. Control characters, line breaks included, never get through:
 /// what a client sent cannot forge a line.
 struct LogLines: LogHandler {
-    enum Format: Sendable { case text, json }
-
     let label: String
-    let format: Format
+    let format: Settings.Log.Format
     var metadata: Logger.Metadata = [:]
     var metadataProvider: Logger.MetadataProvider?
     var logLevel: Logger.Level

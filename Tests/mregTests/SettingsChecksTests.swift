@@ -36,6 +36,11 @@ struct SettingsChecksTests {
                 + "beyond loopback the gateway listens only with a TLS certificate and key, or behind trusted proxies"
         ),
         (
+            ["MREG_HOST": "::ffff:127.0.0.1"],
+            "MREG_HOST=::ffff:127.0.0.1 (environment), MREG_TLS_CERTIFICATE_FILE not set, MREG_TRUSTED_PROXIES not set: "
+                + "beyond loopback the gateway listens only with a TLS certificate and key, or behind trusted proxies"
+        ),
+        (
             ["MREG_PUBLIC_URL": "http://gateway.example"],
             "MREG_PUBLIC_URL=http://gateway.example (environment), MREG_TRUSTED_PROXIES not set: "
                 + "beyond loopback the public URL must be https, unless trusted proxies are set"

@@ -1,3 +1,4 @@
+import Gateway
 import Testing
 
 @testable import mreg
@@ -89,7 +90,7 @@ struct SettingsReadingTests {
         ("MREG_FASTMCP_TOKEN_REFRESH_RETRY_INTERVALS", ["30,60,120,0", "30,,60,120,300", "30,60,120,300,", "30;60", "-30,1,1,1", "a"]),
         ("DB_NAME", ["../x", "a/b", ".hidden", "a b", "a\u{0}", "ü", String(repeating: "a", count: 65)]),
         ("MREG_STATE_DIR", ["/a\u{0}b", "/a\nb", " /a", "/a "]),
-        ("MREG_HOST", ["0.0.0.0/0", "[::1]", "127.1", "::1%lo", "gateway.example", "1.2.3.4.5", "01.2.3.4"]),
+        ("MREG_HOST", ["0.0.0.0/0", "::1/128", "[::1]", "127.1", "::1%lo", "gateway.example", "1.2.3.4.5", "01.2.3.4"]),
         (
             "MREG_PUBLIC_URL",
             [
@@ -97,15 +98,24 @@ struct SettingsReadingTests {
                 "https://a.example#x",
                 "https://a.example:0", "https://a.example:65536", "https://a.example:", "https://me:pw@a.example", "https://a b", "https://a\\b",
                 "https://é.example",
-                "https://[::1", "https://127.1", "https://0x7f.0.0.1", "https://a..example",
+                "https://[::1", "https://[127.0.0.1]", "https://[::1]x", "https://127.1", "https://0x7f.0.0.1", "https://a..example",
             ]
         ),
         (
             "MREG_TRUSTED_PROXIES",
-            ["10.0.0.0/33", "10.0.0.1/8", "10.0.0.0/", "10.0.0.0/-1", "::/129", ":::", "1::2::3", "::1.2.3", "12345::", "10.0.0.1,", "any"]
+            [
+                "10.0.0.0/33", "10.0.0.1/8", "10.0.0.0/08", "10.0.0.0/+8", "10.0.0.0/8/8", "fd00::1/8", "10.0.0.0/", "10.0.0.0/-1", "::/129", ":::",
+                "1::2::3", "::1.2.3", "12345::", "10.0.0.1,", "any",
+            ]
         ),
-        ("MREG_FASTMCP_OAUTH_CALLBACK_URL", ["/oauth/callback", "localhost:8001", "https://a.example/#x"]),
-        ("MREG_OIDC_ISSUER", ["http://issuer.example", "http://127.0.0.1.example", "issuer"]),
+        (
+            "MREG_FASTMCP_OAUTH_CALLBACK_URL",
+            [
+                "/oauth/callback", "localhost:8001", "https://a.example/#x", "https://127.1/x", "https://0x7f.0.0.1/x", "https://2130706433/x",
+                "https://a..example/x", "https://a.example./x", "https://a.example\\@b.example/x", "https://me@a.example/x", "https://a.example:0/x",
+            ]
+        ),
+        ("MREG_OIDC_ISSUER", ["http://issuer.example", "http://127.0.0.1.example", "http://[::ffff:127.0.0.1]", "https://0177.0.0.1", "issuer"]),
         ("MREG_AZURE_AUTHORITY", ["http://login.example", "https://me@login.example"]),
         ("MREG_AZURE_TENANT_ID", ["a/b", "..", "a?b"]),
         ("MREG_FASTMCP_OAUTH_SCOPES", ["openid  profile", " openid", "open\"id", ""]),
@@ -130,13 +140,14 @@ struct SettingsReadingTests {
         let settings = try Settings(environment: [
             "MREG_TRUSTED_PROXIES": "10.0.0.0/8, ::1,fd00::/8, ::ffff:10.0.0.1",
             "MREG_ALLOWED_ORIGINS": "HTTPS://App.Example:443,http://localhost:3000",
-            "MREG_OIDC_ISSUER": "http://[::1]:9000/Realm", "MREG_ISSUER_WITHOUT_PKCE_METADATA": "entra,https://id.example/",
+            "MREG_OIDC_ISSUER": "http://[::1]:9000/Realm", "MREG_AZURE_AUTHORITY": "HTTPS://Login.Example:443",
+            "MREG_ISSUER_WITHOUT_PKCE_METADATA": "entra,https://id.example/",
             "MREG_FASTMCP_TOKEN_REFRESH_RETRY_INTERVALS": "1, 2,3,4,5",
         ])
-        #expect(settings.listener.trustedProxies.map(\.prefixLength) == [8, 128, 8, 128])
-        #expect(settings.listener.trustedProxies[3].bytes == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 10, 0, 0, 1])
+        #expect(settings.listener.trustedProxies.map(\.description) == ["10.0.0.0/8", "::1/128", "fd00::/8", "::ffff:a00:1/128"])
         #expect(settings.listener.allowedOrigins.map(\.description) == ["https://app.example", "http://localhost:3000"])
-        #expect(settings.oidc.issuer?.description == "http://[::1]:9000/Realm")
+        #expect(settings.oidc.issuer == "http://[::1]:9000/Realm")
+        #expect(settings.azure.authority == "HTTPS://Login.Example:443")
         #expect(settings.upstreams.issuersWithoutPKCEMetadata.map(\.description) == ["entra", "https://id.example/"])
         #expect(settings.refresh.retryIntervals == [1, 2, 3, 4, 5].map { .seconds($0) })
         #expect(try Settings(environment: ["MREG_ISSUER_WITHOUT_PKCE_METADATA": "none"]).upstreams.issuersWithoutPKCEMetadata.isEmpty)

@@ -2,7 +2,6 @@ import ArgumentParser
 import FoundationEssentials
 import Gateway
 import Glibc
-import Identity
 import Logging
 
 struct EvaluateCommand: AsyncParsableCommand {
@@ -39,7 +38,7 @@ struct EvaluateCommand: AsyncParsableCommand {
         path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + (path.hasPrefix("./") ? String(path.dropFirst(2)) : path)
     }
 
-    private static func banner(_ origin: Identity.Origin, _ token: Secret<String>, _ settings: Settings) -> String {
+    private static func banner(_ origin: Origin, _ token: Secret<String>, _ settings: Settings) -> String {
         let url = "\(origin)/mcp"
         let server = #"{"type": "http", "url": "\#(url)", "headers": {"Authorization": "Bearer \#(token.revealed)"}}"#
         let cursor = #"{"url": "\#(url)", "headers": {"Authorization": "Bearer \#(token.revealed)"}}"#

@@ -48,16 +48,10 @@ struct Failure: Error, CustomStringConvertible {
     init(_ description: String) { self.description = description }
 }
 
-extension Settings.Listener {
-    var isLoopback: Bool { host == "localhost" || AddressBlock(host)?.isLoopback == true }
-}
-
 /// How the two ways of running the gateway run it.
 enum Program {
     static func logger(_ settings: Settings) -> Logger {
-        let level = Logger.Level(rawValue: settings.log.level.rawValue) ?? .info
-        let format: LogLines.Format = settings.log.format == .json ? .json : .text
-        return Logger(label: "mreg") { label in LogLines(label: label, format: format, logLevel: level) }
+        Logger(label: "mreg") { LogLines(label: $0, format: settings.log.format, logLevel: settings.log.level) }
     }
 
     static func run(

@@ -120,6 +120,7 @@ struct DemoServer: Sendable {
     private static func status(of error: ProtocolError, _ headers: RoutingHeaders) -> Int {
         switch error.place {
         case .envelope: 400
+        case .session: 404
         case .method: headers.protocolVersion.first.flatMap { Revision(rawValue: $0) }?.era == .modern ? 404 : 200
         case .handler: 200
         }

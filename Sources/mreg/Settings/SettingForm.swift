@@ -3,30 +3,19 @@ import Gateway
 /// How a value of one kind is written: what is expected, in words, and the way from text to value and back.
 struct SettingForm<Value: Sendable>: Sendable {
     let expected: String
+    /// Whether an empty value stands for none at all.
+    var isOptional = false
+    var isSecret = false
     /// `nil` for every text that is not exactly what is expected.
     let parse: @Sendable (String) -> Value?
     let text: @Sendable (Value) -> String
-    /// Whether an empty value stands for none at all.
-    let isOptional: Bool
-    let isSecret: Bool
-
-    init(
-        expected: String, isOptional: Bool = false, isSecret: Bool = false, parse: @escaping @Sendable (String) -> Value?,
-        text: @escaping @Sendable (Value) -> String
-    ) {
-        self.expected = expected
-        self.isOptional = isOptional
-        self.isSecret = isSecret
-        self.parse = parse
-        self.text = text
-    }
-
-    init(expected: String, parse: @escaping @Sendable (String) -> Value?) where Value: CustomStringConvertible {
-        self.init(expected: expected, parse: parse, text: \.description)
-    }
 }
 
 extension SettingForm {
+    init(expected: String, parse: @escaping @Sendable (String) -> Value?) where Value: CustomStringConvertible {
+        self.init(expected: expected, parse: parse, text: \.description)
+    }
+
     static func optional<Some>(_ form: SettingForm<Some>) -> Self where Value == Some? {
         Self(expected: form.expected, isOptional: true, parse: { form.parse($0).map { .some($0) } }, text: { $0.map(form.text) ?? "" })
     }
@@ -144,7 +133,23 @@ extension SettingForm where Value == String {
 
     static var host: Self {
         Self(expected: "an IPv4 address, an IPv6 address without brackets, or localhost") { text in
-            text == "localhost" || AddressBlock(text)?.isSingleAddress == true && !text.contains("/") ? text : nil
+            text == "localhost" || IPAddress(text) != nil ? text : nil
+        }
+    }
+
+    /// Kept as it was written: issuers and callbacks are compared character by character.
+    static var url: Self {
+        url("an absolute http or https URL without user name and fragment") { _ in true }
+    }
+
+    static var issuer: Self {
+        url("an https URL without user name and fragment (http only on a loopback host)") { $0.isSecure || $0.isLoopback }
+    }
+
+    private static func url(_ expected: String, isFit: @escaping @Sendable (Origin) -> Bool) -> Self {
+        Self(expected: expected) { text in
+            guard let origin = Endpoint(text)?.origin, origin.isPlain, isFit(origin) else { return nil }
+            return text
         }
     }
 }
@@ -174,9 +179,9 @@ extension SettingForm where Value == Secret<String>? {
     }
 }
 
-extension SettingForm where Value == AddressBlock {
+extension SettingForm where Value == AddressRange {
     static var addresses: Self {
-        Self(expected: "an IPv4 or IPv6 address, or a CIDR block without bits beyond its prefix") { AddressBlock($0) }
+        Self(expected: "an IPv4 or IPv6 address, or a CIDR block without bits beyond its prefix") { AddressRange($0) }
     }
 }
 
@@ -186,21 +191,9 @@ extension SettingForm where Value == Origin {
     }
 }
 
-extension SettingForm where Value == WebURL {
-    static var url: Self {
-        Self(expected: "an absolute http or https URL without user name and fragment") { WebURL($0) }
-    }
-
-    static var issuer: Self {
-        Self(expected: "an https URL without user name and fragment (http only on a loopback host)") { text in
-            WebURL(text).flatMap { $0.origin.isSecure || $0.origin.isLoopback ? $0 : nil }
-        }
-    }
-}
-
 extension SettingForm where Value == [Settings.Upstreams.ExemptIssuer] {
     static var exemptIssuers: Self {
-        let issuer = SettingForm<WebURL>.issuer
+        let issuer = SettingForm<String>.issuer
         let list = SettingForm.list(
             of: SettingForm<Settings.Upstreams.ExemptIssuer>(expected: "the word entra, or \(issuer.expected)") { text in
                 text == "entra" ? .entra : issuer.parse(text).map { .url($0) }

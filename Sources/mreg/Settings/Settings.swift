@@ -1,4 +1,5 @@
 import Gateway
+import Logging
 
 /// What the operator decided, read once at the start; each room is handed the few values it needs.
 ///
@@ -30,21 +31,20 @@ extension Settings {
     struct Listener: Sendable {
         /// An address without brackets, or `localhost`.
         var host = "127.0.0.1"
-        /// 0 lets the system choose.
         var port = 8001
         /// `http://localhost:{bound port}` if there is none.
         var publicOrigin: Origin?
         var tlsCertificateFile: String?
         var tlsKeyFile: String?
-        var trustedProxies: [AddressBlock] = []
-        /// Origins of web pages beside our own.
+        var trustedProxies: [AddressRange] = []
         var allowedOrigins: [Origin] = []
+
+        var isLoopback: Bool { host == "localhost" || AddressRange(host)?.isLoopback == true }
     }
 
     struct Pools: Sendable {
         struct Pool: Sendable {
             var size: Int
-            /// The longest wait for a handle.
             var timeout: Duration
         }
 
@@ -97,17 +97,14 @@ extension Settings {
 
     struct AddressGuard: Sendable {
         var isEnabled = true
-        /// Violations within an hour that block an address.
         var threshold = 1000
         var blocksFor = Duration.seconds(3600)
-        var neverBlocked: [AddressBlock] = []
+        var neverBlocked: [AddressRange] = []
     }
 
     struct Refresh: Sendable {
         var isEnabled = true
-        /// Closer to expiry than this, a refresh is an emergency.
         var margin = Duration.seconds(5 * 60)
-        /// This long before expiry a token is due.
         var proactive = Duration.seconds(10 * 60)
         var maximumRetries = 4
         var retryIntervals: [Duration] = [.seconds(30), .seconds(60), .seconds(120), .seconds(300)]
@@ -134,19 +131,18 @@ extension Settings {
         enum ExemptIssuer: Hashable, Sendable, CustomStringConvertible {
             /// Entra ID at the configured authority.
             case entra
-            case url(WebURL)
+            case url(String)
 
             var description: String {
                 switch self {
                 case .entra: "entra"
-                case .url(let url): url.description
+                case .url(let url): url
                 }
             }
         }
 
-        var allowedPrivate: [AddressBlock] = []
+        var allowedPrivate: [AddressRange] = []
         var toolChangePolicy = ToolChangePolicy.hold
-        /// Issuers that do PKCE although their metadata does not say so.
         var issuersWithoutPKCEMetadata: [ExemptIssuer] = [.entra]
         var stdioServersFile = "/etc/mcp-registry-gateway/servers.json"
     }
@@ -155,13 +151,12 @@ extension Settings {
         var tenantID: String?
         var clientID: String?
         var clientSecret: Secret<String>?
-        var authority: WebURL?
+        var authority: String?
         var allowedTenants: [String] = []
     }
 
     struct OIDC: Sendable {
-        /// Kept as typed: issuers are compared character by character.
-        var issuer: WebURL?
+        var issuer: String?
         var clientID: String?
         var clientSecret: Secret<String>?
         var roleClaim: String?
@@ -169,7 +164,7 @@ extension Settings {
     }
 
     struct OAuth: Sendable {
-        var callbackURL = WebURL(literal: "http://localhost:8001/oauth/callback")
+        var callbackURL = "http://localhost:8001/oauth/callback"
         var scopes = ["openid", "profile", "email", "offline_access"]
     }
 
@@ -184,16 +179,11 @@ extension Settings {
     }
 
     struct Log: Sendable {
-        /// The levels of swift-log, by the same names.
-        enum Level: String, Sendable, CaseIterable {
-            case trace, debug, info, notice, warning, error, critical
-        }
-
         enum Format: String, Sendable, CaseIterable {
             case text, json
         }
 
-        var level = Level.info
+        var level = Logger.Level.info
         var format = Format.text
     }
 }

@@ -25,10 +25,13 @@ enum SettingsCatalogue {
         return setting
     }
 
+    private static let count = SettingForm<Int>.integer(1...10_000)
+    private static let rate = SettingForm<Int>.integer(0...10_000_000)
+    private static let upToAnHour = SettingForm<Duration>.seconds(1...3600)
+
     private static let listener = Subject(
         "Listener",
-        Setting(
-            "MREG_HOST", \.listener.host, .host, "The address to listen on; beyond loopback only with TLS or trusted proxies.", hasEffect: true),
+        Setting("MREG_HOST", \.listener.host, .host, "The address to listen on; beyond loopback only with TLS or trusted proxies.", hasEffect: true),
         Setting("MREG_PORT", \.listener.port, .integer(0...65_535), "The port to listen on; 0 lets the system choose.", hasEffect: true),
         Setting(
             "MREG_PUBLIC_URL", \.listener.publicOrigin, .optional(.origin),
@@ -46,8 +49,7 @@ enum SettingsCatalogue {
 
     private static let state = Subject(
         "State",
-        Setting(
-            "MREG_STATE_DIR", \.stateDirectory, .path, "The directory of everything that must survive; one gateway owns it.", hasEffect: true),
+        Setting("MREG_STATE_DIR", \.stateDirectory, .path, "The directory of everything that must survive; one gateway owns it.", hasEffect: true),
         Setting("DB_NAME", \.databaseName, .fileName, "The SQLite database's file name in it, without `.sqlite`.", hasEffect: true),
     )
 
@@ -58,40 +60,36 @@ enum SettingsCatalogue {
             "MREG_FASTMCP_CONNECTION_POOL_SCALING_ENABLED", \.pools.isScalingEnabled, .boolean,
             "Whether handle pools resize themselves; both must be true."),
         Setting(
-            "MREG_FASTMCP_MIN_POOL_SIZE", \.pools.minimumSize, .integer(1...10_000),
+            "MREG_FASTMCP_MIN_POOL_SIZE", \.pools.minimumSize, count,
             "Handles kept over all pools; the larger of this and `DB_MIN_CONNECTIONS` holds."),
         Setting(
-            "MREG_FASTMCP_MAX_POOL_SIZE", \.pools.maximumSize, .integer(1...10_000),
+            "MREG_FASTMCP_MAX_POOL_SIZE", \.pools.maximumSize, count,
             "Handles over all pools at most; the smaller of this and `DB_MAX_CONNECTIONS` holds."),
         Setting("MREG_FASTMCP_POOL_SCALING_FACTOR", \.pools.scalingFactor, .number(1...10), "How much larger a pool grows in one step."),
         Setting(
-            "MREG_FASTMCP_POOL_UTILIZATION_THRESHOLD", \.pools.utilizationThreshold, .number(0.05...1), "The used share above which a pool grows."
-        ),
-        Setting("DB_MAX_CONNECTIONS", \.pools.maximumConnections, .integer(1...10_000), "SQLite handles over all pools at most."),
-        Setting("DB_MIN_CONNECTIONS", \.pools.minimumConnections, .integer(1...10_000), "SQLite handles kept over all pools."),
-        Setting("DB_CONNECTION_TIMEOUT", \.pools.connectionTimeout, .seconds(1...3600), "The longest wait for a handle, whatever the pool."),
-        Setting("MREG_POOL_AUTH_SIZE", \.pools.authentication.size, .integer(1...10_000), "Handles for authentication at most."),
-        Setting("MREG_POOL_AUTH_TIMEOUT", \.pools.authentication.timeout, .seconds(1...3600), "The longest wait for one."),
-        Setting("MREG_POOL_READ_SIZE", \.pools.read.size, .integer(1...10_000), "Handles for reading at most."),
-        Setting("MREG_POOL_READ_TIMEOUT", \.pools.read.timeout, .seconds(1...3600), "The longest wait for one."),
-        Setting("MREG_POOL_WRITE_SIZE", \.pools.write.size, .integer(1...10_000), "Slots in the queue of the one writer."),
-        Setting("MREG_POOL_WRITE_TIMEOUT", \.pools.write.timeout, .seconds(1...3600), "The longest wait for one."),
-        Setting("MREG_POOL_ANALYTICS_SIZE", \.pools.analytics.size, .integer(1...10_000), "Handles for reports at most."),
-        Setting("MREG_POOL_ANALYTICS_TIMEOUT", \.pools.analytics.timeout, .seconds(1...3600), "The longest wait for one."),
+            "MREG_FASTMCP_POOL_UTILIZATION_THRESHOLD", \.pools.utilizationThreshold, .number(0.05...1), "The used share above which a pool grows."),
+        Setting("DB_MAX_CONNECTIONS", \.pools.maximumConnections, count, "SQLite handles over all pools at most."),
+        Setting("DB_MIN_CONNECTIONS", \.pools.minimumConnections, count, "SQLite handles kept over all pools."),
+        Setting("DB_CONNECTION_TIMEOUT", \.pools.connectionTimeout, upToAnHour, "The longest wait for a handle, whatever the pool."),
+        Setting("MREG_POOL_AUTH_SIZE", \.pools.authentication.size, count, "Handles for authentication at most."),
+        Setting("MREG_POOL_AUTH_TIMEOUT", \.pools.authentication.timeout, upToAnHour, "The longest wait for one."),
+        Setting("MREG_POOL_READ_SIZE", \.pools.read.size, count, "Handles for reading at most."),
+        Setting("MREG_POOL_READ_TIMEOUT", \.pools.read.timeout, upToAnHour, "The longest wait for one."),
+        Setting("MREG_POOL_WRITE_SIZE", \.pools.write.size, count, "Slots in the queue of the one writer."),
+        Setting("MREG_POOL_WRITE_TIMEOUT", \.pools.write.timeout, upToAnHour, "The longest wait for one."),
+        Setting("MREG_POOL_ANALYTICS_SIZE", \.pools.analytics.size, count, "Handles for reports at most."),
+        Setting("MREG_POOL_ANALYTICS_TIMEOUT", \.pools.analytics.timeout, upToAnHour, "The longest wait for one."),
     )
 
     private static let hotState = Subject(
         "Hot state",
-        Setting("DB_REDIS_MAX_CONNECTIONS", \.hotState.readerSlots, .integer(1...10_000), "Reader slots of each LMDB environment."),
-        Setting("REDIS_CONNECTION_POOL_SIZE", \.hotState.concurrentReaders, .integer(1...10_000), "LMDB readers admitted at the same time."),
-        Setting(
-            "MREG_BUCKETS_MAP_BYTES", \.hotState.bucketsMapBytes, .bytes((1 << 20)...(64 << 30)), "The map size of `buckets/`.", hasEffect: true),
+        Setting("DB_REDIS_MAX_CONNECTIONS", \.hotState.readerSlots, count, "Reader slots of each LMDB environment."),
+        Setting("REDIS_CONNECTION_POOL_SIZE", \.hotState.concurrentReaders, count, "LMDB readers admitted at the same time."),
+        Setting("MREG_BUCKETS_MAP_BYTES", \.hotState.bucketsMapBytes, .bytes((1 << 20)...(64 << 30)), "The map size of `buckets/`.", hasEffect: true),
         Setting(
             "MREG_SEALING_KEY_FILE", \.hotState.sealingKeyFile, .optional(.path),
             "The key that seals stored tokens; keep it outside the state directory.", isRedacted: true),
     )
-
-    private static let rate = SettingForm<Int>.integer(0...10_000_000)
 
     private static let limits = Subject(
         "Limits",
@@ -104,8 +102,7 @@ enum SettingsCatalogue {
             "MREG_FASTMCP_RATE_LIMIT_ANONYMOUS_RPM", \.limits.anonymous, rate,
             "Requests a minute from an address without a valid token; 0 means unlimited."),
         Setting(
-            "MREG_FASTMCP_RATE_LIMIT_TENANT_MULTIPLIER", \.limits.tenantMultiplier, .integer(1...10_000),
-            "How many users' rates a tenant has for all its users."),
+            "MREG_FASTMCP_RATE_LIMIT_TENANT_MULTIPLIER", \.limits.tenantMultiplier, count, "How many users' rates a tenant has for all its users."),
         Setting("MREG_FASTMCP_RATE_LIMIT_GLOBAL_RPM", \.limits.global, rate, "Requests a minute over all callers; 0 means unlimited."),
         Setting(
             "MREG_FASTMCP_RATE_LIMIT_BURST_FACTOR", \.limits.burstFactor, .number(1...10),
@@ -115,8 +112,7 @@ enum SettingsCatalogue {
     private static let fairness = Subject(
         "Fairness",
         Setting(
-            "MREG_FASTMCP_ENABLE_TENANT_FAIRNESS_ALGORITHM", \.fairness.isEnabled, .boolean,
-            "Whether tenants share the global capacity by weight."),
+            "MREG_FASTMCP_ENABLE_TENANT_FAIRNESS_ALGORITHM", \.fairness.isEnabled, .boolean, "Whether tenants share the global capacity by weight."),
         Setting(
             "MREG_FASTMCP_TENANT_FAIRNESS_WINDOW_SECONDS", \.fairness.window, .seconds(1...86_400),
             "How long a tenant counts as active after a request."),
@@ -134,25 +130,19 @@ enum SettingsCatalogue {
         Setting(
             "MREG_FASTMCP_DDOS_DETECTION_THRESHOLD", \.addressGuard.threshold, .integer(1...10_000_000),
             "Violations without a valid token, within an hour, that block an address."),
-        Setting(
-            "MREG_FASTMCP_DDOS_BAN_DURATION_SECONDS", \.addressGuard.blocksFor, .seconds(1...2_592_000),
-            "How long an address stays blocked."),
-        Setting(
-            "MREG_BLOCK_ALLOWLIST", \.addressGuard.neverBlocked, .list(of: .addresses, mayBeEmpty: true),
-            "Addresses that are never blocked."),
+        Setting("MREG_FASTMCP_DDOS_BAN_DURATION_SECONDS", \.addressGuard.blocksFor, .seconds(1...2_592_000), "How long an address stays blocked."),
+        Setting("MREG_BLOCK_ALLOWLIST", \.addressGuard.neverBlocked, .list(of: .addresses, mayBeEmpty: true), "Addresses that are never blocked."),
     )
 
     private static let refresh = Subject(
         "Token refresh",
         Setting(
-            "MREG_FASTMCP_ENABLE_BACKGROUND_TOKEN_REFRESH", \.refresh.isEnabled, .boolean,
-            "Whether stored tokens are refreshed before they expire."),
+            "MREG_FASTMCP_ENABLE_BACKGROUND_TOKEN_REFRESH", \.refresh.isEnabled, .boolean, "Whether stored tokens are refreshed before they expire."),
         Setting(
             "MREG_FASTMCP_TOKEN_REFRESH_MARGIN_MINUTES", \.refresh.margin, .minutes(1...1440),
             "Closer to expiry than this, a refresh is an emergency."),
         Setting("MREG_FASTMCP_PROACTIVE_REFRESH_MINUTES", \.refresh.proactive, .minutes(1...1440), "How long before expiry a token is due."),
-        Setting(
-            "MREG_FASTMCP_TOKEN_REFRESH_MAX_RETRIES", \.refresh.maximumRetries, .integer(0...20), "Retries before the user must sign in again."),
+        Setting("MREG_FASTMCP_TOKEN_REFRESH_MAX_RETRIES", \.refresh.maximumRetries, .integer(0...20), "Retries before the user must sign in again."),
         Setting(
             "MREG_FASTMCP_TOKEN_REFRESH_RETRY_INTERVALS", \.refresh.retryIntervals, .list(of: .seconds(1...86_400)),
             "The wait before each retry; at least one for each."),
@@ -161,10 +151,8 @@ enum SettingsCatalogue {
     private static let sessions = Subject(
         "Sessions",
         Setting(
-            "MREG_FASTMCP_MAX_CONCURRENT_USERS", \.sessions.maximumUsers, .integer(1...1_000_000),
-            "Users with an active session at the same time."),
-        Setting(
-            "MREG_FASTMCP_SESSION_CLEANUP_INTERVAL", \.sessions.cleanupInterval, .seconds(1...3600), "How often idle sessions are swept out."),
+            "MREG_FASTMCP_MAX_CONCURRENT_USERS", \.sessions.maximumUsers, .integer(1...1_000_000), "Users with an active session at the same time."),
+        Setting("MREG_FASTMCP_SESSION_CLEANUP_INTERVAL", \.sessions.cleanupInterval, upToAnHour, "How often idle sessions are swept out."),
         Setting(
             "MREG_FASTMCP_USER_ACTIVITY_TIMEOUT", \.sessions.activityTimeout, .seconds(1...86_400),
             "How long after its last request a session is active."),
@@ -172,7 +160,7 @@ enum SettingsCatalogue {
 
     private static let metrics = Subject(
         "Metrics",
-        Setting("MREG_FASTMCP_METRICS_EXPORT_INTERVAL", \.metrics.exportInterval, .seconds(1...3600), "How often metrics are written out."),
+        Setting("MREG_FASTMCP_METRICS_EXPORT_INTERVAL", \.metrics.exportInterval, upToAnHour, "How often metrics are written out."),
         Setting("MREG_FASTMCP_ENABLE_USER_ANALYTICS", \.metrics.countsUsers, .boolean, "Whether there are rollups for each user."),
         Setting("MREG_FASTMCP_ENABLE_BEHAVIOR_TRACKING", \.metrics.tracksBehavior, .boolean, "Whether last activities and patterns are kept."),
         Setting("MREG_FASTMCP_TENANT_RESOURCE_MONITORING", \.metrics.monitorsTenants, .boolean, "Whether there are gauges for each tenant."),
@@ -183,8 +171,7 @@ enum SettingsCatalogue {
         Setting(
             "MREG_ALLOWED_PRIVATE_UPSTREAMS", \.upstreams.allowedPrivate, .list(of: .addresses, mayBeEmpty: true),
             "Private addresses at which servers may be registered.", hasEffect: true),
-        Setting(
-            "MREG_TOOL_CHANGE_POLICY", \.upstreams.toolChangePolicy, .choice, "Whether a changed tool waits for approval, or is only reported."),
+        Setting("MREG_TOOL_CHANGE_POLICY", \.upstreams.toolChangePolicy, .choice, "Whether a changed tool waits for approval, or is only reported."),
         Setting(
             "MREG_ISSUER_WITHOUT_PKCE_METADATA", \.upstreams.issuersWithoutPKCEMetadata, .exemptIssuers,
             "Issuers that are used although their metadata does not promise PKCE."),
@@ -223,8 +210,7 @@ enum SettingsCatalogue {
         "Audit trail",
         Setting("MREG_AUDIT_RETENTION_DAYS", \.audit.retention, .days(1...3650), "How long records are kept."),
         Setting(
-            "MREG_AUDIT_MAX_BYTES", \.audit.maximumBytes, .bytes((1 << 20)...(16 << 40)),
-            "The size of the trail above which the oldest records go."),
+            "MREG_AUDIT_MAX_BYTES", \.audit.maximumBytes, .bytes((1 << 20)...(16 << 40)), "The size of the trail above which the oldest records go."),
         Setting(
             "MREG_AUDIT_DURABILITY", \.audit.durability, .choice,
             "When a record is on disk: soon after the answer, before it, or its intent already before the call."),

@@ -1,3 +1,5 @@
+import Gateway
+
 /// A rule over several settings that are each good alone.
 struct SettingsCheck: Sendable {
     let fields: [Setting.Field]
@@ -30,8 +32,7 @@ struct SettingsCheck: Sendable {
             \.listener.host, \.listener.tlsCertificateFile, \.listener.trustedProxies,
             rule: "beyond loopback the gateway listens only with a TLS certificate and key, or behind trusted proxies"
         ) {
-            $0.listener.host == "localhost" || AddressBlock($0.listener.host)?.isLoopback == true
-                || $0.listener.tlsCertificateFile != nil || !$0.listener.trustedProxies.isEmpty
+            $0.listener.isLoopback || $0.listener.tlsCertificateFile != nil || !$0.listener.trustedProxies.isEmpty
         },
         SettingsCheck(
             \.listener.publicOrigin, \.listener.trustedProxies,

@@ -5,13 +5,8 @@ import FoundationEssentials
 ///
 /// Lines that cannot be read are kept as problems, so that the operator hears of them together with bad values.
 struct SettingsFile: Sendable {
-    struct Entry: Hashable, Sendable {
-        let text: String
-        let line: Int
-    }
-
     let path: String
-    private(set) var entries: [String: Entry] = [:]
+    private(set) var entries: [String: WrittenSetting] = [:]
     private(set) var problems: [SettingsProblem] = []
 
     init(parsing text: String, path: String) {
@@ -49,16 +44,22 @@ struct SettingsFile: Sendable {
         }
         let name = String(line[..<equals])
         if let first = entries[name] {
-            problems.append(.badLine(source, expected: "each name once; \(name) stands on line \(first.line) already"))
+            problems.append(.badLine(source, expected: "each name once; \(name) stands at \(first.source) already"))
             return
         }
-        entries[name] = Entry(text: String(value), line: number)
+        entries[name] = WrittenSetting(text: String(value), source: source)
     }
 
     private static func isName(_ text: Substring) -> Bool {
         (1...100).contains(text.utf8.count)
             && text.utf8.allSatisfy { (0x41...0x5A).contains($0) || (0x61...0x7A).contains($0) || (0x30...0x39).contains($0) || $0 == 0x5F }
     }
+}
+
+/// The text of a setting as the operator wrote it, and where.
+struct WrittenSetting: Hashable, Sendable {
+    let text: String
+    let source: SettingSource
 }
 
 struct UnreadableFile: Error {

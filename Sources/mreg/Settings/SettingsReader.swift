@@ -30,21 +30,12 @@ extension Settings {
 
 /// Looks settings up where the operator may have put them.
 private struct SettingsReader {
-    struct Found {
-        let text: String
-        let source: SettingSource
-    }
-
     /// The environment, then the file: the first that has a value decides.
-    private let layers: [[String: Found]]
+    private let layers: [[String: WrittenSetting]]
     private let credentialsDirectory: String?
 
     init(environment: [String: String], file: SettingsFile?) {
-        var layers = [environment.mapValues { Found(text: $0, source: .environment) }]
-        if let file {
-            layers.append(file.entries.mapValues { Found(text: $0.text, source: .file(path: file.path, line: $0.line)) })
-        }
-        self.layers = layers
+        layers = [environment.mapValues { WrittenSetting(text: $0, source: .environment) }, file?.entries ?? [:]]
         credentialsDirectory = environment["CREDENTIALS_DIRECTORY"]
     }
 
@@ -63,7 +54,7 @@ private struct SettingsReader {
         }
     }
 
-    func value(of setting: Setting) throws(SettingsProblem) -> Found? {
+    func value(of setting: Setting) throws(SettingsProblem) -> WrittenSetting? {
         for layer in layers {
             let direct = layer[setting.name].flatMap { $0.text.isEmpty && setting.isOptional ? nil : $0 }
             guard let variable = setting.fileName, let named = layer[variable], !named.text.isEmpty else {
@@ -77,13 +68,13 @@ private struct SettingsReader {
             }
             // Shown redacted: a secret easily lands in the variable that should name its file.
             let shown = ShownSetting(variable, named.text, isRedacted: true, from: named.source)
-            return Found(text: try secret(in: named.text, shown), source: .secretFile(variable: variable, from: named.source))
+            return WrittenSetting(text: try secret(in: named.text, shown), source: .secretFile(variable: variable, from: named.source))
         }
         guard setting.fileName != nil, let credentialsDirectory, !credentialsDirectory.isEmpty else { return nil }
         let path = credentialsDirectory + "/" + setting.name
         guard FileManager.default.fileExists(atPath: path) else { return nil }
         let shown = ShownSetting(setting.name, "redacted", isRedacted: true, from: .credential)
-        return Found(text: try secret(in: path, shown), source: .credential)
+        return WrittenSetting(text: try secret(in: path, shown), source: .credential)
     }
 
     /// The file's text without the newline that editors leave at its end.

@@ -1,35 +1,25 @@
 extension Settings {
-    /// What the operator set that the program does not act on yet.
-    var setWithoutEffect: [String] { Self.withoutEffect(among: sources.keys) }
-
-    /// Those of the names that the program does not act on yet, in the catalogue's order.
-    static func withoutEffect(among names: some Sequence<String>) -> [String] {
-        let names = Set(names)
-        return namesWithoutEffect.filter(names.contains)
-    }
-
+    /// What the program does not act on yet.
     static var namesWithoutEffect: [String] { SettingsCatalogue.all.filter { !$0.hasEffect }.map(\.name) }
+
+    /// The part of it that the operator set.
+    var setWithoutEffect: [String] { Self.namesWithoutEffect.filter { sources[$0] != nil } }
 
     /// What `mreg serve --check` prints about good settings.
     func report() -> String {
-        let set = SettingsCatalogue.all.compactMap { setting in sources[setting.name].map { (setting: setting, source: $0) } }
-        var lines = ["settings are good: \(set.count) set, \(SettingsCatalogue.all.count - set.count) at their defaults"]
-        if !set.isEmpty {
-            let names = set.map(\.setting.name)
-            let values = set.map { $0.setting.text(in: self) }
-            let widths = [names, values].map { column in column.map(\.count).max() ?? 0 }
-            lines.append("")
-            for (index, item) in set.enumerated() {
-                lines.append("  \(names[index].padded(to: widths[0]))  \(values[index].padded(to: min(widths[1], 48)))  \(item.source)")
-            }
+        let set = SettingsCatalogue.all.compactMap { setting in
+            sources[setting.name].map { (name: setting.name, value: setting.text(in: self), source: $0) }
         }
-        if !setWithoutEffect.isEmpty {
-            lines += ["", "set, but without effect in this version:"] + setWithoutEffect.map { "  " + $0 }
-        }
-        if !Self.namesWithoutEffect.isEmpty {
-            lines += ["", "all names without effect in this version:"] + Self.namesWithoutEffect.map { "  " + $0 }
-        }
-        return lines.joined(separator: "\n")
+        let nameWidth = set.map(\.name.count).max() ?? 0
+        let valueWidth = min(set.map(\.value.count).max() ?? 0, 48)
+        let parts = [
+            ("settings are good: \(set.count) set, \(SettingsCatalogue.all.count - set.count) at their defaults", []),
+            ("", set.map { "\($0.name.padded(to: nameWidth))  \($0.value.padded(to: valueWidth))  \($0.source)" }),
+            ("\nset, but without effect in this version:", setWithoutEffect),
+            ("\nall names without effect in this version:", Self.namesWithoutEffect),
+        ]
+        let shown = parts.prefix(1) + parts.dropFirst().filter { !$0.1.isEmpty }
+        return shown.flatMap { [$0.0] + $0.1.map { "  " + $0 } }.joined(separator: "\n")
     }
 }
 

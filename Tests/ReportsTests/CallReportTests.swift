@@ -1,0 +1,44 @@
+import Gateway
+import Testing
+
+@testable import Reports
+
+struct CallReportTests {
+    static func records(_ action: String, _ target: String, _ outcomes: [AuditRecord.Outcome], took: Duration = .milliseconds(1)) -> [AuditRecord] {
+        outcomes.map {
+            AuditRecord(
+                requestID: RequestID(1), at: Timestamp(microseconds: 0), action: action, target: target, outcome: $0, duration: took)
+        }
+    }
+
+    static func text(_ report: CallReport) -> [String] { report.lines.map { "\($0.action) \($0.target) \($0.count)" } }
+
+    @Test func `the busiest come first, equals by action and then by target`() {
+        let calls = [
+            ("tools/call", "b", 2), ("tools/call", "a", 2), ("ping", "", 2), ("tools/list", "", 3), ("tools/call", "c", 1), ("tools/call", "B", 2),
+        ]
+        let records = calls.flatMap { Self.records($0.0, $0.1, Array(repeating: .ok, count: $0.2)) }
+        let expected = ["tools/list  3", "ping  2", "tools/call B 2", "tools/call a 2", "tools/call b 2", "tools/call c 1"]
+        #expect(Self.text(CallReport(records)) == expected)
+        #expect(Self.text(CallReport(records.reversed())) == expected)
+    }
+
+    @Test func `a line counts each outcome and its latencies`() throws {
+        let records =
+            Self.records("tools/call", "a", [.ok, .ok, .failed, .refused, .unknown, .cancelled])
+            + Self.records("tools/call", "a", [.ok], took: .seconds(1))
+        let line = try #require(CallReport(records).lines.first)
+        #expect(line.outcomes == [.ok: 3, .failed: 1, .refused: 1, .unknown: 1, .cancelled: 1])
+        #expect(line.latency.count == 7)
+        #expect(line.latency.total == .milliseconds(1006))
+    }
+
+    @Test func `action and target are not confused by what they contain`() {
+        let records = Self.records("a b", "c", [.ok]) + Self.records("a", "b c", [.ok]) + Self.records("a\0", "b", [.ok]) + Self.records("a", "\0b", [.ok])
+        #expect(CallReport(records).lines.count == 4)
+    }
+
+    @Test func `no calls make no lines`() {
+        #expect(CallReport([]).lines.isEmpty)
+    }
+}

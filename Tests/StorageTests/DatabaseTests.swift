@@ -1,0 +1,203 @@
+import Foundation
+import GRDB
+import Gateway
+import Synchronization
+import Testing
+
+@testable import Storage
+
+struct DatabaseTests {
+    @Test func `what was written survives reopening`() async throws {
+        try await withTemporaryFolder { folder in
+            let first = try Database(path: folder + "/gateway.sqlite")
+            let home = try await Household("home", in: first)
+            try first.close()
+            let second = try Database(path: folder + "/gateway.sqlite")
+            #expect(try await second.tenant(named: "home")?.id == home.tenant)
+            #expect(try await second.user(home.owner)?.name == "owner")
+            #expect(try await second.actions() == ["tenant.create", "user.create"])
+            try second.close()
+        }
+    }
+
+    @Test func `what was written survives a program that never closed`() async throws {
+        try await withTemporaryFolder { folder in
+            let running = try Database(path: folder + "/gateway.sqlite")
+            try await running.append([audit("a"), audit("b")])
+            // As after a kill: the WAL as it lies there, with nothing copied back.
+            for name in ["gateway.sqlite", "gateway.sqlite-wal"] {
+                try FileManager.default.copyItem(atPath: folder + "/" + name, toPath: folder + "/copy-" + name)
+            }
+            let restarted = try Database(path: folder + "/copy-gateway.sqlite")
+            #expect(try await restarted.actions() == ["a", "b"])
+            try restarted.close()
+            try running.close()
+        }
+    }
+
+    @Test(arguments: [
+        ("PRAGMA journal_mode", "wal"), ("PRAGMA synchronous", "2"), ("PRAGMA foreign_keys", "1"), ("PRAGMA wal_autocheckpoint", "0"),
+        ("PRAGMA mmap_size", "0"), ("PRAGMA temp_store", "2"), ("PRAGMA trusted_schema", "0"), ("PRAGMA cell_size_check", "1"),
+        ("PRAGMA journal_size_limit", "16777216"),
+    ])
+    func `the writer runs as reliability asks`(question: String, answer: String) async throws {
+        try await withDatabase { database in
+            #expect(try await database.write { try String.fetchOne($0, sql: question) } == answer)
+        }
+    }
+
+    @Test func `the reader cannot write`() async throws {
+        try await withDatabase { database in
+            await #expect(throws: DatabaseError.self) {
+                try await database.read { try $0.execute(sql: "INSERT INTO tenants (name, created_at) VALUES ('x', 0)") }
+            }
+            #expect(try await database.tenant(named: "x") == nil)
+        }
+    }
+
+    @Test func `a write that throws changes nothing`() async throws {
+        struct Stop: Error {}
+        try await withDatabase { database in
+            await #expect(throws: Stop.self) {
+                try await database.write { db in
+                    try db.execute(sql: "INSERT INTO tenants (name, created_at) VALUES ('x', 0)")
+                    throw Stop()
+                }
+            }
+            #expect(try await database.tenant(named: "x") == nil)
+        }
+    }
+
+    static let foreign = [
+        Data("this is a letter, not a database\n".utf8), Data(String(repeating: "a longer letter, of several pages. ", count: 1000).utf8),
+        Data("SQLite format 3\0".utf8) + Data(repeating: 0xFF, count: 8176), Data(count: 8192),
+    ]
+
+    @Test(arguments: foreign)
+    func `a file that is no database is damaged, and is left as it is`(content: Data) async throws {
+        try await withTemporaryFolder { folder in
+            let path = folder + "/gateway.sqlite"
+            try content.write(to: URL(filePath: path))
+            let error = #expect(throws: Database.Damaged.self) { _ = try Database(path: path) }
+            #expect(error?.description.contains(path) == true)
+            #expect(try Data(contentsOf: URL(filePath: path)) == content)
+        }
+    }
+
+    @Test func `a database of which only the first page is left is damaged`() async throws {
+        try await withTemporaryFolder { folder in
+            let path = folder + "/gateway.sqlite"
+            let database = try Database(path: path)
+            _ = try await Household("home", in: database)
+            try database.close()
+            var content = try Data(contentsOf: URL(filePath: path))
+            content.replaceSubrange(4096..., with: Data(repeating: 0xA5, count: content.count - 4096))
+            try content.write(to: URL(filePath: path))
+            #expect(throws: Database.Damaged.self) { _ = try Database(path: path) }
+        }
+    }
+
+    @Test func `a database with one broken page is damaged`() async throws {
+        try await withTemporaryFolder { folder in
+            let path = folder + "/gateway.sqlite"
+            let database = try Database(path: path)
+            _ = try await Household("home", in: database)
+            let page = try await database.read { try Int.fetchOne($0, sql: "SELECT rootpage FROM sqlite_schema WHERE name = 'users'") }
+            try database.close()
+            let start = (try #require(page) - 1) * 4096
+            var content = try Data(contentsOf: URL(filePath: path))
+            content.replaceSubrange(start..<start + 4096, with: Data(repeating: 0xA5, count: 4096))
+            try content.write(to: URL(filePath: path))
+            #expect(throws: Database.Damaged.self) { _ = try Database(path: path) }
+        }
+    }
+
+    @Test func `the database of another program is damaged, and nothing is added to it`() async throws {
+        try await withTemporaryFolder { folder in
+            let path = folder + "/gateway.sqlite"
+            let theirs = try DatabaseQueue(path: path)
+            try await theirs.write { try $0.execute(sql: "CREATE TABLE recipes (name TEXT)") }
+            try theirs.close()
+            #expect(throws: Database.Damaged.self) { _ = try Database(path: path) }
+            let reopened = try DatabaseQueue(path: path)
+            #expect(try await reopened.read { try String.fetchAll($0, sql: "SELECT name FROM sqlite_schema") } == ["recipes"])
+            try reopened.close()
+        }
+    }
+
+    @Test func `a newer schema is not touched`() async throws {
+        try await withTemporaryFolder { folder in
+            let path = folder + "/gateway.sqlite"
+            let newer = try Database(path: path)
+            try await newer.write { try $0.execute(sql: "INSERT INTO grdb_migrations (identifier) VALUES ('v9999-future')") }
+            try newer.close()
+            let error = #expect(throws: Database.Damaged.self) { _ = try Database(path: path) }
+            #expect(error?.description.contains("newer") == true)
+        }
+    }
+
+    @Test func `opening a current database changes nothing in it`() async throws {
+        try await withTemporaryFolder { folder in
+            let path = folder + "/gateway.sqlite"
+            try Database(path: path).close()
+            let before = try Data(contentsOf: URL(filePath: path))
+            try Database(path: path).close()
+            #expect(try Data(contentsOf: URL(filePath: path)) == before)
+        }
+    }
+
+    @Test func `a folder that does not exist is an error`() async throws {
+        try await withTemporaryFolder { folder in
+            #expect(throws: (any Error).self) { _ = try Database(path: folder + "/none/gateway.sqlite") }
+        }
+    }
+
+    @Test func `a probe answers while the database is open, and throws when it is closed`() async throws {
+        try await withTemporaryFolder { folder in
+            let database = try Database(path: folder + "/gateway.sqlite")
+            try await database.probe()
+            try database.close()
+            await #expect(throws: (any Error).self) { try await database.probe() }
+        }
+    }
+
+    @Test func `commits copy the WAL back, so that it does not grow`() async throws {
+        try await withTemporaryFolder { folder in
+            let path = folder + "/gateway.sqlite"
+            let database = try Database(path: path)
+            func walBytes() throws -> Int {
+                try #require(FileManager.default.attributesOfItem(atPath: path + "-wal")[.size] as? Int)
+            }
+            for number in 0..<256 { try await database.append([audit("write \(number)")]) }
+            let afterOneRound = try walBytes()
+            for number in 256..<1024 { try await database.append([audit("write \(number)")]) }
+            #expect(try walBytes() <= afterOneRound * 3 / 2)
+            try database.close()
+            let remains = try? walBytes()
+            #expect((remains ?? 0) == 0)
+        }
+    }
+
+    /// The commit whose checkpoint follows it: the caller goes away between the two.
+    @Test(arguments: [1, 256])
+    func `what was committed is never reported as failed`(commit: Int) async throws {
+        try await withDatabase { database in
+            for _ in 1..<commit { try await database.append([audit("before")]) }
+            let caller = Mutex<Task<Int, any Error>?>(nil)
+            let (ready, go) = AsyncStream<Void>.makeStream()
+            let task = Task {
+                for await _ in ready {}
+                return try await database.write { db in
+                    try Database.append([audit("last")], db)
+                    db.afterNextTransaction { _ in caller.withLock { $0 }?.cancel() }
+                    return 42
+                }
+            }
+            caller.withLock { $0 = task }
+            go.finish()
+            let result = await task.result
+            #expect(try await database.actions().last == "last")
+            #expect(throws: Never.self) { try result.get() }
+        }
+    }
+}
