@@ -192,7 +192,9 @@ package final class Catalogue: Service {
     }
 
     private func rebuild(_ tenant: TenantID, _ state: inout State) {
-        let parts = state.entries.values.filter { $0.upstream.server.tenant == tenant }.map { RouteTable.Part(upstream: $0.upstream, tools: $0.tools) }
+        let parts = state.entries.values.filter { $0.upstream.server.tenant == tenant }.map {
+            RouteTable.Part(upstream: $0.upstream, tools: $0.tools)
+        }
         state.tableCount += 1
         state.tables[tenant] = RouteTable(parts, answers: answers, originKey: originKey, mark: String(state.tableCount, radix: 36))
     }

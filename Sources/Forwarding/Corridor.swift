@@ -3,80 +3,12 @@ package import Gateway
 package import Identity
 package import MCP
 package import Pacing
-package import Upstreams
-
-/// A request as the listener hands it on: sized, and from an acceptable origin.
-package struct Inbound: Sendable {
-    package let requestID: RequestID
-    package let authorization: [String]
-    package let routing: RoutingHeaders
-    package let address: String
-    package let body: [UInt8]
-
-    package init(requestID: RequestID, authorization: [String], routing: RoutingHeaders, address: String, body: [UInt8]) {
-        self.requestID = requestID
-        self.authorization = authorization
-        self.routing = routing
-        self.address = address
-        self.body = body
-    }
-}
-
-/// Now, on both clocks: one for the record, one for permission.
-package struct Moment: Sendable {
-    package let wall: Timestamp
-    package let boot: BootInstant
-
-    package init(wall: Timestamp, boot: BootInstant) {
-        self.wall = wall
-        self.boot = boot
-    }
-}
 
 /// How one call is let in: takes a token from the caller's bucket in one transaction.
 package struct Admission: Sendable {
     package var take: @Sendable (Principal, BootInstant) throws -> TokenBucket.Decision
 
     package init(take: @escaping @Sendable (Principal, BootInstant) throws -> TokenBucket.Decision) { self.take = take }
-}
-
-/// What becomes of a request, with what is known of it for the record.
-package struct Decision: Sendable {
-    package enum Outcome: Sendable {
-        /// Answered here and now; nil means taken note of, without an answer (202).
-        case answer(JSONText?)
-        case forward(Dispatch)
-        case refuse(Refusal)
-        case fail(ProtocolError)
-        case suspend(Reason)
-    }
-
-    /// What has to be found out first; afterwards the corridor is walked again.
-    package enum Reason: Sendable {
-        /// A token not seen before, or not for a minute.
-        case unfamiliarToken
-        /// A server of the tenant was never asked for its tools.
-        case coldCatalogue
-        /// The name is on no list; the list may be old.
-        case unknownTool(String)
-    }
-
-    package var outcome: Outcome
-    package var principal: Principal?
-    package var incoming: Incoming?
-    package var id: MessageID?
-    package var era: Revision.Era = .legacy
-    package var action = "mcp"
-    /// Tokens left in the caller's bucket.
-    package var remaining: Int64?
-}
-
-/// A call with everything it needs to leave: policy's permission, and the way.
-package struct Dispatch: Sendable {
-    package let grant: Grant
-    package let incoming: Incoming
-    package let upstream: Upstream
-    package let tool: String
 }
 
 /// The path of one call up to the door of its server, as one decision over values in memory and one LMDB transaction:

@@ -1,41 +1,9 @@
 import Access
 package import Audit
-package import Gateway
+import Gateway
 package import Identity
 package import MCP
-import Synchronization
 import Upstreams
-
-/// What the listener writes back.
-package struct Reply: Sendable {
-    package enum Body: Sendable {
-        /// Taken note of (202).
-        case none
-        case message(JSONText)
-        /// Progress first, the answer last; read it to its end.
-        case stream(ReplyStream)
-        /// Nobody we know asked.
-        case unauthenticated(Refusal)
-    }
-
-    package let body: Body
-    package let status: ReplyStatus
-    /// Tokens left in the caller's bucket, for the headers that say so.
-    package let remaining: Int64?
-}
-
-/// How a reply went, in words; which number that is on the wire is for the listener to say.
-package enum ReplyStatus: Hashable, Sendable {
-    case accepted
-    case answered
-    case defectiveEnvelope
-    case unknownMethod
-    case unknownSession
-    case unauthenticated
-    case forbidden
-    case throttled(retryAfter: Duration)
-    case unavailable
-}
 
 /// Walks a request along the path of a call, waits where the corridor may not, and closes its record.
 package struct Forwarder: Sendable {
@@ -87,7 +55,9 @@ package struct Forwarder: Sendable {
         }
     }
 
-    private func findOut(_ reason: Decision.Reason, _ inbound: Inbound, _ decision: Decision, _ findings: inout Corridor.Findings) async throws(Refusal) {
+    private func findOut(_ reason: Decision.Reason, _ inbound: Inbound, _ decision: Decision, _ findings: inout Corridor.Findings)
+        async throws(Refusal)
+    {
         switch reason {
         case .unfamiliarToken:
             do {
@@ -216,63 +186,6 @@ package struct Forwarder: Sendable {
     }
 }
 
-/// A call's progress and answer as the caller reads them: JSON-RPC messages, the answer last.
-package final class ReplyStream: Sendable {
-    private let call: UpstreamCall
-    private let closing: Forwarder.Closing
-    private let first = Mutex<JSON?>(nil)
-    private let isEnded = Mutex(false)
-
-    init(_ call: UpstreamCall, _ closing: Forwarder.Closing) {
-        self.call = call
-        self.closing = closing
-    }
-
-    func push(_ progress: JSON) { first.withLock { $0 = progress } }
-
-    /// The next message; nil after the answer. The answer comes when its record is on disk.
-    package func next() async -> JSONText? {
-        if isEnded.withLock({ $0 }) { return nil }
-        let waiting = first.withLock { first in
-            defer { first = nil }
-            return first
-        }
-        if let waiting { return progress(waiting) }
-        do {
-            switch try await call.next() {
-            case .progress(let params)?: return progress(params)
-            case .answer(let result)?: return await end { await closing.answer(result) }
-            case nil: return nil
-            }
-        } catch {
-            return await end { await closing.refuse(Forwarder.refusal(error, closing.decision.server)) }
-        }
-    }
-
-    /// The caller went away: the call is cancelled and recorded as such.
-    package func abandon() async {
-        let wasEnded = isEnded.withLock { ended in
-            defer { ended = true }
-            return ended
-        }
-        guard !wasEnded else { return }
-        call.abandon()
-        // Nobody is left to tell if the record cannot be written.
-        try? await closing.record(.answered, .cancelled, "client_gone")
-    }
-
-    private func end(_ reply: () async -> Reply) async -> JSONText? {
-        isEnded.withLock { $0 = true }
-        guard case .message(let message) = await reply().body else { return nil }
-        return message
-    }
-
-    private func progress(_ params: JSON) -> JSONText {
-        let token = closing.decision.incoming?.progressToken
-        return Message.notification(method: "notifications/progress", params: params.replacing([("progressToken", token)]))
-    }
-}
-
 extension Decision {
     /// The alias of the server a call was going to.
     var server: String {
@@ -282,24 +195,4 @@ extension Decision {
 
 extension Upstream {
     var alias: String { server.alias.description }
-}
-
-extension ProtocolError {
-    /// A refusal as a JSON-RPC error. Our own codes are positive; `data.code` repeats the name.
-    init(_ refusal: Refusal) {
-        let code =
-            switch refusal {
-            case .throttled: 1001
-            case .forbidden, .unauthenticated: 1002
-            case .upstreamUnavailable, .overloaded: 1003
-            case .outcomeUnknown: 1004
-            case .auditUnavailable: 1005
-            case .notFound, .invalid, .conflict: -32602
-            }
-        var data: [(String, JSONText?)] = [("code", .string(refusal.code))]
-        if case .throttled(let limit, let wait) = refusal {
-            data += [("limit", .string(limit)), ("retryAfterSeconds", .number(wait.roundedUpSeconds))]
-        }
-        self.init(code: code, message: refusal.sentence, data: .object(data))
-    }
 }

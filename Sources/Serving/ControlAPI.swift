@@ -136,7 +136,8 @@ package struct ControlAPI: Sendable {
         }
         return [
             "action": .string(line.action), "target": .string(line.target), "count": .number(line.count),
-            "outcomes": .object(AuditRecord.Outcome.allCases.compactMap { outcome in line.outcomes[outcome].map { (outcome.rawValue, .number($0)) } }),
+            "outcomes": .object(
+                AuditRecord.Outcome.allCases.compactMap { outcome in line.outcomes[outcome].map { (outcome.rawValue, .number($0)) } }),
             "p50_ms": milliseconds(0.5), "p95_ms": milliseconds(0.95), "p99_ms": milliseconds(0.99),
         ]
     }

@@ -18,7 +18,9 @@ extension Response {
 
     /// An error outside MCP (RFC 9457): a stable code, a sentence its reader can act on, and the name under which the
     /// record knows the request.
-    static func problem(_ status: HTTPResponse.Status, code: String, _ sentence: String, requestID: Gateway.RequestID, headers: HTTPFields = [:]) -> Response {
+    static func problem(_ status: HTTPResponse.Status, code: String, _ sentence: String, requestID: Gateway.RequestID, headers: HTTPFields = [:])
+        -> Response
+    {
         let body: JSONText = [
             "type": "about:blank", "title": .string(status.reasonPhrase), "status": .number(status.code), "code": .string(code),
             "detail": .string(sentence), "request_id": .string(requestID.description),

@@ -23,7 +23,8 @@ struct ListenerChecks: RouterMiddleware {
         let host = request.head.authority ?? request.headers[.init("Host") ?? .server] ?? ""
         guard Self.anyHost.contains(request.uri.path) || own.isNamed(byHost: host) else {
             return .problem(
-                .misdirectedRequest, code: "wrong_host", "This gateway is \(own), not “\(host.cut(64))”; MREG_PUBLIC_URL says under which name it is reached.",
+                .misdirectedRequest, code: "wrong_host",
+                "This gateway is \(own), not “\(host.cut(64))”; MREG_PUBLIC_URL says under which name it is reached.",
                 requestID: context.requestID)
         }
         guard let page = request.headers[.origin] else { return decorate(try await next(request, context)) }

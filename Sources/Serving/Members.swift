@@ -15,7 +15,8 @@ package struct Members {
 
     package func string(_ name: String, longest: Int = 128) throws(Refusal) -> String? {
         guard let value = json[name] else { return nil }
-        guard let text = value.string, (1...longest).contains(text.count), !text.unicodeScalars.contains(where: { $0.value < 0x20 || $0.value == 0x7F })
+        guard let text = value.string, (1...longest).contains(text.count),
+            !text.unicodeScalars.contains(where: { $0.value < 0x20 || $0.value == 0x7F })
         else { throw .invalid("\"\(name)\" is a string of 1 to \(longest) characters without control characters.") }
         return text
     }
@@ -29,7 +30,8 @@ package struct Members {
     func strings(_ name: String, most: Int, longest: Int) throws(Refusal) -> [String]? {
         guard let value = json[name] else { return nil }
         let texts = value.elements.compactMap(\.string)
-        guard value.kind == .array, texts.count == value.elements.count, texts.count <= most, texts.allSatisfy({ $0.utf8.count <= longest && !$0.utf8.contains(0) })
+        guard value.kind == .array, texts.count == value.elements.count, texts.count <= most,
+            texts.allSatisfy({ $0.utf8.count <= longest && !$0.utf8.contains(0) })
         else { throw .invalid("\"\(name)\" is a list of at most \(most) strings of at most \(longest) bytes.") }
         return texts
     }
@@ -37,7 +39,9 @@ package struct Members {
     func stringsByName(_ name: String, most: Int, longest: Int) throws(Refusal) -> [String: String]? {
         guard let value = json[name] else { return nil }
         let pairs = value.members.compactMap { member in member.value.string.map { (member.name, $0) } }
-        let isSound = pairs.allSatisfy { !$0.0.isEmpty && !$0.0.contains("=") && ($0.0 + $0.1).utf8.count <= longest && !($0.0 + $0.1).utf8.contains(0) }
+        let isSound = pairs.allSatisfy {
+            !$0.0.isEmpty && !$0.0.contains("=") && ($0.0 + $0.1).utf8.count <= longest && !($0.0 + $0.1).utf8.contains(0)
+        }
         guard value.isObject, pairs.count == value.members.count, pairs.count <= most, isSound else {
             throw .invalid("\"\(name)\" is an object of at most \(most) strings.")
         }

@@ -1,5 +1,5 @@
-package import Gateway
 import GRDB
+package import Gateway
 
 /// The audit trail as rows.
 extension Database {

@@ -1,5 +1,5 @@
-package import Gateway
 import GRDB
+package import Gateway
 
 /// Tenants and users.
 extension Database {
@@ -15,7 +15,9 @@ extension Database {
 
     package func tenant(named name: String) async throws -> Tenant? {
         try await read { db in
-            try Int64.fetchOne(db, sql: "SELECT tenant_id FROM tenants WHERE name = ?", arguments: [name]).map { Tenant(id: TenantID($0), name: name) }
+            try Int64.fetchOne(db, sql: "SELECT tenant_id FROM tenants WHERE name = ?", arguments: [name]).map {
+                Tenant(id: TenantID($0), name: name)
+            }
         }
     }
 

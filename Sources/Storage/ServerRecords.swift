@@ -1,5 +1,5 @@
-package import Gateway
 import GRDB
+package import Gateway
 
 #if canImport(FoundationEssentials)
     import FoundationEssentials

@@ -91,10 +91,13 @@ struct Assembly {
 
         let registry = Self.registry(database, catalogue, connections)
         let tenant = try await database.ensureTenant(
-            ControlAPI.defaultTenant, audit: AuditRecord(requestID: .random(), at: now().wall, action: "tenant.create", target: ControlAPI.defaultTenant))
+            ControlAPI.defaultTenant,
+            audit: AuditRecord(requestID: .random(), at: now().wall, action: "tenant.create", target: ControlAPI.defaultTenant))
         let people = People(database: database, authenticator: authenticator, audit: audit, now: now)
         let operatorUser = try await people.operatorUser(of: tenant, people.record("user.create", "operator"))
-        try await StdioServersFile.register(settings.upstreams.stdioServersFile, isNamed: settings.sources["MREG_STDIO_SERVERS_FILE"] != nil, in: registry, owner: operatorUser, now: now)
+        try await StdioServersFile.register(
+            settings.upstreams.stdioServersFile, isNamed: settings.sources["MREG_STDIO_SERVERS_FILE"] != nil, in: registry, owner: operatorUser,
+            now: now)
 
         let isDraining = Draining()
         let house = House(
@@ -132,7 +135,8 @@ struct Assembly {
                 logger.error("the gateway listens, but what should run beside it does not", metadata: ["error": "\(error)"])
             }
         }
-        let control = Listener.control(Self.control(registry, people, database, now), path: try ControlSocket.bindable(state.path), logger: Self.quiet(logger))
+        let control = Listener.control(
+            Self.control(registry, people, database, now), path: try ControlSocket.bindable(state.path), logger: Self.quiet(logger))
 
         // In order of dependency. Stopped in the reverse: the doors fall silent first, then the conversations with
         // servers end, the audit trail is written to its end, and only then the database closes.

@@ -44,12 +44,15 @@ enum ControlSocket {
         let isConnected = withUnsafePointer(to: &address) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(connection, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0 }
         }
-        guard isConnected else { throw OperatorError("No gateway runs with the state directory \(stateDirectory); start it, or name another --state-dir.") }
+        guard isConnected else {
+            throw OperatorError("No gateway runs with the state directory \(stateDirectory); start it, or name another --state-dir.")
+        }
         var timeout = timeval(tv_sec: 60, tv_usec: 0)
         setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
 
         let content = body?.bytes ?? []
-        let head = "\(method) \(path) HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: \(content.count)\r\n\r\n"
+        let head =
+            "\(method) \(path) HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: \(content.count)\r\n\r\n"
         var rest = (Array(head.utf8) + content)[...]
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes { write(connection, $0.baseAddress, $0.count) }

@@ -8,7 +8,8 @@ struct Main: AsyncParsableCommand {
         discussion: "To try it without setting anything up: mreg evaluate",
         version: Version.current,
         subcommands: [
-            ServeCommand.self, EvaluateCommand.self, ServerCommand.self, TenantCommand.self, TokenCommand.self, ReportCommand.self, DemoServerCommand.self,
+            ServeCommand.self, EvaluateCommand.self, ServerCommand.self, TenantCommand.self, TokenCommand.self, ReportCommand.self,
+            DemoServerCommand.self,
             VersionCommand.self,
         ])
 }

@@ -46,6 +46,11 @@ class ListeningProcess:
             raise RuntimeError(f"{' '.join(self.command)} did not say where it listens:\n{''.join(self.output)}")
         return url
 
+    def kill(self) -> None:
+        """Ends the process without a word (SIGKILL)."""
+        self._process.kill()
+        self._process.wait(DEADLINE)
+
     def end(self) -> int:
         """Asks the process to stop (SIGTERM) and returns its exit code; kills it when it does not listen."""
         self._process.send_signal(signal.SIGTERM)

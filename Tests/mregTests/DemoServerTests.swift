@@ -336,22 +336,3 @@ struct LineSplitterTests {
         #expect(lines == [.text(Array("ab".utf8)), .text(Array("cdef".utf8)), .tooLong, .text(Array("l".utf8))])
     }
 }
-
-struct LoopbackTests {
-    @Test(arguments: ["localhost", "LocalHost:80", "127.0.0.1:8080", "[::1]:9"])
-    func `a loopback name is here, with any port`(authority: String) {
-        #expect(Loopback.isHere(authority: authority))
-        #expect(Loopback.isHere(origin: "http://" + authority))
-    }
-
-    @Test(arguments: ["", "example.com", "localhost.example.com", "127.0.0.1.example.com", "localhost:80@example.com", "localhost:", "10.0.0.1"])
-    func `any other name is not`(authority: String) {
-        #expect(!Loopback.isHere(authority: authority))
-        #expect(!Loopback.isHere(origin: "https://" + authority))
-    }
-
-    @Test(arguments: ["null", "file://localhost", "localhost"])
-    func `an origin is a web page's`(origin: String) {
-        #expect(!Loopback.isHere(origin: origin))
-    }
-}

@@ -1,9 +1,11 @@
+import Gateway
 import HTTPTypes
 import Hummingbird
 import Logging
 import MCP
 import NIOCore
 import ServiceLifecycle
+import Serving
 import Synchronization
 
 extension DemoServer {
@@ -30,8 +32,9 @@ extension DemoServer {
     }
 
     private static func respond(to request: Request, answer: ([UInt8], RoutingHeaders) -> DemoAnswer) async throws -> Response {
-        guard Loopback.isHere(authority: request.head.authority ?? "") else { return Response(status: .misdirectedRequest) }
-        guard request.headers[values: .origin].allSatisfy({ Loopback.isHere(origin: $0) }) else { return Response(status: .forbidden) }
+        // A web page elsewhere whose name was made to point here still says its own name (DNS rebinding).
+        guard Origin("http://" + (request.head.authority ?? ""))?.isLoopback ?? false else { return Response(status: .misdirectedRequest) }
+        guard request.headers[values: .origin].allSatisfy({ Origin($0)?.isLoopback ?? false }) else { return Response(status: .forbidden) }
         guard request.uri.path == path else { return Response(status: .notFound) }
         // No session and no stream of our own: there is nothing to GET or DELETE.
         guard request.method == .post else { return Response(status: .methodNotAllowed, headers: [.allow: "POST"]) }
@@ -45,7 +48,7 @@ extension DemoServer {
             return Response(status: .contentTooLarge)
         }
         let headers = RoutingHeaders(
-            protocolVersion: request.headers[values: .mcpProtocolVersion], method: request.headers[values: .mcpMethod],
+            protocolVersion: request.headers[values: .protocolVersion], method: request.headers[values: .mcpMethod],
             name: request.headers[values: .mcpName])
         switch answer(Array(body.readableBytesView), headers) {
         case .nothing: return Response(status: .accepted)
@@ -65,7 +68,7 @@ extension DemoServer {
         var headers: HTTPFields = [.contentType: isStream ? "text/event-stream" : "application/json", .connection: "close"]
         if isStream {
             headers[.cacheControl] = "no-cache, no-transform"
-            headers[.xAccelBuffering] = "no"
+            headers[.accelBuffering] = "no"
         }
         let body = ResponseBody { writer in
             try await request.body.consumeWithCancellationOnInboundClose { _ in
@@ -76,28 +79,5 @@ extension DemoServer {
             try await writer.finish(nil)
         }
         return Response(status: .ok, headers: headers, body: body)
-    }
-}
-
-extension HTTPField.Name {
-    fileprivate static let mcpProtocolVersion = Self("MCP-Protocol-Version")!
-    fileprivate static let mcpMethod = Self("Mcp-Method")!
-    fileprivate static let mcpName = Self("Mcp-Name")!
-    fileprivate static let xAccelBuffering = Self("X-Accel-Buffering")!
-}
-
-/// A web page elsewhere whose name was made to point here still says its own name (DNS rebinding).
-enum Loopback {
-    static func isHere(origin: String) -> Bool {
-        guard let scheme = ["http://", "https://"].first(where: { origin.hasPrefix($0) }) else { return false }
-        return isHere(authority: String(origin.dropFirst(scheme.count)))
-    }
-
-    static func isHere(authority: String) -> Bool {
-        ["localhost", "127.0.0.1", "[::1]"].contains { name in
-            guard authority.lowercased().hasPrefix(name) else { return false }
-            let rest = authority.dropFirst(name.count)
-            return rest.isEmpty || rest.first == ":" && UInt16(rest.dropFirst()) != nil
-        }
     }
 }

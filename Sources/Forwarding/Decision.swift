@@ -1,0 +1,43 @@
+package import Access
+package import Gateway
+package import MCP
+package import Upstreams
+
+/// What becomes of a request, with what is known of it for the record.
+package struct Decision: Sendable {
+    package enum Outcome: Sendable {
+        /// Answered here and now; nil means taken note of, without an answer (202).
+        case answer(JSONText?)
+        case forward(Dispatch)
+        case refuse(Refusal)
+        case fail(ProtocolError)
+        case suspend(Reason)
+    }
+
+    /// What has to be found out first; afterwards the corridor is walked again.
+    package enum Reason: Sendable {
+        /// A token not seen before, or not for a minute.
+        case unfamiliarToken
+        /// A server of the tenant was never asked for its tools.
+        case coldCatalogue
+        /// The name is on no list; the list may be old.
+        case unknownTool(String)
+    }
+
+    package var outcome: Outcome
+    package var principal: Principal?
+    package var incoming: Incoming?
+    package var id: MessageID?
+    package var era: Revision.Era = .legacy
+    package var action = "mcp"
+    /// Tokens left in the caller's bucket.
+    package var remaining: Int64?
+}
+
+/// A call with everything it needs to leave: policy's permission, and the way.
+package struct Dispatch: Sendable {
+    package let grant: Grant
+    package let incoming: Incoming
+    package let upstream: Upstream
+    package let tool: String
+}

@@ -1,0 +1,53 @@
+package import Gateway
+package import MCP
+
+/// What the listener writes back.
+package struct Reply: Sendable {
+    package enum Body: Sendable {
+        /// Taken note of (202).
+        case none
+        case message(JSONText)
+        /// Progress first, the answer last; read it to its end.
+        case stream(ReplyStream)
+        /// Nobody we know asked.
+        case unauthenticated(Refusal)
+    }
+
+    package let body: Body
+    package let status: ReplyStatus
+    /// Tokens left in the caller's bucket, for the headers that say so.
+    package let remaining: Int64?
+}
+
+/// How a reply went, in words; which number that is on the wire is for the listener to say.
+package enum ReplyStatus: Hashable, Sendable {
+    case accepted
+    case answered
+    case defectiveEnvelope
+    case unknownMethod
+    case unknownSession
+    case unauthenticated
+    case forbidden
+    case throttled(retryAfter: Duration)
+    case unavailable
+}
+
+extension ProtocolError {
+    /// A refusal as a JSON-RPC error. Our own codes are positive; `data.code` repeats the name.
+    init(_ refusal: Refusal) {
+        let code =
+            switch refusal {
+            case .throttled: 1001
+            case .forbidden, .unauthenticated: 1002
+            case .upstreamUnavailable, .overloaded: 1003
+            case .outcomeUnknown: 1004
+            case .auditUnavailable: 1005
+            case .notFound, .invalid, .conflict: -32602
+            }
+        var data: [(String, JSONText?)] = [("code", .string(refusal.code))]
+        if case .throttled(let limit, let wait) = refusal {
+            data += [("limit", .string(limit)), ("retryAfterSeconds", .number(wait.roundedUpSeconds))]
+        }
+        self.init(code: code, message: refusal.sentence, data: .object(data))
+    }
+}

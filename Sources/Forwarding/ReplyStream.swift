@@ -1,0 +1,61 @@
+import Gateway
+package import MCP
+import Synchronization
+import Upstreams
+
+/// A call's progress and answer as the caller reads them: JSON-RPC messages, the answer last.
+package final class ReplyStream: Sendable {
+    private let call: UpstreamCall
+    private let closing: Forwarder.Closing
+    private let first = Mutex<JSON?>(nil)
+    private let isEnded = Mutex(false)
+
+    init(_ call: UpstreamCall, _ closing: Forwarder.Closing) {
+        self.call = call
+        self.closing = closing
+    }
+
+    func push(_ progress: JSON) { first.withLock { $0 = progress } }
+
+    /// The next message; nil after the answer. The answer comes when its record is on disk.
+    package func next() async -> JSONText? {
+        if isEnded.withLock({ $0 }) { return nil }
+        let waiting = first.withLock { first in
+            defer { first = nil }
+            return first
+        }
+        if let waiting { return progress(waiting) }
+        do {
+            switch try await call.next() {
+            case .progress(let params)?: return progress(params)
+            case .answer(let result)?: return await end { await closing.answer(result) }
+            case nil: return nil
+            }
+        } catch {
+            return await end { await closing.refuse(Forwarder.refusal(error, closing.decision.server)) }
+        }
+    }
+
+    /// The caller went away: the call is cancelled and recorded as such.
+    package func abandon() async {
+        let wasEnded = isEnded.withLock { ended in
+            defer { ended = true }
+            return ended
+        }
+        guard !wasEnded else { return }
+        call.abandon()
+        // Nobody is left to tell if the record cannot be written.
+        try? await closing.record(.answered, .cancelled, "client_gone")
+    }
+
+    private func end(_ reply: () async -> Reply) async -> JSONText? {
+        isEnded.withLock { $0 = true }
+        guard case .message(let message) = await reply().body else { return nil }
+        return message
+    }
+
+    private func progress(_ params: JSON) -> JSONText {
+        let token = closing.decision.incoming?.progressToken
+        return Message.notification(method: "notifications/progress", params: params.replacing([("progressToken", token)]))
+    }
+}
