@@ -1,1 +1,108 @@
+CREATE TABLE audit_logs (
+    audit_id INTEGER PRIMARY KEY,
+    created_at INTEGER NOT NULL,
+    user_id INTEGER,
+    tenant_id INTEGER,
+    action TEXT NOT NULL CHECK (length(action) <= 128),
+    target TEXT NOT NULL CHECK (length(target) <= 128),
+    outcome TEXT NOT NULL CHECK (outcome IN ('ok', 'failed', 'refused', 'unknown', 'cancelled')),
+    reason TEXT NOT NULL CHECK (length(reason) <= 128),
+    status INTEGER NOT NULL CHECK (status BETWEEN 0 AND 999),
+    response_time_ms REAL NOT NULL CHECK (response_time_ms >= 0),
+    address TEXT NOT NULL CHECK (length(address) <= 64),
+    request_id INTEGER NOT NULL
+) STRICT;
 
+CREATE TRIGGER audit_logs_refuse_update BEFORE UPDATE ON audit_logs
+BEGIN
+    SELECT RAISE(ABORT, 'the audit log is never changed');
+END;
+
+CREATE TRIGGER audit_logs_refuse_replace BEFORE INSERT ON audit_logs
+WHEN EXISTS (SELECT 1 FROM audit_logs WHERE audit_id = NEW.audit_id)
+BEGIN
+    SELECT RAISE(ABORT, 'the audit log is never changed');
+END;
+
+CREATE TRIGGER audit_logs_refuse_delete BEFORE DELETE ON audit_logs
+BEGIN
+    SELECT RAISE(ABORT, 'the audit log is never cut');
+END;
+
+CREATE INDEX idx_audit_logs_user_tenant_time ON audit_logs (user_id, tenant_id, created_at DESC);
+
+CREATE INDEX idx_audit_logs_tenant_time_performance ON audit_logs (tenant_id, created_at, user_id, response_time_ms);
+
+CREATE TABLE rate_limit_buckets (
+    bucket_key TEXT NOT NULL,
+    level INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX idx_rate_limit_buckets_key_expires ON rate_limit_buckets (bucket_key, expires_at);
+
+CREATE INDEX idx_rate_limit_buckets_expires ON rate_limit_buckets (expires_at);
+
+CREATE TABLE rate_limit_events (
+    event_id INTEGER PRIMARY KEY,
+    user_id INTEGER,
+    tenant_id INTEGER,
+    timestamp INTEGER NOT NULL,
+    limit_name TEXT NOT NULL,
+    refusals INTEGER NOT NULL CHECK (refusals > 0)
+) STRICT;
+
+CREATE INDEX idx_rate_limit_events_user_time ON rate_limit_events (user_id, timestamp DESC);
+
+CREATE TABLE server_registrations (
+    server_id INTEGER PRIMARY KEY,
+    tenant_id INTEGER NOT NULL REFERENCES tenants (tenant_id),
+    owner_id INTEGER NOT NULL REFERENCES users (user_id),
+    alias TEXT NOT NULL CHECK (length(alias) BETWEEN 1 AND 12),
+    title TEXT NOT NULL CHECK (length(title) BETWEEN 1 AND 128),
+    transport TEXT NOT NULL CHECK (transport IN ('http', 'stdio')),
+    endpoint TEXT,
+    command TEXT,
+    status TEXT NOT NULL CHECK (status IN ('active', 'disabled')),
+    era TEXT NOT NULL CHECK (era IN ('auto', 'modern', 'legacy')),
+    tags TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    UNIQUE (tenant_id, alias),
+    CHECK ((transport = 'http') = (endpoint IS NOT NULL)),
+    CHECK ((transport = 'stdio') = (command IS NOT NULL))
+) STRICT;
+
+CREATE INDEX idx_server_registrations_tenant_status ON server_registrations (tenant_id, status, created_at DESC);
+
+CREATE TABLE tenants (
+    tenant_id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 128),
+    created_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE user_sessions (
+    session_id INTEGER PRIMARY KEY,
+    user_id INTEGER NOT NULL REFERENCES users (user_id),
+    tenant_id INTEGER NOT NULL REFERENCES tenants (tenant_id),
+    is_active INTEGER NOT NULL CHECK (is_active IN (0, 1)),
+    started_at INTEGER NOT NULL,
+    last_activity INTEGER NOT NULL,
+    client TEXT NOT NULL DEFAULT '',
+    era TEXT NOT NULL CHECK (era IN ('legacy', 'modern')),
+    requests INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE INDEX idx_user_sessions_tenant_active ON user_sessions (tenant_id, is_active, last_activity DESC);
+
+CREATE TABLE users (
+    user_id INTEGER PRIMARY KEY,
+    tenant_id INTEGER NOT NULL REFERENCES tenants (tenant_id),
+    name TEXT NOT NULL CHECK (length(name) BETWEEN 1 AND 256),
+    role TEXT NOT NULL CHECK (role IN ('user', 'server_owner', 'admin', 'auditor')),
+    revoked_before INTEGER NOT NULL DEFAULT 0,
+    created_at INTEGER NOT NULL,
+    UNIQUE (tenant_id, name)
+) STRICT;
+
+CREATE INDEX idx_users_tenant_id ON users (tenant_id);

@@ -11,7 +11,8 @@ package enum Permission: String, Sendable, CaseIterable {
     /// Who holds it, in the words a refusal uses.
     var holders: String {
         switch self {
-        case .useTools, .readServers: "the role user, server_owner or admin"
+        case .useTools: "the role user, server_owner or admin"
+        case .readServers: "the role user, server_owner, admin or auditor"
         case .writeOwnServers: "the role server_owner or admin"
         case .writeAllServers: "the role admin, or being the server's owner"
         case .readReports: "the role auditor or admin"

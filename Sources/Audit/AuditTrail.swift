@@ -64,9 +64,9 @@ package final class AuditTrail: Service {
 
     /// Writes until shutdown, then what is still queued.
     package func run() async throws {
-        await withGracefulShutdownHandler {
+        await withTaskCancellationOrGracefulShutdownHandler {
             while let batch = await nextBatch() { await write(batch) }
-        } onGracefulShutdown: {
+        } onCancelOrGracefulShutdown: {
             self.close()
         }
     }
@@ -103,7 +103,8 @@ package final class AuditTrail: Service {
 
     private func write(_ batch: [Waiting]) async {
         do {
-            try await sink.append(batch.map(\.record))
+            // A task of its own, so that cancelling the trail does not cancel a commit that callers wait for.
+            try await Task { [sink] in try await sink.append(batch.map(\.record)) }.value
             state.withLock { $0.isFailing = false }
             for waiting in batch { waiting.continuation.resume() }
         } catch {

@@ -17,7 +17,7 @@ package final class Catalogue: Service {
         var askedAt: NIODeadline?
         var failures = 0
         var lastFailure: String?
-        var asking: Task<Void, Never>?
+        var asking: (question: Question, task: Task<Void, Never>)?
     }
 
     private struct State {
@@ -44,7 +44,10 @@ package final class Catalogue: Service {
     private static let freshFor = TimeAmount.seconds(30)
     /// A server that fails is not asked again sooner than this.
     private static let retryAfter = TimeAmount.seconds(5)
+    /// How long a caller waits for servers that were never asked, or for one whose list may have changed.
     private static let longestWait = Duration.seconds(8)
+    /// How long a server may take to list its tools, over all pages.
+    private static let longestListing = Duration.seconds(25)
     private static let sweepInterval = Duration.seconds(60)
 
     /// - Parameter originKey: the operator's own `_meta` key: a reverse-DNS prefix, a slash and a name.
@@ -61,19 +64,23 @@ package final class Catalogue: Service {
     /// Takes up a server that was registered or changed; its former self is let go.
     package func put(_ server: ServerRecord) async {
         let former = state.withLock { state -> Upstream? in
-            let former = state.entries[server.id]?.upstream
+            let former = state.entries[server.id]
+            // A new title changes nothing about the conversations with a server.
+            if let former, server.status == .active, former.upstream.server.isReached(like: server) { return nil }
+            former?.asking?.task.cancel()
             state.entries[server.id] = server.status == .active ? Entry(upstream: makeUpstream(server)) : nil
             rebuild(server.tenant, &state)
-            return former
+            return former?.upstream
         }
         await former?.close()
     }
 
     package func remove(_ server: ServerRecord) async {
         let former = state.withLock { state -> Upstream? in
-            let former = state.entries.removeValue(forKey: server.id)?.upstream
+            let former = state.entries.removeValue(forKey: server.id)
+            former?.asking?.task.cancel()
             rebuild(server.tenant, &state)
-            return former
+            return former?.upstream
         }
         await former?.close()
     }
@@ -91,7 +98,7 @@ package final class Catalogue: Service {
 
     /// Asks a server now and says how that went.
     package func check(_ server: ServerID) async -> Condition? {
-        await refresh(server)
+        await refresh(server)?.wait()
         return condition(of: server)
     }
 
@@ -117,9 +124,7 @@ package final class Catalogue: Service {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { try? await Task.sleep(for: Self.longestWait) }
             group.addTask {
-                await withDiscardingTaskGroup { asking in
-                    for server in cold { asking.addTask { await self.refresh(server) } }
-                }
+                for question in cold.compactMap({ self.refresh($0) }) { await question.wait() }
             }
             await group.next()
             group.cancelAll()
@@ -138,8 +143,13 @@ package final class Catalogue: Service {
                 return isOwner && (entry.askedAt ?? .uptimeNanoseconds(0)) < moment
             }?.key
         }
-        guard let owner else { return false }
-        await refresh(owner)
+        guard let owner, let question = refresh(owner) else { return false }
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { try? await Task.sleep(for: Self.longestWait) }
+            group.addTask { await question.wait() }
+            await group.next()
+            group.cancelAll()
+        }
         return true
     }
 
@@ -153,27 +163,24 @@ package final class Catalogue: Service {
     }
 
     /// One question to a server runs at a time; everybody waits for that one.
-    private func refresh(_ server: ServerID) async {
-        let task = state.withLock { state -> Task<Void, Never>? in
+    private func refresh(_ server: ServerID) -> Question? {
+        state.withLock { state -> Question? in
             guard let entry = state.entries[server] else { return nil }
-            if let asking = entry.asking { return asking }
-            // Unstructured on purpose: the answer belongs to every waiter and must outlive the one that asked first.
-            let task = Task { await self.ask(server, entry.upstream) }
-            state.entries[server]?.asking = task
-            return task
+            if let asking = entry.asking { return asking.question }
+            let question = Question()
+            // Unstructured on purpose: the answer belongs to every waiter and must outlive the one that asked first. The
+            // entry holds the task, and cancels it when it goes or the gateway stops.
+            let task = Task {
+                await self.ask(server, entry.upstream)
+                question.answered()
+            }
+            state.entries[server]?.asking = (question, task)
+            return question
         }
-        await task?.value
     }
 
     private func ask(_ server: ServerID, _ upstream: Upstream) async {
-        let tools: [JSON]?
-        var failure: String?
-        do {
-            tools = try await upstream.tools()
-        } catch {
-            tools = nil
-            failure = (error as? UpstreamFailure)?.reason ?? "\(error)"
-        }
+        let (tools, failure) = await Self.list(upstream)
         state.withLock { state in
             guard var entry = state.entries[server], entry.upstream === upstream else { return }
             entry.asking = nil
@@ -188,6 +195,22 @@ package final class Catalogue: Service {
         }
         if let failure {
             logger.warning("a server could not be listed", metadata: ["server.alias": "\(upstream.server.alias)", "reason": "\(failure)"])
+        }
+    }
+
+    /// The tools of a server, or why there are none to be had in time.
+    private static func list(_ upstream: Upstream) async -> ([JSON]?, String?) {
+        await withTaskGroup(of: ([JSON]?, String?).self) { group in
+            group.addTask {
+                do { return (try await upstream.tools(), nil) } catch { return (nil, (error as? UpstreamFailure)?.reason ?? "\(error)") }
+            }
+            group.addTask {
+                try? await Task.sleep(for: longestListing)
+                return (nil, "it took more than \(longestListing.components.seconds) s to list its tools")
+            }
+            let first = await group.next() ?? (nil, nil)
+            group.cancelAll()
+            return first
         }
     }
 
@@ -212,13 +235,21 @@ package final class Catalogue: Service {
                     }
                 }
                 precondition(sweeping)
-                for await server in due { group.addTask { await self.refresh(server) } }
+                for await server in due { group.addTask { await self.refresh(server)?.wait() } }
                 group.cancelAll()
             }
         } onGracefulShutdown: {
             self.remind.finish()
         }
-        for upstream in upstreams { await upstream.close() }
+        stopAsking()
+        await withDiscardingTaskGroup { group in
+            for upstream in upstreams { group.addTask { await upstream.close() } }
+        }
+    }
+
+    /// Gives up every question to a server that is under way.
+    package func stopAsking() {
+        for task in state.withLock({ $0.entries.values.compactMap { $0.asking?.task } }) { task.cancel() }
     }
 
     private var upstreams: [Upstream] { state.withLock { $0.entries.values.map(\.upstream) } }

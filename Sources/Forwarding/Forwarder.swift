@@ -92,7 +92,7 @@ package struct Forwarder: Sendable {
                 stream.push(params)
                 return Reply(body: .stream(stream), status: .answered, remaining: closing.decision.remaining)
             case .answer(let result)?: return await closing.answer(result)
-            case nil: return await closing.refuse(.outcomeUnknown(server: dispatch.upstream.alias, reason: "it ended without an answer"))
+            case .silence?, nil: return await closing.refuse(.outcomeUnknown(server: dispatch.upstream.alias, reason: "it ended without an answer"))
             }
         } catch {
             return await closing.refuse(Self.refusal(error, dispatch.upstream.alias))

@@ -17,18 +17,27 @@ package final class ReplyStream: Sendable {
 
     func push(_ progress: JSON) { first.withLock { $0 = progress } }
 
+    package enum Part: Sendable {
+        case message(JSONText)
+        /// Nothing for as long as was to be waited.
+        case silence
+    }
+
     /// The next message; nil after the answer. The answer comes when its record is on disk.
-    package func next() async -> JSONText? {
+    ///
+    /// - Parameter wait: how long to wait before returning `silence`; nil waits for the next message.
+    package func next(orSilenceAfter wait: Duration? = nil) async -> Part? {
         if isEnded.withLock({ $0 }) { return nil }
         let waiting = first.withLock { first in
             defer { first = nil }
             return first
         }
-        if let waiting { return progress(waiting) }
+        if let waiting { return .message(progress(waiting)) }
         do {
-            switch try await call.next() {
-            case .progress(let params)?: return progress(params)
+            switch try await call.next(orSilenceAfter: wait) {
+            case .progress(let params)?: return .message(progress(params))
             case .answer(let result)?: return await end { await closing.answer(result) }
+            case .silence?: return .silence
             case nil: return nil
             }
         } catch {
@@ -48,10 +57,10 @@ package final class ReplyStream: Sendable {
         try? await closing.record(.answered, .cancelled, "client_gone")
     }
 
-    private func end(_ reply: () async -> Reply) async -> JSONText? {
+    private func end(_ reply: () async -> Reply) async -> Part? {
         isEnded.withLock { $0 = true }
         guard case .message(let message) = await reply().body else { return nil }
-        return message
+        return .message(message)
     }
 
     private func progress(_ params: JSON) -> JSONText {

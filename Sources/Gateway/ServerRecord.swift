@@ -62,7 +62,7 @@ package struct ServerRecord: Hashable, Sendable {
     package let id: ServerID
     package let tenant: TenantID
     package let owner: UserID
-    package var alias: ServerAlias
+    package let alias: ServerAlias
     package var title: String
     package var transport: Transport
     package var status: Status
@@ -86,6 +86,13 @@ package struct ServerRecord: Hashable, Sendable {
         self.tags = tags
         self.createdAt = createdAt
         self.updatedAt = updatedAt
+    }
+}
+
+extension ServerRecord {
+    /// Whether nothing differs that a conversation with the server depends on.
+    package func isReached(like other: ServerRecord) -> Bool {
+        (tenant, alias, transport, era) == (other.tenant, other.alias, other.transport, other.era)
     }
 }
 

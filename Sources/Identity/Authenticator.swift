@@ -22,10 +22,16 @@ package final class Authenticator: Sendable {
         let trustedUntil: Timestamp
     }
 
+    private struct Known {
+        var entries: [SHA256.Digest: Entry] = [:]
+        /// Raised by each `forget`, so that what was looked up before is not remembered after.
+        var epoch = 0
+    }
+
     private let origin: @Sendable () -> Origin
     private let key: SigningKey
     private let users: UserDirectory
-    private let known = Mutex<[SHA256.Digest: Entry]>([:])
+    private let known = Mutex(Known())
 
     /// How long a role or a revocation may go unnoticed that nobody told us of.
     private static let trustedFor = Duration.seconds(60)
@@ -52,21 +58,23 @@ package final class Authenticator: Sendable {
     /// Who sent this `Authorization` header, if that is known already; nil if it takes `verify` to tell.
     package func recognize(_ authorization: [String], for resource: Resource, at now: Timestamp) throws(Refusal) -> Principal? {
         let digest = SHA256.hash(data: Array(try Self.bearer(authorization).utf8))
-        guard let entry = known.withLock({ $0[digest] }), now < entry.trustedUntil else { return nil }
+        guard let entry = known.withLock({ $0.entries[digest] }), now < entry.trustedUntil else { return nil }
         return try Self.admit(entry, to: resource, at: now)
     }
 
     /// Who sent this `Authorization` header: checks the token and looks its user up.
     package func verify(_ authorization: [String], for resource: Resource, at now: Timestamp) async throws -> Principal {
         let token = try Self.bearer(authorization)
+        let epoch = known.withLock { $0.epoch }
         let claims = try await key.verify(token)
+        guard claims.exp.magnitude < 1 << 40, claims.iat.magnitude < 1 << 40 else { throw Refusal.unauthenticated(.unknown) }
         let origin = origin()
         guard origin.spellings.contains(claims.iss) else { throw Refusal.unauthenticated(.unknown) }
         let expiresAt = Timestamp(microseconds: claims.exp * 1_000_000)
         guard now < expiresAt else { throw Refusal.unauthenticated(.expired) }
         guard claims.iat <= now.advanced(by: Self.skew).seconds else { throw Refusal.unauthenticated(.unknown) }
         guard let id = Int64(claims.sub), let user = try await users.find(UserID(id)) else { throw Refusal.unauthenticated(.unknown) }
-        guard claims.iat >= user.revokedBefore.seconds else { throw Refusal.unauthenticated(.revoked) }
+        guard claims.iat * 1_000_000 >= user.revokedBefore.microseconds else { throw Refusal.unauthenticated(.revoked) }
 
         let resources = Resource.allCases.filter { resource in
             origin.spellings.contains { claims.aud.contains($0 + resource.path) }
@@ -75,19 +83,23 @@ package final class Authenticator: Sendable {
             principal: user.principal, resources: Set(resources), expiresAt: expiresAt, trustedUntil: now.advanced(by: Self.trustedFor))
         let digest = SHA256.hash(data: Array(token.utf8))
         known.withLock { known in
-            if known.count >= Self.capacity {
-                known = known.filter { now < $0.value.trustedUntil }
+            guard known.epoch == epoch else { return }
+            if known.entries.count >= Self.capacity {
+                known.entries = known.entries.filter { now < $0.value.trustedUntil }
                 // Still full of live tokens: everybody is verified once more, nobody is turned away.
-                if known.count >= Self.capacity { known.removeAll(keepingCapacity: true) }
+                if known.entries.count >= Self.capacity { known.entries.removeAll(keepingCapacity: true) }
             }
-            known[digest] = entry
+            known.entries[digest] = entry
         }
         return try Self.admit(entry, to: resource, at: now)
     }
 
     /// Forgets what is known of a user's tokens, so that the next use looks them up anew.
     package func forget(_ user: UserID) {
-        known.withLock { known in known = known.filter { $0.value.principal.user != user } }
+        known.withLock { known in
+            known.epoch += 1
+            known.entries = known.entries.filter { $0.value.principal.user != user }
+        }
     }
 
     private static func admit(_ entry: Entry, to resource: Resource, at now: Timestamp) throws(Refusal) -> Principal {

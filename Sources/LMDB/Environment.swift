@@ -31,8 +31,10 @@ package final class Environment: Sendable {
         switch durability {
         case .synced: try self.init(path, mapSize, readers, flags)
         case .unsynced:
-            let data = path + "/data.mdb"
-            let isMapped = Self.preallocate(data, mapSize)
+            // First without the map: that writes the first pages of a new file, and refuses a damaged one before it is
+            // grown, for LMDB takes a file of nothing but zeros for a damaged one.
+            _ = try Self(path, mapSize, readers, flags)
+            let isMapped = Self.preallocate(path + "/data.mdb", mapSize)
             try self.init(path, mapSize, readers, flags | UInt32(MDB_NOSYNC) | (isMapped ? UInt32(MDB_WRITEMAP) : 0))
         }
     }
@@ -45,6 +47,7 @@ package final class Environment: Sendable {
             try LMDBError.check(mdb_env_set_mapsize(opened, mapSize))
             try LMDBError.check(mdb_env_set_maxreaders(opened, UInt32(readers)))
             try LMDBError.check(mdb_env_open(opened, path, flags, 0o600))
+            try Self.checkLength(opened)
             var dead: Int32 = 0
             try LMDBError.check(mdb_reader_check(opened, &dead))
             var transaction: OpaquePointer?
@@ -71,8 +74,20 @@ package final class Environment: Sendable {
         let descriptor = open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard descriptor >= 0 else { return false }
         defer { close(descriptor) }
-        // LMDB takes a file of nothing but zeros for a damaged one, so a new file is grown only after LMDB wrote it.
-        return lseek(descriptor, 0, SEEK_END) > 0 && posix_fallocate(descriptor, 0, off_t(size)) == 0
+        return posix_fallocate(descriptor, 0, off_t(size)) == 0
+    }
+
+    /// A file that ends before its last page would end the process when that page is read.
+    private static func checkLength(_ environment: OpaquePointer) throws(LMDBError) {
+        var info = MDB_envinfo()
+        var statistics = MDB_stat()
+        var descriptor: Int32 = -1
+        try LMDBError.check(mdb_env_info(environment, &info))
+        try LMDBError.check(mdb_env_stat(environment, &statistics))
+        try LMDBError.check(mdb_env_get_fd(environment, &descriptor))
+        var file = stat()
+        guard fstat(descriptor, &file) == 0 else { throw LMDBError(errno) }
+        guard file.st_size >= off_t(info.me_last_pgno + 1) * off_t(statistics.ms_psize) else { throw .corrupted }
     }
 
     /// Lends a snapshot to a synchronous closure.

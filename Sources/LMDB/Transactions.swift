@@ -34,6 +34,33 @@ package struct WriteTransaction: ~Copyable {
         }
         try LMDBError.check(code)
     }
+
+    /// Walks entries in the order of their keys, beginning at the first that is not before a key, and deletes those the
+    /// closure says to.
+    ///
+    /// - Parameter count: how many to look at, at most.
+    /// - Returns: the key to go on from; nil at the end.
+    package func sweep(from start: [UInt8], count: Int, _ isOver: (UnsafeRawBufferPointer) throws -> Bool) throws -> [UInt8]? {
+        var opened: OpaquePointer?
+        try LMDBError.check(mdb_cursor_open(transaction, database, &opened))
+        guard let cursor = opened else { return nil }
+        defer { mdb_cursor_close(cursor) }
+        var value = MDB_val()
+        var key = MDB_val()
+        var code = start.withUnsafeBytes { start in
+            key = MDB_val(mv_size: start.count, mv_data: UnsafeMutableRawPointer(mutating: start.baseAddress))
+            return mdb_cursor_get(cursor, &key, &value, start.isEmpty ? MDB_FIRST : MDB_SET_RANGE)
+        }
+        for _ in 0..<count {
+            if code == MDB_NOTFOUND { return nil }
+            try LMDBError.check(code)
+            if try isOver(UnsafeRawBufferPointer(start: value.mv_data, count: value.mv_size)) { try LMDBError.check(mdb_cursor_del(cursor, 0)) }
+            code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)
+        }
+        if code == MDB_NOTFOUND { return nil }
+        try LMDBError.check(code)
+        return Array(UnsafeRawBufferPointer(start: key.mv_data, count: key.mv_size))
+    }
 }
 
 private func get<Value>(

@@ -49,6 +49,9 @@ package enum Message: Sendable {
             self = try Message.response(json)
             return
         }
+        guard json["result"] == nil, json["error"] == nil else {
+            throw .invalidRequest("A message has a method, or else exactly one of result and error.")
+        }
         guard let name = method.string, (1...128).contains(name.utf8.count) else {
             throw .invalidRequest("\"method\" is a string of 1 to 128 bytes.")
         }

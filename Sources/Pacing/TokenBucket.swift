@@ -11,10 +11,15 @@ package struct RateLimit: Hashable, Sendable {
     ///   - perMinute: 0 means there is no limit: nil.
     ///   - burst: capacity as a multiple of a minute's tokens.
     package init?(perMinute: Int, burst: Double) {
+        precondition(perMinute >= 0, "a rate is not negative")
         guard perMinute > 0 else { return nil }
         self.perMinute = Int64(min(perMinute, 10_000_000))
-        capacity = max(1, Int64((Double(self.perMinute) * min(burst, 10)).rounded()))
+        let factor = burst.isNaN ? 1 : min(max(burst, 0), 10)
+        capacity = max(1, Int64((Double(self.perMinute) * factor).rounded()))
     }
+
+    /// How long an empty bucket takes to fill.
+    package var timeToFill: Duration { .nanoseconds(capacity * (60_000_000_000 / perMinute + 1)) }
 }
 
 /// A token bucket, as arithmetic: no clock, no lock, no storage.
@@ -40,16 +45,19 @@ package struct TokenBucket: Hashable, Sendable {
         creditedAt = now
     }
 
-    /// A bucket as it was stored.
+    /// A bucket as it was stored. A level below nothing is damage, and counts as empty.
     package init(level: Int64, creditedAt: BootInstant) {
-        self.level = level
+        self.level = max(0, level)
         self.creditedAt = creditedAt
     }
 
     /// Takes tokens if there are enough; a refusal takes nothing.
     ///
     /// A clock that stands still or runs backward credits nothing.
+    ///
+    /// - Parameter tokens: 1 to the limit's capacity.
     package mutating func take(_ tokens: Int64 = 1, of limit: RateLimit, at now: BootInstant) -> Decision {
+        precondition((1...limit.capacity).contains(tokens), "a take that no bucket could ever admit")
         credit(limit, at: now)
         let wanted = tokens * Self.token
         guard level >= wanted else {
@@ -63,10 +71,11 @@ package struct TokenBucket: Hashable, Sendable {
 
     private mutating func credit(_ limit: RateLimit, at now: BootInstant) {
         let full = limit.capacity * Self.token
-        let elapsed = max(0, now.nanoseconds - creditedAt.nanoseconds)
-        creditedAt = max(creditedAt, now)
+        guard now > creditedAt else { return level = min(level, full) }
+        let (elapsed, isBeyondMeasure) = now.nanoseconds.subtractingReportingOverflow(creditedAt.nanoseconds)
+        creditedAt = now
         // A limit that was lowered empties what no longer fits; a long wait fills the bucket without overflowing.
-        if level >= full || elapsed >= (full - level) / limit.perMinute + 1 {
+        if isBeyondMeasure || level >= full || elapsed >= (full - level) / limit.perMinute + 1 {
             level = full
         } else {
             level += elapsed * limit.perMinute

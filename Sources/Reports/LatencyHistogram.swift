@@ -1,7 +1,7 @@
 /// Counts durations in fixed buckets, so that any number of them takes the same space and two can be added.
 ///
 /// The bounds grow by about a quarter each from 50 µs to 100 s; a percentile is read as its bucket's upper bound, so
-/// it is at most 26 % too high and never too low.
+/// it is never too low, and above 50 µs at most 26 % too high.
 package struct LatencyHistogram: Hashable, Sendable {
     /// Upper bounds in microseconds, ascending; one more bucket stands above the last.
     package static let bounds: [Int64] = {
@@ -16,20 +16,24 @@ package struct LatencyHistogram: Hashable, Sendable {
 
     package private(set) var counts: [Int]
     package private(set) var total: Duration = .zero
+    private var longest: Duration = .zero
 
     package init() { counts = [Int](repeating: 0, count: Self.bounds.count + 1) }
 
     package var count: Int { counts.reduce(0, +) }
 
     package mutating func record(_ duration: Duration) {
-        let microseconds = duration.components.seconds * 1_000_000 + duration.components.attoseconds / 1_000_000_000_000
+        let (seconds, attoseconds) = duration.components
+        let microseconds = seconds * 1_000_000 + (attoseconds + 999_999_999_999) / 1_000_000_000_000
         counts[Self.index(of: microseconds)] += 1
         total += duration
+        longest = max(longest, duration)
     }
 
     package mutating func add(_ other: Self) {
         for index in counts.indices { counts[index] += other.counts[index] }
         total += other.total
+        longest = max(longest, other.longest)
     }
 
     /// The duration that this share of all records did not exceed; nil when there are none.
@@ -42,7 +46,7 @@ package struct LatencyHistogram: Hashable, Sendable {
         var seen = 0
         for (index, here) in counts.enumerated() {
             seen += here
-            if seen >= rank { return .microseconds(Self.bounds[min(index, Self.bounds.count - 1)]) }
+            if seen >= rank { return index < Self.bounds.count ? .microseconds(Self.bounds[index]) : longest }
         }
         return nil
     }

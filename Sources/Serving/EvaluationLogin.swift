@@ -17,6 +17,7 @@ package struct EvaluationLogin: Sendable {
             do {
                 let members = try Members(try await request.wholeBody(), known: ["user_id"])
                 guard let name = try members.string("user_id") else { throw Refusal.invalid("“user_id” is missing: the name to sign in with.") }
+                guard name != "operator" else { throw Refusal.forbidden(needs: "another name: the operator of this host signs in nowhere") }
                 var record = AuditRecord(
                     requestID: context.requestID, at: signedIn.now().wall, action: "user.create", target: name, address: context.address)
                 let user = try await user(name, record)

@@ -1,6 +1,7 @@
 package import HTTPTypes
 
 extension HTTPField.Name {
+    package static let host = known("Host")
     package static let protocolVersion = known("MCP-Protocol-Version")
     package static let mcpMethod = known("Mcp-Method")
     package static let mcpName = known("Mcp-Name")

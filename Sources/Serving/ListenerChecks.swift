@@ -3,6 +3,7 @@ import HTTPTypes
 import Hummingbird
 import Logging
 import NIOCore
+import NIOHTTP1
 
 /// What is checked of every request before any of it is looked into: that its `Host` is ours and its `Origin`, if
 /// it has one, is allowed (DNS rebinding: S-2, S-22). Browsers from allowed origins get their CORS headers here.
@@ -20,7 +21,13 @@ struct ListenerChecks: RouterMiddleware {
 
     func handle(_ request: Request, context: GatewayContext, next: (Request, GatewayContext) async throws -> Response) async throws -> Response {
         let own = origin()
-        let host = request.head.authority ?? request.headers[.init("Host") ?? .server] ?? ""
+        // The first `Host` has become the authority; a second one, or an absolute target, could mean another.
+        guard request.headers[.host] == nil, request.head.path?.hasPrefix("/") ?? false else {
+            return .problem(
+                .badRequest, code: "ambiguous_host", "Name the host once, in the Host header, and only a path in the request line.",
+                requestID: context.requestID)
+        }
+        let host = request.head.authority ?? ""
         guard Self.anyHost.contains(request.uri.path) || own.isNamed(byHost: host) else {
             return .problem(
                 .misdirectedRequest, code: "wrong_host",
@@ -71,6 +78,9 @@ struct LastResort: RouterMiddleware {
                 default: error.body ?? error.status.reasonPhrase
                 }
             return .problem(error.status, code: error.status.problemCode, sentence, requestID: context.requestID)
+        } catch let error as HTTPParserError {
+            // Hummingbird answers these with 400 and closes.
+            throw error
         } catch let error as CancellationError {
             throw error
         } catch {

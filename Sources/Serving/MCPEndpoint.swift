@@ -17,7 +17,7 @@ struct MCPEndpoint: Sendable {
     func addRoutes(to router: Router<GatewayContext>) {
         router.post("/mcp") { request, context in try await post(request, context) }
         // Neither era's GET and DELETE exist without sessions.
-        for method in [HTTPRequest.Method.get, .delete] {
+        for method in [HTTPRequest.Method.get, .delete, .put, .patch, .head] {
             router.on("/mcp", method: method) { _, context in
                 Response.problem(
                     .methodNotAllowed, code: "method_not_allowed", "This endpoint has no sessions and no listening stream; POST a message.",
@@ -61,7 +61,9 @@ struct MCPEndpoint: Sendable {
         case .stream(let stream):
             guard accept.takesEvents else {
                 var last: JSONText?
-                while let message = await stream.next() { last = message }
+                while let part = await stream.next() {
+                    if case .message(let message) = part { last = message }
+                }
                 return .json(last ?? .null, status: .ok, headers: headers)
             }
             headers[.contentType] = "text/event-stream"
@@ -71,38 +73,16 @@ struct MCPEndpoint: Sendable {
         }
     }
 
-    private enum Chunk: Sendable {
-        case message(JSONText)
-        case silence
-        case end
-    }
-
-    /// Writes messages as they come, and a comment when none come. A client that went away makes the write fail, which
-    /// cancels the call.
+    /// Writes messages as fast as the client reads them, and a comment when there is nothing to say for a while. A client
+    /// that went away makes the write fail, which cancels the call.
     private static func write(_ stream: ReplyStream, to writer: inout any ResponseBodyWriter) async throws {
-        let (chunks, chunk) = AsyncStream.makeStream(of: Chunk.self, bufferingPolicy: .bufferingOldest(256))
         do {
-            try await withThrowingTaskGroup(of: Void.self) { group in
-                group.addTask {
-                    while let message = await stream.next() { chunk.yield(.message(message)) }
-                    chunk.yield(.end)
-                }
-                group.addTask {
-                    while true {
-                        try await Task.sleep(for: keepAliveInterval)
-                        chunk.yield(.silence)
-                    }
-                }
-                defer { group.cancelAll() }
-                for await chunk in chunks {
-                    switch chunk {
-                    case .message(let message): try await writer.write(ByteBuffer(bytes: EventStream.event(message)))
-                    case .silence: try await writer.write(ByteBuffer(bytes: EventStream.keepAlive))
-                    case .end: return
-                    }
+            while let part = await stream.next(orSilenceAfter: keepAliveInterval) {
+                switch part {
+                case .message(let message): try await writer.write(ByteBuffer(bytes: EventStream.event(message)))
+                case .silence: try await writer.write(ByteBuffer(bytes: EventStream.keepAlive))
                 }
             }
-            await stream.abandon()
             try await writer.finish(nil)
         } catch {
             await stream.abandon()

@@ -15,9 +15,10 @@ package struct Members {
 
     package func string(_ name: String, longest: Int = 128) throws(Refusal) -> String? {
         guard let value = json[name] else { return nil }
-        guard let text = value.string, (1...longest).contains(text.count),
-            !text.unicodeScalars.contains(where: { $0.value < 0x20 || $0.value == 0x7F })
-        else { throw .invalid("\"\(name)\" is a string of 1 to \(longest) characters without control characters.") }
+        // Counted as SQLite counts: a character of Swift's may hold any number of them.
+        guard let text = value.string, (1...longest).contains(text.unicodeScalars.count), !text.hasControls else {
+            throw .invalid("\"\(name)\" is a string of 1 to \(longest) characters without control characters.")
+        }
         return text
     }
 
@@ -67,7 +68,11 @@ package struct Members {
 
     package func era() throws(Refusal) -> EraChoice? { try oneOf("era") }
     func status() throws(Refusal) -> ServerRecord.Status? { try oneOf("status") }
-    package func tags() throws(Refusal) -> [String]? { try strings("tags", most: 20, longest: 64) }
+    package func tags() throws(Refusal) -> [String]? {
+        let tags = try strings("tags", most: 20, longest: 64)
+        guard tags?.allSatisfy({ !$0.isEmpty && !$0.hasControls }) ?? true else { throw .invalid("A tag is a word without control characters.") }
+        return tags
+    }
 
     /// A program to run, by its absolute path.
     package func stdioCommand() throws(Refusal) -> StdioCommand {

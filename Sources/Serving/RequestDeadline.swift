@@ -3,11 +3,14 @@ import NIOHTTPTypes
 
 /// Closes connections whose client takes too long to send a request, however steadily it drips (F-36).
 ///
-/// Two handlers of one mind: the outer sees bytes, so that it knows when a head begins; the inner sees heads and ends.
+/// A line break between requests, which RFC 9112 (2.2) lets a client send, starts the clock only while nothing is being
+/// answered. Two handlers of one mind: the outer sees bytes, so that it knows when a head begins; the inner sees heads and ends.
 /// One timer per connection, looked at when it fires rather than moved with every request.
-final class RequestDeadline: ChannelInboundHandler, RemovableChannelHandler {
+final class RequestDeadline: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPRequestPart
     typealias InboundOut = HTTPRequestPart
+    typealias OutboundIn = HTTPResponsePart
+    typealias OutboundOut = HTTPResponsePart
 
     /// From the first byte of a head to its end.
     private static let head = TimeAmount.seconds(10)
@@ -16,6 +19,8 @@ final class RequestDeadline: ChannelInboundHandler, RemovableChannelHandler {
 
     /// When what is being received must be complete; nil between requests.
     private var due: NIODeadline?
+    /// Requests read whose responses are not written: what arrives meanwhile is not what we wait for.
+    private var outstanding = 0
     private var timer: Scheduled<Void>?
 
     func handlerAdded(context: ChannelHandlerContext) {
@@ -24,16 +29,23 @@ final class RequestDeadline: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     fileprivate func bytesArrived(_ context: ChannelHandlerContext) {
-        if due == nil { expect(Self.head, context) }
+        if due == nil && outstanding == 0 { expect(Self.head, context) }
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch unwrapInboundIn(data) {
         case .head: expect(Self.body, context)
         case .body: break
-        case .end: due = nil
+        case .end:
+            due = nil
+            outstanding += 1
         }
         context.fireChannelRead(data)
+    }
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        if case .end = unwrapOutboundIn(data) { outstanding = max(0, outstanding - 1) }
+        context.write(data, promise: promise)
     }
 
     func channelInactive(context: ChannelHandlerContext) {

@@ -17,8 +17,8 @@ extension Database {
                 """)
         for record in records {
             try statement.execute(arguments: [
-                record.at.microseconds, record.user?.rawValue, record.tenant?.rawValue, record.action.cut(128),
-                record.target.cut(128), record.outcome.rawValue, record.reason.cut(128), record.status,
+                record.at.microseconds, record.user?.rawValue, record.tenant?.rawValue, record.action.cut(128).withoutControls,
+                record.target.cut(128).withoutControls, record.outcome.rawValue, record.reason.cut(128).withoutControls, record.status,
                 Double(record.duration.microseconds) / 1000, record.address.cut(64), Int64(bitPattern: record.requestID.rawValue),
             ])
         }
@@ -44,7 +44,7 @@ extension AuditRecord {
         self.init(
             requestID: RequestID(UInt64(bitPattern: row["request_id"])), at: Timestamp(microseconds: row["created_at"]),
             user: user.map { UserID($0) }, tenant: tenant.map { TenantID($0) }, action: row["action"], target: row["target"],
-            outcome: outcome, reason: row["reason"], status: row["status"], duration: .microseconds(Int64(milliseconds * 1000)),
+            outcome: outcome, reason: row["reason"], status: row["status"], duration: .microseconds(Int64((milliseconds * 1000).rounded())),
             address: row["address"])
     }
 }

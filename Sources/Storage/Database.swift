@@ -19,6 +19,7 @@ package final class Database: Sendable {
     private let writer: DatabaseQueue
     private let reader: DatabaseQueue
     private let commits = CommitCounter()
+    private let gate = DatabaseGate()
 
     /// Opens the file, makes it if need be, and brings its schema up to date.
     ///
@@ -30,8 +31,9 @@ package final class Database: Sendable {
             writer = try DatabaseQueue(path: path, configuration: writing)
             // GRDB sets NORMAL after `prepareDatabase`; an acknowledged commit must survive the machine too.
             try writer.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
+            try Self.claim(writer, path)
             try Self.migrate(writer, path)
-            try Self.verify(writer)
+            try Self.verify(writer, path)
 
             var reading = Self.configuration(label: "reader", busyTimeout: 0.25)
             reading.readonly = true
@@ -54,10 +56,24 @@ package final class Database: Sendable {
                     PRAGMA temp_store = MEMORY;
                     PRAGMA mmap_size = 0;
                     PRAGMA cell_size_check = ON;
+                    PRAGMA recursive_triggers = ON;
                     PRAGMA trusted_schema = OFF;
                     """)
         }
         return configuration
+    }
+
+    /// Makes sure that a database with tables is ours, and marks a new one (`mreg` in ASCII).
+    private static func claim(_ writer: DatabaseQueue, _ path: String) throws {
+        let mark: Int64 = 0x6D72_6567
+        try writer.write { db in
+            let found = try Int64.fetchOne(db, sql: "PRAGMA application_id") ?? 0
+            if found == mark { return }
+            guard try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_schema") == 0 else {
+                throw Damaged(description: "\(path) is another program's database; name a state directory or DB_NAME of its own.")
+            }
+            try db.execute(sql: "PRAGMA application_id = \(mark)")
+        }
     }
 
     private static func migrate(_ writer: DatabaseQueue, _ path: String) throws {
@@ -71,10 +87,17 @@ package final class Database: Sendable {
         try migrator.migrate(writer)
     }
 
-    /// What was asked for is not always what SQLite does, so it is read back.
-    private static func verify(_ writer: DatabaseQueue) throws {
+    /// What was asked for is not always what SQLite does, so it is read back; and the small tables that everything
+    /// hangs on are checked page by page.
+    private static func verify(_ writer: DatabaseQueue, _ path: String) throws {
         try writer.read { db in
-            let expected = [("journal_mode", "wal"), ("synchronous", "2"), ("foreign_keys", "1"), ("wal_autocheckpoint", "0")]
+            for table in ["tenants", "users", "server_registrations"] {
+                let verdict = try String.fetchOne(db, sql: "PRAGMA quick_check('\(table)')") ?? ""
+                guard verdict == "ok" else { throw Damaged(description: "\(path) is damaged (\(verdict)); restore it from a backup.") }
+            }
+            let expected = [
+                ("journal_mode", "wal"), ("synchronous", "2"), ("foreign_keys", "1"), ("wal_autocheckpoint", "0"), ("recursive_triggers", "1"),
+            ]
             for (pragma, value) in expected {
                 let found = try String.fetchOne(db, sql: "PRAGMA \(pragma)") ?? ""
                 guard found == value else { throw Damaged(description: "SQLite has \(pragma)=\(found) where \(value) was asked for.") }
@@ -84,34 +107,40 @@ package final class Database: Sendable {
 
     /// Runs a read on the connection that cannot write.
     func read<Value: Sendable>(_ body: @Sendable @escaping (GRDB.Database) throws -> Value) async throws -> Value {
-        try await reader.read(body)
+        try await gate.passing { try await reader.read(body) }
     }
 
     /// Runs a transaction (`BEGIN IMMEDIATE`) on the one connection that writes; returns when it is on disk.
     func write<Value: Sendable>(_ body: @Sendable @escaping (GRDB.Database) throws -> Value) async throws -> Value {
-        let value = try await writer.write(body)
-        if commits.isCheckpointDue() {
-            // Passive: copies what no reader still needs, and never waits.
-            _ = try await writer.writeWithoutTransaction { try $0.checkpoint(.passive) }
+        try await gate.passing {
+            let value = try await writer.write(body)
+            if commits.isCheckpointDue() {
+                // Passive: copies what no reader still needs, and never waits. The commit stands whatever becomes of it.
+                _ = try? await writer.writeWithoutTransaction { try $0.checkpoint(.passive) }
+            }
+            return value
         }
-        return value
     }
 
     /// Whether the file still answers.
-    package func probe() async throws { _ = try await reader.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM tenants") } }
+    package func probe() async throws {
+        _ = try await read { try Int.fetchOne($0, sql: "SELECT count(*) FROM tenants") }
+    }
 
     /// The whole schema as SQLite states it, in a stable order.
     package func schema() async throws -> String {
-        try await reader.read { db in
+        try await read { db in
             let sql = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'grdb_%' ORDER BY tbl_name, type = 'index', rowid"
             return try String.fetchAll(db, sql: sql).map { $0 + ";\n" }.joined(separator: "\n")
         }
     }
 
-    /// Copies the WAL into the file and closes both connections.
-    package func close() throws {
+    /// Waits for what is under way, copies the WAL into the file and closes both connections. Whoever comes later gets
+    /// `DatabaseGate.Closed`.
+    package func close() async throws {
+        await gate.close()
         try reader.close()
-        _ = try writer.writeWithoutTransaction { try $0.checkpoint(.truncate) }
+        _ = try await writer.writeWithoutTransaction { try $0.checkpoint(.truncate) }
         try writer.close()
     }
 }

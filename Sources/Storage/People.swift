@@ -14,22 +14,22 @@ extension Database {
     }
 
     package func tenant(named name: String) async throws -> Tenant? {
-        try await read { db in
-            try Int64.fetchOne(db, sql: "SELECT tenant_id FROM tenants WHERE name = ?", arguments: [name]).map {
-                Tenant(id: TenantID($0), name: name)
-            }
-        }
+        try await read { try Self.tenant(named: name, $0) }
     }
 
     /// The tenant of that name, made if there is none.
+    ///
+    /// - Parameter audit: recorded, in the same transaction, if the tenant is made.
     package func ensureTenant(_ name: String, audit: AuditRecord) async throws -> Tenant {
         if let tenant = try await tenant(named: name) { return tenant }
         return try await write { db in
-            let sql = "INSERT INTO tenants (name, created_at) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET name = name RETURNING tenant_id"
-            let id = try Int64.fetchOne(db, sql: sql, arguments: [name, audit.at.microseconds])
-            guard let id else { throw DatabaseError(message: "no tenant id") }
+            if let tenant = try Self.tenant(named: name, db) { return tenant }
+            try db.execute(sql: "INSERT INTO tenants (name, created_at) VALUES (?, ?)", arguments: [name, audit.at.microseconds])
+            let tenant = Tenant(id: TenantID(db.lastInsertedRowID), name: name)
+            var audit = audit
+            audit.tenant = tenant.id
             try Self.append([audit], db)
-            return Tenant(id: TenantID(id), name: name)
+            return tenant
         }
     }
 
@@ -51,6 +51,10 @@ extension Database {
             try Self.append([audit], db)
             return user
         }
+    }
+
+    private static func tenant(named name: String, _ db: GRDB.Database) throws -> Tenant? {
+        try Int64.fetchOne(db, sql: "SELECT tenant_id FROM tenants WHERE name = ?", arguments: [name]).map { Tenant(id: TenantID($0), name: name) }
     }
 
     private static func user(named name: String, of tenant: TenantID, _ db: GRDB.Database) throws -> User? {

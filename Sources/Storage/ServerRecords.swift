@@ -84,7 +84,7 @@ extension Database {
         try await write { db in
             let sql = """
                 UPDATE server_registrations SET title = ?, transport = ?, endpoint = ?, command = ?, status = ?, era = ?, tags = ?, updated_at = ?
-                WHERE server_id = ? AND updated_at = ?
+                WHERE server_id = ? AND tenant_id = ? AND updated_at = ?
                 """
             // Two changes within one microsecond still get two moments.
             let moment = max(audit.at.microseconds, basis.microseconds + 1)
@@ -92,9 +92,13 @@ extension Database {
                 sql: sql,
                 arguments: [
                     server.title, server.transport.name, server.transport.endpoint, try server.transport.commandText(), server.status.rawValue,
-                    server.era.rawValue, try text(of: server.tags), moment, server.id.rawValue, basis.microseconds,
+                    server.era.rawValue, try text(of: server.tags), moment, server.id.rawValue, server.tenant.rawValue, basis.microseconds,
                 ])
-            guard db.changesCount == 1 else { throw Refusal.conflict("The server was changed or deleted meanwhile; read it again first.") }
+            guard db.changesCount == 1 else {
+                let sql = "SELECT EXISTS (SELECT 1 FROM server_registrations WHERE server_id = ?)"
+                let isThere = try Bool.fetchOne(db, sql: sql, arguments: [server.id.rawValue]) ?? false
+                throw isThere ? Refusal.conflict("The server was changed meanwhile; read it again first.") : .notFound("server \(server.id.rawValue)")
+            }
             try Self.append([audit], db)
             var changed = server
             changed.updatedAt = Timestamp(microseconds: moment)

@@ -14,6 +14,9 @@ package final class StateDirectory: Sendable {
 
     package struct Unusable: Error, CustomStringConvertible {
         package let description: String
+
+        init(_ path: String, _ why: String) { description = "\(path) \(why)." }
+        init(_ path: String, cannot verb: String) { self.init(path, "cannot be \(verb): \(String(cString: strerror(errno)))") }
     }
 
     package let path: String
@@ -24,31 +27,43 @@ package final class StateDirectory: Sendable {
     /// The lock belongs to the open file (an OFD lock), so it ends with the process however that ends, and no other
     /// descriptor of this process can drop it.
     ///
-    /// - Throws: `Held` naming the process that has the folder; `Unusable` with the system's reason.
+    /// - Throws: `Held` naming the process that has the folder; `Unusable` with what is wrong with it.
     package init(_ path: String) throws {
         self.path = path
-        for folder in [path, path + "/keys", path + "/tokens", path + "/backups"] where mkdir(folder, 0o700) != 0 && errno != EEXIST {
-            throw Unusable(description: "\(folder) cannot be made: \(String(cString: strerror(errno))).")
-        }
+        for folder in [path, path + "/keys", path + "/tokens", path + "/backups"] { try Self.prepare(folder) }
         let file = path + "/lock"
         lock = open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
-        guard lock >= 0 else { throw Unusable(description: "\(file) cannot be opened: \(String(cString: strerror(errno))).") }
+        guard lock >= 0 else { throw Unusable(file, cannot: "opened") }
 
+        // From here on all properties are set, so `deinit` closes the descriptor also if this throws.
         let setOFDLock: Int32 = 37
         var whole = flock()
         whole.l_type = Int16(F_WRLCK)
         whole.l_whence = Int16(SEEK_SET)
         guard fcntl(lock, setOFDLock, &whole) == 0 else {
+            guard errno == EAGAIN || errno == EACCES else { throw Unusable(file, cannot: "locked") }
             let holder = Self.contents(of: lock)
-            // All properties are set, so `deinit` closes the descriptor.
             throw Held(path: path, holder: holder.isEmpty ? "its name is not known yet" : holder)
         }
         let name = "process \(getpid())"
-        _ = ftruncate(lock, 0)
-        _ = name.withCString { pwrite(lock, $0, strlen($0), 0) }
+        let written = name.withCString { pwrite(lock, $0, strlen($0), 0) }
+        guard written == name.utf8.count, ftruncate(lock, off_t(written)) == 0 else { throw Unusable(file, cannot: "written") }
     }
 
     deinit { close(lock) }
+
+    /// The folder is made, or it is one of ours: a folder that nobody else can look into.
+    private static func prepare(_ folder: String) throws {
+        if mkdir(folder, 0o700) == 0 { return }
+        guard errno == EEXIST else { throw Unusable(folder, cannot: "made") }
+        var status = stat()
+        guard stat(folder, &status) == 0 else { throw Unusable(folder, cannot: "looked at") }
+        guard status.st_mode & S_IFMT == S_IFDIR else { throw Unusable(folder, "is not a folder") }
+        guard status.st_uid == geteuid() else { throw Unusable(folder, "belongs to another user") }
+        guard status.st_mode & 0o077 == 0 else {
+            throw Unusable(folder, "can be looked into by others, and keys are kept in it; close it with: chmod 700 \(folder)")
+        }
+    }
 
     private static func contents(of descriptor: Int32) -> String {
         var buffer = [UInt8](repeating: 0, count: 128)

@@ -11,6 +11,8 @@ final class Exchange: Sendable {
         case notification(method: String, params: JSON?)
         case request(id: MessageID, method: String)
         case response(Result<JSON, ProtocolError>)
+        /// Nothing for as long as the taker wanted to wait.
+        case silence
     }
 
     /// How long to wait for the next event, and for the response at all.
@@ -21,11 +23,15 @@ final class Exchange: Sendable {
         static let call = Patience(idle: .seconds(60), total: .seconds(600))
         static let handshake = Patience(idle: .seconds(30), total: .seconds(30))
         static let probe = Patience(idle: .seconds(10), total: .seconds(10))
+        /// For a goodbye, which nobody should have to wait for.
+        static let farewell = Patience(idle: .seconds(2), total: .seconds(2))
     }
 
     private struct State {
         var events: [Event] = []
         var taker: CheckedContinuation<Event?, any Error>?
+        /// Counts takers, so that a timer knows whether its own is still waiting.
+        var takers = 0
         var failure: UpstreamFailure?
         var isAnswered = false
         var idleUntil: NIODeadline
@@ -65,7 +71,12 @@ final class Exchange: Sendable {
         let taker = state.withLock { state -> CheckedContinuation<Event?, any Error>? in
             guard !state.isAnswered, state.failure == nil else { return nil }
             state.idleUntil = .now() + TimeAmount(patience.idle)
-            if case .response = event { state.isAnswered = true } else if state.events.count >= Self.capacity { return nil }
+            if case .response = event {
+                state.isAnswered = true
+                state.onAbandon = nil
+            } else if state.events.count >= Self.capacity {
+                return nil
+            }
             guard let taker = state.taker else {
                 state.events.append(event)
                 return nil
@@ -82,6 +93,8 @@ final class Exchange: Sendable {
         switch message {
         case .notification(let method, let params): deliver(.notification(method: method, params: params))
         case .request(let id, let method, _): deliver(.request(id: id, method: method))
+        case .response(let answered, .success) where answered != MessageID(id): fail(.garbled("it answered another request than it was asked"))
+        // What a server could not read it may answer under an id of its own making (ERA-6).
         case .response(_, let result): deliver(.response(result))
         }
     }
@@ -90,6 +103,7 @@ final class Exchange: Sendable {
         let taker = state.withLock { state -> CheckedContinuation<Event?, any Error>? in
             guard !state.isAnswered, state.failure == nil else { return nil }
             state.failure = failure
+            state.onAbandon = nil
             defer { state.taker = nil }
             return state.taker
         }
@@ -102,7 +116,9 @@ final class Exchange: Sendable {
     // MARK: The caller's side
 
     /// The next event; nil after the response. Cancelling the calling task abandons the exchange.
-    func next() async throws -> Event? {
+    ///
+    /// - Parameter wait: how long to wait before returning `silence`; nil waits for as long as the exchange's patience.
+    func next(orSilenceAfter wait: Duration? = nil) async throws -> Event? {
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { taker in
                 let ready = state.withLock { state -> Result<Event?, any Error>? in
@@ -110,6 +126,8 @@ final class Exchange: Sendable {
                     if let failure = state.failure { return .failure(failure) }
                     if state.isAnswered { return .success(nil) }
                     state.taker = taker
+                    state.takers += 1
+                    if let wait { interrupt(state.takers, after: wait) }
                     return nil
                 }
                 if let ready { taker.resume(with: ready) }
@@ -119,10 +137,27 @@ final class Exchange: Sendable {
         }
     }
 
-    /// The response, reading over everything before it.
-    func response() async throws -> Result<JSON, ProtocolError> {
+    private func interrupt(_ number: Int, after wait: Duration) {
+        loop.scheduleTask(in: TimeAmount(wait)) {
+            let taker = self.state.withLock { state -> CheckedContinuation<Event?, any Error>? in
+                guard state.takers == number else { return nil }
+                defer { state.taker = nil }
+                return state.taker
+            }
+            taker?.resume(returning: .silence)
+        }
+    }
+
+    /// The response, reading over notifications before it.
+    ///
+    /// - Parameter answer: called for a request of the server's own.
+    func response(answering answer: (MessageID, String) async -> Void = { _, _ in }) async throws -> Result<JSON, ProtocolError> {
         while let event = try await next() {
-            if case .response(let result) = event { return result }
+            switch event {
+            case .response(let result): return result
+            case .request(let id, let method): await answer(id, method)
+            case .notification, .silence: break
+            }
         }
         throw UpstreamFailure.garbled("it ended without an answer")
     }

@@ -1,6 +1,7 @@
 import MCP
 import NIOCore
 import NIOHTTP1
+import NIOTLS
 
 /// The client side of one HTTP/1.1 connection: writes a request, reads its answer into an `Exchange`, then waits for
 /// the next. Lives on the connection's event loop.
@@ -29,6 +30,8 @@ final class HTTPConnection: ChannelInboundHandler {
 
     private static let linger = TimeAmount.seconds(1)
 
+    /// Before the TLS handshake is done, nothing of a request has left.
+    private var isEstablished: Bool
     private let onIdle: @Sendable () -> Void
     private let onClosed: @Sendable () -> Void
     private var exchange: Exchange?
@@ -37,7 +40,8 @@ final class HTTPConnection: ChannelInboundHandler {
     private var body = Body.none
     private var idleTimer: Scheduled<Void>?
 
-    init(onIdle: @escaping @Sendable () -> Void, onClosed: @escaping @Sendable () -> Void) {
+    init(isSecure: Bool, onIdle: @escaping @Sendable () -> Void, onClosed: @escaping @Sendable () -> Void) {
+        isEstablished = !isSecure
         self.onIdle = onIdle
         self.onClosed = onClosed
     }
@@ -132,6 +136,7 @@ final class HTTPConnection: ChannelInboundHandler {
         case .document(let bytes, _) where (200..<300).contains(head.status.code):
             // 202 and 204 acknowledge a notification: there is nothing to deliver.
             if bytes.isEmpty { exchange.fail(.rejected(status: Int(head.status.code), error: nil)) } else { deliver(bytes) }
+            if !exchange.isOver { exchange.fail(.garbled("what it answered is no answer")) }
         case .document(let bytes, _):
             var error: ProtocolError?
             if let message = try? Message(parsing: bytes), case .response(_, .failure(let answered)) = message { error = answered }
@@ -149,16 +154,22 @@ final class HTTPConnection: ChannelInboundHandler {
         onIdle()
     }
 
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case TLSUserEvent.handshakeCompleted = event { isEstablished = true }
+        context.fireUserInboundEventTriggered(event)
+    }
+
     func channelInactive(context: ChannelHandlerContext) {
         idleTimer?.cancel()
-        exchange?.fail(.lost("the connection closed before its answer"))
+        exchange?.fail(isEstablished ? .lost("the connection closed before its answer") : .unreachable("the TLS handshake failed"))
         exchange = nil
         onClosed()
         context.fireChannelInactive()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        exchange?.fail(.lost("the connection failed (\(type(of: error)))"))
+        exchange?.fail(
+            isEstablished ? .lost("the connection failed (\(type(of: error)))") : .unreachable("the TLS handshake failed (\(type(of: error)))"))
         exchange = nil
         context.close(promise: nil)
     }

@@ -21,12 +21,17 @@ package final class HTTPConnections: Sendable {
 
     private let dialing: Dialing
     private let pools = Mutex<[Origin: Pool]>([:])
+    private let channels = Mutex<[ObjectIdentifier: any Channel]>([:])
+    private let lastID = Atomic<Int64>(0)
 
     package init(group: any EventLoopGroup, egress: EgressPolicy) throws {
         dialing = try Dialing(group: group, egress: egress)
     }
 
     var loop: any EventLoop { dialing.group.any() }
+
+    /// An id no other request of the gateway's had, on whichever connection it travels.
+    func nextID() -> Int64 { lastID.add(1, ordering: .relaxed).newValue }
 
     /// Checks that an endpoint's name resolves, and only to addresses that are allowed.
     package func check(_ endpoint: Endpoint) async throws(UpstreamFailure) {
@@ -67,18 +72,28 @@ package final class HTTPConnections: Sendable {
             return true
         }
         guard isAdmitted else { throw .unreachable("\(Self.mostPerOrigin) calls to it are under way already") }
+        let channel: any Channel
         do throws(UpstreamFailure) {
-            let channel = try await dialing.connect(to: endpoint) { channel in
+            channel = try await dialing.connect(to: endpoint) { channel in
                 let handler = HTTPConnection(
+                    isSecure: endpoint.isSecure,
                     onIdle: { [weak self] in self?.becameIdle(channel, origin) }, onClosed: { [weak self] in self?.closed(channel, origin) })
                 try channel.pipeline.syncOperations.addHTTPClientHandlers(leftOverBytesStrategy: .dropBytes)
                 try channel.pipeline.syncOperations.addHandler(handler)
             }
-            return try await handle(channel)
         } catch {
             pools.withLock { Self.release(&$0, origin) }
             throw error
         }
+        channels.withLock { $0[ObjectIdentifier(channel)] = channel }
+        // From here on the connection's own end releases its place.
+        if !channel.isActive { channels.withLock { $0[ObjectIdentifier(channel)] = nil } }
+        return try await handle(channel)
+    }
+
+    /// Closes all connections: what is still under way fails as lost.
+    package func closeAll() {
+        for channel in channels.withLock({ Array($0.values) }) { channel.close(promise: nil) }
     }
 
     private func handle(_ channel: any Channel) async throws(UpstreamFailure) -> Connection {
@@ -99,6 +114,7 @@ package final class HTTPConnections: Sendable {
     }
 
     private func closed(_ channel: any Channel, _ origin: Origin) {
+        channels.withLock { $0[ObjectIdentifier(channel)] = nil }
         pools.withLock { pools in
             pools[origin]?.idle.removeAll { $0.channel === channel }
             Self.release(&pools, origin)

@@ -44,7 +44,7 @@ actor Link {
     /// Forgets a session that the server no longer knows, or a verdict that turned out wrong; the next use opens anew.
     func reset(_ stale: Opened, keepingVerdict: Bool) {
         if !keepingVerdict { verdict.forget() }
-        guard let opened, opened.session == stale.session else { return }
+        guard let opened, opened.transport === stale.transport, opened.session == stale.session else { return }
         if !keepingVerdict { opened.transport.close() }
         self.opened = nil
     }
@@ -75,6 +75,10 @@ actor Link {
                 verdict.settle(opened.revision)
                 return opened
             }
+        } catch let failure as UpstreamFailure where failure != .abandoned && failure.mayHaveActed {
+            // Whatever went wrong in the introduction, of the call itself nothing was sent.
+            transport.close()
+            throw UpstreamFailure.unreachable(failure.reason)
         } catch {
             transport.close()
             throw error
@@ -89,7 +93,7 @@ actor Link {
         do {
             try await transport.send(
                 Outbound(body: question, headers: ModernRequest.headers(method: "server/discover", name: nil)), on: exchange, onSession: nil)
-            switch try await exchange.response() {
+            switch try await exchange.response(answering: { await Opened.answer($0, $1, over: transport, headers: []) }) {
             case .success(let result): return ModernRequest.isServed(result) ? .modern : .legacy
             case .failure(let error): return Self.era(of: error)
             }
@@ -111,7 +115,7 @@ actor Link {
         let request = LegacyRequest.initialize(id: MessageID(exchange.id), client: client)
         try await transport.send(Outbound(body: request, headers: []), on: exchange) { id in session.withLock { $0 = id } }
         let result: JSON
-        switch try await exchange.response() {
+        switch try await exchange.response(answering: { await Opened.answer($0, $1, over: transport, headers: []) }) {
         case .success(let answer): result = answer
         // A slow start can make a server miss the probe and then refuse the handshake of the era before (P-5).
         case .failure(let error) where ModernRequest.isModernError(error):
@@ -128,6 +132,15 @@ actor Link {
 }
 
 extension Link.Opened {
+    /// Answers a server's own request. Whether that arrives is the server's affair, not the call's.
+    func answer(_ id: MessageID, _ method: String) async {
+        await Self.answer(id, method, over: transport, headers: headers(method: "", name: nil))
+    }
+
+    static func answer(_ id: MessageID, _ method: String, over transport: any MessageTransport, headers: [(String, String)]) async {
+        try? await transport.notify(Outbound(body: LegacyRequest.answer(to: id, method: method), headers: headers))
+    }
+
     func headers(method: String, name: String?) -> [(String, String)] {
         switch revision.era {
         case .modern: ModernRequest.headers(method: method, name: name)

@@ -7,7 +7,7 @@ struct Outbound: Sendable {
 }
 
 /// The way to one server for one owner: an HTTP endpoint, or a child process.
-protocol MessageTransport: Sendable {
+protocol MessageTransport: AnyObject, Sendable {
     /// Makes the exchange for a request; its timer runs from here.
     func exchange(patience: Exchange.Patience) -> Exchange
 
@@ -18,6 +18,9 @@ protocol MessageTransport: Sendable {
 
     /// Sends a notification or an answer, to which nothing comes back.
     func notify(_ message: Outbound) async throws(UpstreamFailure)
+
+    /// Tells a server of the handshake era that nobody waits for an exchange any more, where closing a stream does not.
+    func tellCancelled(_ exchange: Exchange, headers: [(String, String)])
 
     /// Says goodbye to a session.
     func endSession(_ session: String) async

@@ -40,7 +40,12 @@ package final class ProcessKeeper: Service {
             }
         } onGracefulShutdown: {
             self.start.finish()
-            for process in self.running.withLock({ Array($0.values) }) { process.close() }
+            self.closeAll()
         }
+    }
+
+    /// Asks all processes to end: what is still under way fails as lost when they do.
+    package func closeAll() {
+        for process in running.withLock({ Array($0.values) }) { process.close() }
     }
 }

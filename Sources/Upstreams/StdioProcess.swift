@@ -14,11 +14,15 @@ import Synchronization
 /// A server that runs as a child process and speaks one JSON message per line.
 ///
 /// Its own process group, no shell, a small environment. It ends when its stdin closes, else by SIGTERM, else by
-/// SIGKILL. What it writes to stderr is kept as a short tail and logged.
+/// SIGKILL, and its own children with it. What it writes to stderr is logged for who debugs.
 final class StdioProcess: MessageTransport {
     private struct State {
         var pending: [Int64: Exchange] = [:]
         var isClosed = false
+        var hasStarted = false
+        /// Bytes that wait for the child to read them.
+        var queuedBytes = 0
+        /// Lines of noise since the last message.
         var garbage = 0
         var complaint = ""
     }
@@ -27,6 +31,7 @@ final class StdioProcess: MessageTransport {
     package static let inherited = ["HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER", "LANG"]
     private static let largestLine = 16 << 20
     private static let mostPending = 256
+    private static let mostQueuedBytes = 32 << 20
     private static let mostGarbage = 100
     private static let grace = Duration.seconds(2)
 
@@ -78,6 +83,9 @@ final class StdioProcess: MessageTransport {
 
     func notify(_ message: Outbound) async throws(UpstreamFailure) { try write(message.body) }
 
+    /// Said already, when the exchange was abandoned.
+    func tellCancelled(_ exchange: Exchange, headers: [(String, String)]) {}
+
     func endSession(_ session: String) async {}
 
     var isClosed: Bool { state.withLock { $0.isClosed } }
@@ -91,7 +99,12 @@ final class StdioProcess: MessageTransport {
     private func write(_ message: JSONText) throws(UpstreamFailure) {
         // A line break between tokens is legal JSON and would end the message early.
         let text = message.bytes.map { $0 == 0x0A || $0 == 0x0D ? 0x20 : $0 } + [0x0A]
-        guard case .enqueued = line.yield(text) else { throw .unreachable("it does not read what it is sent") }
+        let isAdmitted = state.withLock { state -> Bool in
+            guard state.queuedBytes + text.count <= Self.mostQueuedBytes else { return false }
+            state.queuedBytes += text.count
+            return true
+        }
+        guard isAdmitted, case .enqueued = line.yield(text) else { throw .unreachable("it does not read what it is sent") }
     }
 
     private func cancel(_ id: Int64) {
@@ -105,8 +118,6 @@ final class StdioProcess: MessageTransport {
     func run() async {
         var options = PlatformOptions()
         options.processGroupID = 0
-        let steps = [TeardownStep.gracefulShutDown(toProcessGroup: true, allowedDurationToNextStep: Self.grace)]
-        options.teardownSequence = steps
         var ending = "its process ended"
         do {
             let variables = environment.map { (Subprocess.Environment.Key(rawValue: $0.key), $0.value) }
@@ -115,22 +126,8 @@ final class StdioProcess: MessageTransport {
                 environment: .custom(Dictionary(variables.compactMap { key, value in key.map { ($0, value) } }) { $1 }),
                 platformOptions: options, input: .inputWriter, output: .sequence, error: .sequence
             ) { execution in
-                await withTaskGroup(of: Void.self) { group in
-                    group.addTask {
-                        for await text in self.lines {
-                            do { _ = try await execution.standardInputWriter.write(text) } catch { break }
-                        }
-                        try? await execution.standardInputWriter.finish()
-                        // Stdin is closed: whoever is still there after the grace is shown out.
-                        do { try await Task.sleep(for: Self.grace) } catch { return }
-                        await execution.teardown(using: steps)
-                    }
-                    group.addTask { await self.readErrors(execution.standardError) }
-                    await self.readMessages(execution.standardOutput)
-                    // Out of words is out of service, whether or not the process lingers.
-                    self.close()
-                    await self.drain(group: &group)
-                }
+                self.state.withLock { $0.hasStarted = true }
+                await self.converse(with: execution)
             }
             ending = "its process ended (\(result.terminationStatus))"
         } catch is CancellationError {
@@ -141,22 +138,49 @@ final class StdioProcess: MessageTransport {
         finish(ending)
     }
 
-    private func drain(group: inout TaskGroup<Void>) async {
-        // The first to finish is stderr's end; then the writer need not wait out its grace.
-        await group.next()
-        group.cancelAll()
+    private typealias Child = Execution<CustomWriteInput, SequenceOutput, SequenceOutput>
+
+    /// Carries lines both ways until the child has nothing more to say, or was asked to go; then sees it off.
+    private func converse(with child: Child) async {
+        let group = ProcessGroup(leader: child.processIdentifier.value)
+        await withTaskGroup(of: Void.self) { tasks in
+            let (over, end) = AsyncStream.makeStream(of: Void.self)
+            tasks.addTask {
+                for await text in self.lines {
+                    do { _ = try await child.standardInputWriter.write(text) } catch { break }
+                    self.state.withLock { $0.queuedBytes -= text.count }
+                }
+                try? await child.standardInputWriter.finish()
+                end.yield()
+            }
+            tasks.addTask { await self.readErrors(child.standardError) }
+            tasks.addTask {
+                await self.readMessages(child.standardOutput)
+                end.yield()
+            }
+            tasks.addTask {
+                await group.leaderEnds()
+                end.yield()
+            }
+            for await _ in over { break }
+            // Out of words is out of service, whether or not the process lingers. Closing stdin asks it to leave.
+            self.close()
+            await group.seeOff(grace: Self.grace)
+            tasks.cancelAll()
+        }
     }
 
     private func finish(_ ending: String) {
+        // First, so that nobody who is told of the end starts it again before its pause.
+        onEnd()
         line.finish()
-        let (orphans, complaint) = state.withLock { state -> ([Exchange], String) in
+        let (orphans, complaint, hasStarted) = state.withLock { state in
             defer { state.pending.removeAll() }
             state.isClosed = true
-            return (Array(state.pending.values), state.complaint)
+            return (Array(state.pending.values), state.complaint, state.hasStarted)
         }
-        for exchange in orphans { exchange.fail(.lost(ending + complaint)) }
+        for exchange in orphans { exchange.fail(hasStarted ? .lost(ending + complaint) : .unreachable(ending)) }
         logger.info("a stdio server ended", metadata: ["server.command": "\(command.path)", "ending": "\(ending)"])
-        onEnd()
     }
 
     private func readMessages(_ output: SubprocessOutputSequence) async {
@@ -193,6 +217,7 @@ final class StdioProcess: MessageTransport {
             state.withLock { $0.garbage += 1 }
             return
         }
+        state.withLock { $0.garbage = 0 }
         switch message {
         case .response(let id, _):
             guard let number = id.flatMap({ Int64($0.text.description) }) else { return }

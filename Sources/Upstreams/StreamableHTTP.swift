@@ -1,13 +1,11 @@
 import Gateway
 import MCP
 import NIOHTTP1
-import Synchronization
 
 /// Streamable HTTP, seen from the client: each message is a POST of its own.
 final class StreamableHTTP: MessageTransport {
     private let endpoint: Endpoint
     private let connections: HTTPConnections
-    private let lastID = Atomic<Int64>(0)
 
     init(endpoint: Endpoint, connections: HTTPConnections) {
         self.endpoint = endpoint
@@ -15,7 +13,7 @@ final class StreamableHTTP: MessageTransport {
     }
 
     func exchange(patience: Exchange.Patience) -> Exchange {
-        Exchange(id: lastID.add(1, ordering: .relaxed).newValue, loop: connections.loop, patience: patience)
+        Exchange(id: connections.nextID(), loop: connections.loop, patience: patience)
     }
 
     func send(_ request: Outbound, on exchange: Exchange, onSession: (@Sendable (String?) -> Void)?) async throws(UpstreamFailure) {
@@ -30,12 +28,27 @@ final class StreamableHTTP: MessageTransport {
     func notify(_ message: Outbound) async throws(UpstreamFailure) {
         let exchange = exchange(patience: .probe)
         try await send(message, on: exchange, onSession: nil)
-        // Whatever the status, the message was delivered; only losing it matters.
-        do { _ = try await exchange.response() } catch let failure as UpstreamFailure where failure.mayHaveActed { throw failure } catch {}
+        // Whatever it was answered, it was delivered; only losing it matters.
+        do {
+            _ = try await exchange.response()
+        } catch let failure as UpstreamFailure {
+            switch failure {
+            case .lost, .timedOut, .abandoned: throw failure
+            case .rejected, .garbled, .unreachable: break
+            }
+        } catch {
+            // An exchange fails with nothing else.
+        }
+    }
+
+    func tellCancelled(_ exchange: Exchange, headers: [(String, String)]) {
+        // Unstructured on purpose: whoever asked has gone, and this must be said after them. It ends within the probe's
+        // patience.
+        Task { try? await notify(Outbound(body: LegacyRequest.cancelled(MessageID(exchange.id), reason: "the caller went away"), headers: headers)) }
     }
 
     func endSession(_ session: String) async {
-        let exchange = exchange(patience: .probe)
+        let exchange = exchange(patience: .farewell)
         let headers = HTTPHeaders([("Host", endpoint.authority), ("User-Agent", userAgent), ("Mcp-Session-Id", session)])
         let request = HTTPConnection.Request(method: .DELETE, path: endpoint.path, headers: headers, body: [])
         do {

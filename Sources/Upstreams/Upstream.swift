@@ -48,6 +48,7 @@ package final class Upstream: Sendable {
     private static let keptIdle = TimeAmount.minutes(10)
     private static let mostPages = 100
     private static let mostTools = 2000
+    private static let mostToolBytes = 8 << 20
 
     package init(_ server: ServerRecord, surroundings: UpstreamSurroundings) {
         self.server = server
@@ -61,11 +62,17 @@ package final class Upstream: Sendable {
     /// All its tools, over all pages, as it wrote them.
     package func tools() async throws -> [JSON] {
         var tools: [JSON] = []
+        var bytes = 0
         var cursor: JSONText?
         var seen: Set<JSONText> = []
         for _ in 0..<Self.mostPages {
             let page = try await request("tools/list", params: [("cursor", cursor)], owner: .gateway)
-            tools += page["tools"]?.elements ?? []
+            guard let listed = page["tools"], listed.kind == .array else { throw UpstreamFailure.garbled("its list of tools is none") }
+            tools += listed.elements
+            bytes += listed.bytes.count
+            guard bytes <= Self.mostToolBytes else {
+                throw UpstreamFailure.garbled("its list of tools is larger than \(Self.mostToolBytes >> 20) MiB")
+            }
             guard let next = page["nextCursor"], next.kind == .string, tools.count < Self.mostTools, seen.insert(next.text).inserted else { break }
             cursor = next.text
         }
@@ -90,7 +97,7 @@ package final class Upstream: Sendable {
             defer { links.removeAll() }
             return links.values.map(\.link)
         }
-        for link in all + takeDisplaced() { await link.close() }
+        await Self.close(all + takeDisplaced())
     }
 
     /// Ends the conversations nobody used for ten minutes.
@@ -101,7 +108,14 @@ package final class Upstream: Sendable {
             for owner in idle.keys { links[owner] = nil }
             return idle.values.map(\.link)
         }
-        for link in idle + takeDisplaced() { await link.close() }
+        await Self.close(idle + takeDisplaced())
+    }
+
+    /// All at once: each takes no longer than a farewell.
+    private static func close(_ links: [Link]) async {
+        await withDiscardingTaskGroup { group in
+            for link in links { group.addTask { await link.close() } }
+        }
     }
 
     private func takeDisplaced() -> [Link] {
@@ -160,11 +174,11 @@ package final class Upstream: Sendable {
             do {
                 try await opened.transport.send(
                     Outbound(body: body, headers: opened.headers(method: method, name: nil)), on: exchange, onSession: nil)
-                switch try await exchange.response() {
+                switch try await exchange.response(answering: { await opened.answer($0, $1) }) {
                 case .success(let result): return result
                 case .failure(let error): throw UpstreamFailure.rejected(status: 200, error: error)
                 }
-            } catch let failure as UpstreamFailure where mayReopen && failure != .abandoned {
+            } catch let failure as UpstreamFailure where mayReopen && failure.isWorthReopening {
                 // A list changes nothing, so it may be asked twice: of a server that forgot us, or learned a new era.
                 mayReopen = false
                 await link.reset(opened, keepingVerdict: failure.isLostSession)
@@ -174,6 +188,14 @@ package final class Upstream: Sendable {
 }
 
 extension UpstreamFailure {
+    /// Whether another conversation may fare better: not where the server answered in so many words, or nobody asks.
+    fileprivate var isWorthReopening: Bool {
+        switch self {
+        case .rejected(200, _), .abandoned: false
+        default: true
+        }
+    }
+
     /// 404 to a request with a session: the server no longer knows it (L-3).
     var isLostSession: Bool {
         if case .rejected(404, _) = self { true } else { false }

@@ -7,6 +7,8 @@ package final class UpstreamCall: Sendable {
         /// The parameters of a progress notification, under the gateway's own token.
         case progress(JSON)
         case answer(Result<JSON, ProtocolError>)
+        /// Nothing to tell for as long as was to be waited.
+        case silence
     }
 
     private struct Sent {
@@ -19,6 +21,7 @@ package final class UpstreamCall: Sendable {
     private let incoming: Incoming
     private let tool: String
     private let sent = Mutex<Sent?>(nil)
+    private let isServerTold = Atomic<Bool>(false)
 
     init(link: Link, client: Implementation, incoming: Incoming, tool: String) {
         self.link = link
@@ -29,6 +32,7 @@ package final class UpstreamCall: Sendable {
 
     func start() async throws {
         let opened = try await link.open()
+        if Task.isCancelled { throw UpstreamFailure.abandoned }
         let exchange = opened.transport.exchange(patience: .call)
         let envelope = opened.revision.era == .modern ? ModernRequest.envelope(client: client) : []
         // Two callers may use the same token; ours is the request's id, which nobody else has.
@@ -42,18 +46,23 @@ package final class UpstreamCall: Sendable {
 
     /// The next thing to tell the caller; nil after the answer. Cancelling the task cancels the call.
     ///
+    /// - Parameter wait: how long to wait before returning `silence`; nil waits for as long as a call may take.
     /// - Throws: `UpstreamFailure`.
-    package func next() async throws -> Event? {
+    package func next(orSilenceAfter wait: Duration? = nil) async throws -> Event? {
         var mayReopen = true
         while let current = sent.withLock({ $0 }) {
             do {
-                guard let event = try await current.exchange.next() else { return nil }
+                guard let event = try await current.exchange.next(orSilenceAfter: wait) else { return nil }
                 switch event {
                 case .notification("notifications/progress", let params?): return .progress(params)
                 case .notification: continue
+                case .silence: return .silence
                 case .request(let id, let method):
-                    let answer = Outbound(body: LegacyRequest.answer(to: id, method: method), headers: current.opened.headers(method: "", name: nil))
-                    try await current.opened.transport.notify(answer)
+                    await withTaskCancellationHandler {
+                        await current.opened.answer(id, method)
+                    } onCancel: {
+                        current.exchange.abandon(.abandoned)
+                    }
                 case .response(let result): return .answer(result)
                 }
             } catch let failure as UpstreamFailure where failure.isLostSession && mayReopen && current.opened.session != nil {
@@ -62,14 +71,32 @@ package final class UpstreamCall: Sendable {
                 await link.reset(current.opened, keepingVerdict: true)
                 try await start()
             } catch UpstreamFailure.rejected(let status, let error) {
+                // It may speak another era than it used to: asked anew with the next call (ERA-7).
+                let isEnvelope = error.map { $0.code == -32600 || ModernRequest.isModernError($0) } ?? true
+                if [400, 404, 405].contains(status) && isEnvelope { await link.reset(current.opened, keepingVerdict: false) }
                 if let error { return .answer(.failure(error)) }
-                if [400, 404, 405].contains(status) { await link.reset(current.opened, keepingVerdict: false) }
                 throw UpstreamFailure.rejected(status: status, error: nil)
+            } catch let failure as UpstreamFailure {
+                switch failure {
+                case .abandoned, .timedOut: tellServer(current)
+                case .unreachable, .rejected, .lost, .garbled: break
+                }
+                throw failure
             }
         }
         return nil
     }
 
     /// The caller went away.
-    package func abandon() { sent.withLock { $0 }?.exchange.abandon(.abandoned) }
+    package func abandon() {
+        guard let current = sent.withLock({ $0 }), !current.exchange.isOver else { return }
+        current.exchange.abandon(.abandoned)
+        tellServer(current)
+    }
+
+    /// In the stateless era closing the stream says it all.
+    private func tellServer(_ current: Sent) {
+        guard current.opened.revision.era == .legacy, !isServerTold.exchange(true, ordering: .relaxed) else { return }
+        current.opened.transport.tellCancelled(current.exchange, headers: current.opened.headers(method: "", name: nil))
+    }
 }

@@ -29,10 +29,12 @@ package enum UpstreamFailure: Error, Hashable, Sendable {
         }
     }
 
-    /// Whether the server may have acted on what was sent.
+    /// Whether the server may have acted on what was sent. A proxy's 504 comes after the server got the request, and a
+    /// success without an answer is an action whose result is missing; only a refusal is certain.
     package var mayHaveActed: Bool {
         switch self {
-        case .unreachable, .rejected: false
+        case .unreachable: false
+        case .rejected(let status, _): status < 300 || status >= 500
         case .lost, .timedOut, .garbled, .abandoned: true
         }
     }

@@ -61,7 +61,8 @@ struct Assembly {
         let database = try Storage.Database(path: "\(state.path)/\(settings.databaseName).sqlite")
         let hotState = try HotState(
             path: (environment["RUNTIME_DIRECTORY"] ?? state.path) + "/buckets", mapSize: settings.hotState.bucketsMapBytes,
-            bootID: try String(contentsOfFile: "/proc/sys/kernel/random/boot_id", encoding: .utf8))
+            bootID: try String(contentsOfFile: "/proc/sys/kernel/random/boot_id", encoding: .utf8),
+            slowestToFill: Self.limits(settings.limits).values.compactMap { $0?.timeToFill }.max() ?? .zero)
         let key = try await Self.signingKey(in: state)
         let origin = SharedOrigin(settings.listener.publicOrigin ?? .localhost(port: settings.listener.port))
 
@@ -99,7 +100,12 @@ struct Assembly {
             settings.upstreams.stdioServersFile, isNamed: settings.sources["MREG_STDIO_SERVERS_FILE"] != nil, in: registry, owner: operatorUser,
             now: now)
 
-        let isDraining = Draining()
+        let draining = Draining {
+            catalogue.stopAsking()
+        } onLate: {
+            connections.closeAll()
+            keeper.closeAll()
+        }
         let house = House(
             version: Version.current, origin: { origin.withLock { $0 } }, allowedOrigins: settings.listener.allowedOrigins.map(\.description),
             key: key, authenticator: authenticator, policy: policy, forwarder: forwarder, audit: audit, registry: registry, metrics: metrics,
@@ -113,7 +119,7 @@ struct Assembly {
                     return failing == 0 ? (.healthy, "") : (.degraded, "\(failing) of \(all) servers cannot be asked")
                 },
             ],
-            isDraining: { isDraining.value },
+            isDraining: { draining.value },
             login: mode.loginRole.map { role in
                 EvaluationLogin { name, record in try await database.ensureUser(name, role: role(name), of: tenant.id, audit: record) }
             }, now: now)
@@ -141,7 +147,7 @@ struct Assembly {
         // In order of dependency. Stopped in the reverse: the doors fall silent first, then the conversations with
         // servers end, the audit trail is written to its end, and only then the database closes.
         services =
-            [DatabaseService(database: database, state: state), audit, keeper, catalogue] + mode.companions + [control, listener, isDraining]
+            [DatabaseService(database: database, state: state), audit, keeper, catalogue] + mode.companions + [control, listener, draining]
     }
 
     /// Everything that runs, to be run once: until one of the signals, then until what is under way has finished.
@@ -162,13 +168,18 @@ struct Assembly {
         (IPAddress(origin.name) != nil ? "localhost" : origin.host.split(separator: ".").reversed().joined(separator: ".")) + "/origin"
     }
 
-    private static func admission(_ limits: Settings.Limits, _ hotState: HotState) -> Admission {
-        let perRole: [Role: RateLimit?] = [
+    /// Nil for a role without a limit.
+    private static func limits(_ limits: Settings.Limits) -> [Role: RateLimit?] {
+        [
             .admin: RateLimit(perMinute: limits.admin, burst: limits.burstFactor),
             .serverOwner: RateLimit(perMinute: limits.serverOwner, burst: limits.burstFactor),
             .user: RateLimit(perMinute: limits.user, burst: limits.burstFactor),
             .auditor: RateLimit(perMinute: limits.user, burst: limits.burstFactor),
         ]
+    }
+
+    private static func admission(_ limits: Settings.Limits, _ hotState: HotState) -> Admission {
+        let perRole = Self.limits(limits)
         return Admission { principal, instant in
             guard let limit = perRole[principal.role] ?? nil else { return .admitted(remaining: .max) }
             return try hotState.take(for: principal.user, of: limit, at: instant)
@@ -193,7 +204,7 @@ struct Assembly {
             get: { try await database.server($0) },
             named: { try await database.server($0, of: $1) },
             create: { draft, owner, tenant, audit in
-                if case .stdio(let command) = draft.transport, !FileManager.default.isExecutableFile(atPath: command.path) {
+                if case .stdio(let command) = draft.transport, !Self.isProgram(command.path) {
                     throw Refusal.invalid("\(command.path) is not a program this gateway may run.")
                 }
                 let server = try await database.createServer(draft, owner: owner, tenant: tenant, audit: audit)
@@ -216,6 +227,11 @@ struct Assembly {
                     throw .invalid("The endpoint \(endpoint) cannot be registered: \(error.reason)")
                 }
             })
+    }
+
+    private static func isProgram(_ path: String) -> Bool {
+        var isFolder = false
+        return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) && !isFolder && FileManager.default.isExecutableFile(atPath: path)
     }
 
     private static func control(

@@ -4,6 +4,8 @@ import FoundationEssentials
 import Gateway
 import Glibc
 import Identity
+import NIOCore
+import NIOPosix
 import ServiceLifecycle
 import Storage
 import Synchronization
@@ -15,14 +17,29 @@ final class SharedOrigin: Sendable {
     func withLock<Value: Sendable>(_ body: (inout Origin) -> Value) -> Value { origin.withLock { body(&$0) } }
 }
 
-/// Remembers that shutdown has begun, so that `/health/ready` can say so.
+/// The first to hear of a shutdown: `/health/ready` says so from then on, nothing new is asked of servers, and calls
+/// that are not answered in time are given up early enough to be recorded as such.
 final class Draining: Service {
+    /// Of the 25 s that a shutdown may take.
+    private static let patience = TimeAmount.seconds(18)
+
     private let flag = Atomic<Bool>(false)
+    private let onBegin: @Sendable () -> Void
+    private let onLate: @Sendable () -> Void
+
+    init(onBegin: @escaping @Sendable () -> Void, onLate: @escaping @Sendable () -> Void) {
+        self.onBegin = onBegin
+        self.onLate = onLate
+    }
+
     var value: Bool { flag.load(ordering: .relaxed) }
 
     func run() async throws {
         try await gracefulShutdown()
         flag.store(true, ordering: .relaxed)
+        onBegin()
+        // The doors wait for this to return, so the rest is left to a timer.
+        MultiThreadedEventLoopGroup.singleton.any().scheduleTask(in: Self.patience) { [onLate] in onLate() }
     }
 }
 
@@ -34,7 +51,7 @@ struct DatabaseService: Service {
     func run() async throws {
         // Cancelled or asked: either way the file is left whole.
         try? await gracefulShutdown()
-        try database.close()
+        try await database.close()
     }
 }
 

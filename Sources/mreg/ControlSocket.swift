@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Gateway
 import Glibc
 import MCP
 
@@ -31,7 +32,9 @@ enum ControlSocket {
         let head = String(decoding: answer[..<split.lowerBound], as: UTF8.self)
         let status = head.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
         let json = try? JSON(parsing: Array(answer[split.upperBound...]), limits: JSON.Limits(depth: 64, nodes: 2_000_000))
-        guard (200..<300).contains(status) else { throw OperatorError(json?["detail"]?.string ?? "The gateway answered with status \(status).") }
+        guard (200..<300).contains(status) else {
+            throw OperatorError(json?["detail"]?.string?.withoutControls ?? "The gateway answered with status \(status).")
+        }
         return json
     }
 

@@ -40,7 +40,7 @@ struct LogLines: LogHandler {
     private static let longest = 4096
 
     private static func cleaned(_ text: String) -> String {
-        String(String.UnicodeScalarView(text.unicodeScalars.prefix(longest).map { $0.value < 0x20 || (0x7F..<0xA0).contains($0.value) ? " " : $0 }))
+        String(text.unicodeScalars.prefix(longest)).withoutControls
     }
 
     private static func quoted(_ text: String) -> String { text.contains(" ") || text.isEmpty ? "\"\(text.replacing("\"", with: "'"))\"" : text }

@@ -12,7 +12,8 @@ struct EgressPolicyTests {
         "100.100.100.200", "192.0.0.192",
     ]
     static let closed6 = [
-        "::", "::1", "fc00::", "fd00:ec2::254", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "fe80::", "fe80::1", "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+        "::", "::1", "fc00::", "fd00:ec2::254", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "fe80::", "fe80::1",
+        "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
         "64:ff9b::", "64:ff9b::169.254.169.254", "64:ff9b::8.8.8.8", "64:ff9b::ffff:ffff",
     ]
     /// Special-purpose ranges beyond S-24: transition, documentation, benchmarks, multicast, segment routing.
@@ -53,7 +54,8 @@ struct EgressPolicyTests {
         let refusal = #expect(throws: Refusal.self) { try EgressPolicy().check(address) }
         #expect(
             refusal?.sentence
-                == "169.254.169.254 is in 169.254.0.0/16, which is not reachable from here; an operator can allow it with MREG_ALLOWED_PRIVATE_UPSTREAMS.")
+                == "169.254.169.254 is in 169.254.0.0/16, which is not reachable from here; an operator can allow it with MREG_ALLOWED_PRIVATE_UPSTREAMS."
+        )
     }
 
     @Test(arguments: [
@@ -66,7 +68,7 @@ struct EgressPolicyTests {
     func `an operator opens exactly the range they name, for plain text too`(range: String, text: String, isOpen: Bool) throws {
         let policy = EgressPolicy(allowed: [try #require(AddressRange(range))])
         let address = try #require(IPAddress(text))
-        #expect((try? policy.check(address)) != nil == isOpen)
+        #expect(((try? policy.check(address)) != nil) == isOpen)
         #expect(policy.allowsPlainText(to: address) == isOpen)
     }
 

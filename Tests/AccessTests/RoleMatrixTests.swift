@@ -1,4 +1,4 @@
-import Foundation
+import FoundationEssentials
 import Gateway
 import Testing
 
@@ -92,6 +92,7 @@ struct RoleMatrixTests {
 func server(of owner: UserID, in tenant: TenantID, id: Int64 = 7) -> ServerRecord {
     let moment = Timestamp(microseconds: 0)
     return ServerRecord(
-        id: ServerID(id), tenant: tenant, owner: owner, alias: ServerAlias("demo")!, title: "Demo", transport: .http(endpoint: "https://example.com/"),
+        id: ServerID(id), tenant: tenant, owner: owner, alias: ServerAlias("demo")!, title: "Demo",
+        transport: .http(endpoint: "https://example.com/"),
         status: .active, era: .auto, tags: [], createdAt: moment, updatedAt: moment)
 }

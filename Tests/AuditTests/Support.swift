@@ -86,7 +86,9 @@ extension Logger {
 }
 
 /// Runs the trail as the program does, until the body is done; then shuts it down and waits for it.
-func withRunning<Value: Sendable>(_ trail: AuditTrail, _ body: (_ shutDown: @escaping @Sendable () async -> Void) async throws -> Value) async throws -> Value {
+func withRunning<Value: Sendable>(_ trail: AuditTrail, _ body: (_ shutDown: @escaping @Sendable () async -> Void) async throws -> Value) async throws
+    -> Value
+{
     let group = ServiceGroup(services: [trail], logger: .quiet)
     return try await withThrowingTaskGroup(of: Void.self) { tasks in
         tasks.addTask { try await group.run() }

@@ -40,7 +40,7 @@ struct IPAddressTests {
     /// Every pattern of zero and other groups: each choice of the run to shorten is made once.
     @Test(arguments: 0..<256)
     func `what is written is read back`(pattern: Int) throws {
-        let bytes = (0..<8).flatMap { pattern >> $0 & 1 == 0 ? [UInt8(0), 0] : [UInt8($0), UInt8(0xA0 + $0)] }
+        let bytes = (0..<16).map { byte in (pattern >> (byte / 2)) & 1 == 0 ? UInt8(0) : UInt8(byte) }
         let address = try #require(IPAddress(bytes: bytes))
         #expect(IPAddress(address.description) == address)
     }

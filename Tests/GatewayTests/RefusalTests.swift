@@ -44,10 +44,11 @@ struct RefusalTests {
         #expect(strayed.filter { $0.code == refusal.code }.allSatisfy { !$0.sentence.contains("hunter2") && !"\($0)".contains("hunter2") })
     }
 
-    @Test(arguments: [
-        (Duration.zero, 1), (.nanoseconds(1), 1), (.seconds(1), 1), (.seconds(1) + .nanoseconds(1), 2), (.milliseconds(1999), 2),
-        (.seconds(3600), 3600), (.seconds(-5), 1), (.milliseconds(-1500), 1),
-    ] as [(Duration, Int64)])
+    @Test(
+        arguments: [
+            (Duration.zero, 1), (.nanoseconds(1), 1), (.seconds(1), 1), (.seconds(1) + .nanoseconds(1), 2), (.milliseconds(1999), 2),
+            (.seconds(3600), 3600), (.seconds(-5), 1), (.milliseconds(-1500), 1),
+        ] as [(Duration, Int64)])
     func `a wait is told in whole seconds that suffice`(wait: Duration, seconds: Int64) {
         #expect(wait.roundedUpSeconds == seconds)
         #expect(Refusal.throttled(limit: "user", retryAfter: wait).sentence == "The user limit is used up; try again in \(seconds) s.")

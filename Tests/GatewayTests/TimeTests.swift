@@ -50,7 +50,9 @@ struct TimestampTests {
         #expect(year == 2200)
     }
 
-    @Test(arguments: [(Duration.zero, 0), (.microseconds(1), 1), (.nanoseconds(1999), 1), (.seconds(-1), -1_000_000), (.nanoseconds(-1999), -1)] as [(Duration, Int64)])
+    @Test(
+        arguments: [(Duration.zero, 0), (.microseconds(1), 1), (.nanoseconds(1999), 1), (.seconds(-1), -1_000_000), (.nanoseconds(-1999), -1)]
+            as [(Duration, Int64)])
     func `a duration moves a moment by its whole microseconds`(duration: Duration, microseconds: Int64) {
         #expect(Timestamp(microseconds: 5).advanced(by: duration) == Timestamp(microseconds: 5 + microseconds))
     }

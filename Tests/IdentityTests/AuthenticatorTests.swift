@@ -71,7 +71,9 @@ struct AuthenticatorTests {
         let gatehouse = try await Gatehouse()
         let header = try await gatehouse.token()
         #expect(try await gatehouse.authenticator.verify(header, for: .mcp, at: .now + .seconds(3599)) == User.ada.principal)
-        await #expect(throws: Refusal.unauthenticated(.expired)) { try await gatehouse.authenticator.verify(header, for: .mcp, at: .now + .seconds(3600)) }
+        await #expect(throws: Refusal.unauthenticated(.expired)) {
+            try await gatehouse.authenticator.verify(header, for: .mcp, at: .now + .seconds(3600))
+        }
     }
 
     @Test func `forgetting a user forgets all their tokens and nobody else's`() async throws {

@@ -31,19 +31,20 @@ struct WrongToken: Sendable, CustomTestStringConvertible {
 
     static func literal(_ description: String, _ headers: String...) -> Self { Self(description, .malformed) { _ in headers } }
 
-    static let algorithms: [Self] = ["none", "None", "nOnE", "NONE", "", "es256", "ES384", "RS256", "EdDSA"].map { algorithm in
-        signed("alg \(algorithm), no signature", header: ["alg": "\"\(algorithm)\""]) { _, _ in Data() }
-    } + [
-        signed("HS256 under the public key's PEM", header: ["alg": #""HS256""#]) { gatehouse, text in
-            mac(text, Data(try gatehouse.privateKey.publicKey.pemRepresentation.utf8))
-        },
-        signed("HS256 under the public key's point", header: ["alg": #""HS256""#]) { gatehouse, text in
-            mac(text, try gatehouse.privateKey.publicKey.x963Representation)
-        },
-        signed("HS256 under the key's id", header: ["alg": #""HS256""#]) { gatehouse, text in mac(text, Data(gatehouse.key.id.utf8)) },
-        forged("no alg", .malformed, header: ["alg": nil]),
-        forged("alg is a number", .malformed, header: ["alg": "256"]),
-    ]
+    static let algorithms: [Self] =
+        ["none", "None", "nOnE", "NONE", "", "es256", "ES384", "RS256", "EdDSA"].map { algorithm in
+            signed("alg \(algorithm), no signature", header: ["alg": "\"\(algorithm)\""]) { _, _ in Data() }
+        } + [
+            signed("HS256 under the public key's PEM", header: ["alg": #""HS256""#]) { gatehouse, text in
+                mac(text, Data(try gatehouse.privateKey.publicKey.pemRepresentation.utf8))
+            },
+            signed("HS256 under the public key's point", header: ["alg": #""HS256""#]) { gatehouse, text in
+                mac(text, try gatehouse.privateKey.publicKey.x963Representation)
+            },
+            signed("HS256 under the key's id", header: ["alg": #""HS256""#]) { gatehouse, text in mac(text, Data(gatehouse.key.id.utf8)) },
+            forged("no alg", .malformed, header: ["alg": nil]),
+            forged("alg is a number", .malformed, header: ["alg": "256"]),
+        ]
 
     static let headers: [Self] = [
         forged("another kid", header: ["kid": #""other""#]),
@@ -60,7 +61,8 @@ struct WrongToken: Sendable, CustomTestStringConvertible {
 
     static let signatures: [Self] = [
         signed("another P-256 key") { _, text in try P256.Signing.PrivateKey().signature(for: text).rawRepresentation },
-        signed("another key, its public half in the header", header: ["jwk": #"{"kty":"EC","crv":"P-256"}"#, "jku": #""http://127.0.0.1:9/""#]) { _, text in
+        signed("another key, its public half in the header", header: ["jwk": #"{"kty":"EC","crv":"P-256"}"#, "jku": #""http://127.0.0.1:9/""#]) {
+            _, text in
             try P256.Signing.PrivateKey().signature(for: text).rawRepresentation
         },
         signed("r and s are zero") { _, _ in Data(count: 64) },
@@ -72,7 +74,9 @@ struct WrongToken: Sendable, CustomTestStringConvertible {
             signature[signature.startIndex + 40] ^= 1
             return signature
         },
-        signed("the signature of something else") { gatehouse, text in try gatehouse.privateKey.signature(for: text + Data("x".utf8)).rawRepresentation },
+        signed("the signature of something else") { gatehouse, text in
+            try gatehouse.privateKey.signature(for: text + Data("x".utf8)).rawRepresentation
+        },
         Self("claims changed after signing", .unknown) { gatehouse in
             let parts = try gatehouse.forged().split(separator: ".")
             let others = try gatehouse.forged(claims: ["sub": #""8""#]).split(separator: ".")

@@ -73,12 +73,15 @@ struct RegistryTests {
     }
 
     @Test(arguments: [
-        (#"{"alias":"x"}"#, "endpoint"), (#"{"endpoint":"https://a.example/"}"#, "alias"), (#"{"alias":"UPPER","endpoint":"https://a.example/"}"#, "alias"),
+        (#"{"alias":"x"}"#, "endpoint"), (#"{"endpoint":"https://a.example/"}"#, "alias"),
+        (#"{"alias":"UPPER","endpoint":"https://a.example/"}"#, "alias"),
         (#"{"alias":"thirteen-long","endpoint":"https://a.example/"}"#, "alias"), (#"{"alias":"x","endpoint":"ftp://a.example/"}"#, "endpoint"),
         (#"{"alias":"x","endpoint":"https://user@a.example/"}"#, "endpoint"), (#"{"alias":"x","endpoint":"https://a.example/#f"}"#, "endpoint"),
-        (#"{"alias":"x","endpoint":"http://169.254.169.254/latest"}"#, "169.254.0.0/16"), (#"{"alias":"x","endpoint":"http://10.1.2.3/"}"#, "10.0.0.0/8"),
+        (#"{"alias":"x","endpoint":"http://169.254.169.254/latest"}"#, "169.254.0.0/16"),
+        (#"{"alias":"x","endpoint":"http://10.1.2.3/"}"#, "10.0.0.0/8"),
         (#"{"alias":"x","endpoint":"https://[::ffff:10.1.2.3]/"}"#, "10.0.0.0/8"), (#"{"alias":"x","endpoint":"http://0x0a.1/"}"#, "10.0.0.0/8"),
-        (#"{"alias":"x","endpoint":"https://a.example/","color":"red"}"#, "color"), (#"{"alias":"x","endpoint":"https://a.example/","tags":"a"}"#, "tags"),
+        (#"{"alias":"x","endpoint":"https://a.example/","color":"red"}"#, "color"),
+        (#"{"alias":"x","endpoint":"https://a.example/","tags":"a"}"#, "tags"),
         (#"{"alias":"x","alias":"y","endpoint":"https://a.example/"}"#, "member name"), ("[]", "object"), ("", "not JSON"),
     ])
     func `a registration that is wrong says what is wrong`(_ body: String, word: String) async throws {

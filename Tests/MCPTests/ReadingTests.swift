@@ -41,7 +41,6 @@ struct EraTests {
         Case(
             testDescription: "a stale session in a modern request", header: ["2026-07-28"], inBody: "2026-07-28", session: ["gone"],
             revision: .july2026),
-        Case(testDescription: "a session without a version", session: ["some"], revision: .march2025),
         Case(testDescription: "initialize alone", method: "initialize", revision: .november2025),
         Case(testDescription: "initialize under the modern header", method: "initialize", header: ["2026-07-28"], revision: .november2025),
         Case(testDescription: "initialize in the modern envelope", method: "initialize", header: ["2026-07-28"], inBody: "2026-07-28"),
@@ -308,5 +307,16 @@ struct IncomingTests {
             try Self.incoming(#"{"name":"a","_meta":{"progressToken":5}}"#).forwardedParams(name: "a", progressToken: nil).description
                 == #"{"name":"a"}"#)
         #expect(try Self.incoming(#"{"name":"a","_meta":[1]}"#).forwardedParams(name: "a", progressToken: nil).description == #"{"name":"a"}"#)
+    }
+}
+
+struct UnknownSessionTests {
+    @Test func `a session nobody gave is over, and the client is told to shake hands`() throws {
+        let error = #expect(throws: ProtocolError.self) {
+            try Reading(try message(#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#), headers: RoutingHeaders(sessionID: ["gone"]))
+        }
+        #expect(error?.place == .session)
+        let handshake = try message(#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18"}}"#)
+        #expect(throws: Never.self) { try Reading(handshake, headers: RoutingHeaders(sessionID: ["gone"])) }
     }
 }

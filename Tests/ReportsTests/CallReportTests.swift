@@ -34,7 +34,8 @@ struct CallReportTests {
     }
 
     @Test func `action and target are not confused by what they contain`() {
-        let records = Self.records("a b", "c", [.ok]) + Self.records("a", "b c", [.ok]) + Self.records("a\0", "b", [.ok]) + Self.records("a", "\0b", [.ok])
+        let records =
+            Self.records("a b", "c", [.ok]) + Self.records("a", "b c", [.ok]) + Self.records("a\0", "b", [.ok]) + Self.records("a", "\0b", [.ok])
         #expect(CallReport(records).lines.count == 4)
     }
 

@@ -8,9 +8,11 @@ import Testing
 struct SchemaTests {
     @Test func `the schema as it stands is what the migrations make`() async throws {
         let file = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../schema/current.sql")
-        let expected = try String(contentsOf: file, encoding: .utf8)
         try await withDatabase { database in
             let found = Self.withoutComments(try await database.schema())
+            // `MREG_WRITE_DOCUMENTS=1 swift test --filter SchemaTests` writes it anew.
+            if ProcessInfo.processInfo.environment["MREG_WRITE_DOCUMENTS"] != nil { try found.write(to: file, atomically: true, encoding: .utf8) }
+            let expected = try String(contentsOf: file, encoding: .utf8)
             #expect(found == expected, "schema/current.sql should be:\n\(found)")
         }
     }
@@ -30,7 +32,10 @@ struct SchemaTests {
         try await withDatabase { database in
             let loose = try await database.read { db in
                 try String.fetchAll(
-                    db, sql: "SELECT name FROM pragma_table_list WHERE schema = 'main' AND strict = 0 AND name NOT LIKE 'sqlite_%' AND name NOT LIKE 'grdb_%'")
+                    db,
+                    sql:
+                        "SELECT name FROM pragma_table_list WHERE schema = 'main' AND strict = 0 AND name NOT LIKE 'sqlite_%' AND name NOT LIKE 'grdb_%'"
+                )
             }
             #expect(loose == [])
         }

@@ -17,7 +17,7 @@ func withDatabase(_ body: (Database) async throws -> Void) async throws {
     try await withTemporaryFolder { folder in
         let database = try Database(path: folder + "/gateway.sqlite")
         try await body(database)
-        try database.close()
+        try await database.close()
     }
 }
 
@@ -45,6 +45,14 @@ func draft(
     _ alias: String, _ transport: Transport = .http(endpoint: "https://example.com/mcp"), status: ServerRecord.Status = .active, tags: [String] = []
 ) throws -> ServerDraft {
     ServerDraft(alias: try #require(ServerAlias(alias)), title: "The \(alias) server", transport: transport, status: status, tags: tags)
+}
+
+extension ServerRecord {
+    func changed(_ change: (inout Self) -> Void) -> Self {
+        var copy = self
+        change(&copy)
+        return copy
+    }
 }
 
 extension Database {

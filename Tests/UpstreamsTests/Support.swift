@@ -1,1 +1,109 @@
+import Access
+import Gateway
+import Logging
+import MCP
+import NIOPosix
+import Synchronization
 import Testing
+
+@testable import Upstreams
+
+extension Logger {
+    static let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+}
+
+/// Something that happens once, told from one task to another.
+final class Signal: Sendable {
+    private let stream: AsyncStream<Void>
+    private let continuation: AsyncStream<Void>.Continuation
+
+    init() { (stream, continuation) = AsyncStream.makeStream() }
+
+    func fire() { continuation.finish() }
+
+    /// Returns when it happened or the waiting task is cancelled.
+    func wait() async { for await _ in stream {} }
+}
+
+/// A value that several tasks change.
+final class Shared<Value: Sendable>: Sendable {
+    private let value: Mutex<Value>
+    init(_ value: Value) { self.value = Mutex(value) }
+
+    var current: Value { value.withLock { $0 } }
+    func change<Found: Sendable>(_ change: @Sendable (inout Value) -> Found) -> Found { value.withLock { change(&$0) } }
+}
+
+extension EgressPolicy {
+    static let loopback = EgressPolicy(allowed: [AddressRange("127.0.0.0/8")!])
+}
+
+extension UpstreamSurroundings {
+    static func testing(egress: EgressPolicy = .loopback, keeper: ProcessKeeper = ProcessKeeper(), environment: [String: String] = [:]) throws -> Self
+    {
+        UpstreamSurroundings(
+            client: Implementation(name: "gateway", title: "Gateway", version: "1"),
+            connections: try HTTPConnections(group: .singletonMultiThreadedEventLoopGroup, egress: egress), keeper: keeper,
+            environment: environment, logger: .quiet)
+    }
+}
+
+extension Upstream {
+    convenience init(_ transport: Transport, era: EraChoice = .auto, surroundings: UpstreamSurroundings) {
+        let record = ServerRecord(
+            id: ServerID(1), tenant: TenantID(1), owner: UserID(1), alias: ServerAlias("s")!, title: "S", transport: transport, status: .active,
+            era: era, tags: [], createdAt: Timestamp(microseconds: 0), updatedAt: Timestamp(microseconds: 0))
+        self.init(record, surroundings: surroundings)
+    }
+
+    convenience init(_ server: ScriptedServer, era: EraChoice = .auto, surroundings: UpstreamSurroundings? = nil) throws {
+        self.init(.http(endpoint: server.url), era: era, surroundings: try surroundings ?? .testing())
+    }
+
+    /// Starts a call as the forwarder does.
+    func start(_ tool: String = "echo", _ arguments: JSONText = [:], as user: Int64 = 1, id: JSONText = 1, token: JSONText? = nil) async throws
+        -> UpstreamCall
+    {
+        let meta: JSONText? = token.map { ["progressToken": $0] }
+        let text: JSONText = [
+            "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": ["name": "s__tool", "arguments": arguments, "_meta": meta],
+        ]
+        guard case .request(let incoming) = try Reading(Message(parsing: text.bytes), headers: RoutingHeaders()) else { throw NotARequest() }
+        let principal = Principal(user: UserID(user), name: "user-\(user)", tenant: TenantID(1), role: .user)
+        return try await call(Policy().grant(.callTool("s__tool"), to: principal), incoming, tool: tool)
+    }
+
+    /// Calls a tool and waits for what it answers.
+    func ask(_ tool: String = "echo", _ arguments: JSONText = [:], as user: Int64 = 1, id: JSONText = 1) async throws -> JSONText {
+        try await start(tool, arguments, as: user, id: id).answer().get().text
+    }
+
+    private struct NotARequest: Error {}
+}
+
+extension UpstreamCall {
+    /// The answer, reading over progress.
+    func answer() async throws -> Result<JSON, ProtocolError> {
+        while let event = try await next() {
+            if case .answer(let answer) = event { return answer }
+        }
+        throw UpstreamFailure.garbled("no answer")
+    }
+}
+
+extension JSONText {
+    subscript(name: String) -> JSON? { (try? JSON(parsing: bytes))?[name] }
+}
+
+/// What an expression threw, if it was a failure of the upstream.
+func failure(of body: () async throws -> some Any) async -> UpstreamFailure? {
+    do {
+        _ = try await body()
+        return nil
+    } catch { return error as? UpstreamFailure }
+}
+
+extension UpstreamFailure {
+    /// The case without what it holds.
+    var kind: String { String(describing: self).prefix { $0 != "(" }.description }
+}

@@ -25,6 +25,13 @@ BEGIN
     SELECT RAISE(ABORT, 'the audit log is never changed');
 END;
 
+-- REPLACE deletes without asking the trigger below, unless a connection says otherwise.
+CREATE TRIGGER audit_logs_refuse_replace BEFORE INSERT ON audit_logs
+WHEN EXISTS (SELECT 1 FROM audit_logs WHERE audit_id = NEW.audit_id)
+BEGIN
+    SELECT RAISE(ABORT, 'the audit log is never changed');
+END;
+
 CREATE TRIGGER audit_logs_refuse_delete BEFORE DELETE ON audit_logs
 BEGIN
     SELECT RAISE(ABORT, 'the audit log is never cut');

@@ -12,6 +12,10 @@ struct EvaluateCommand: AsyncParsableCommand {
     @Option(help: "Where to keep what it learns; kept between starts.") var stateDir = "./evaluation"
     @Option(help: "The port to listen on; 0 takes any free one.") var port: UInt16 = 8001
 
+    func validate() throws {
+        if stateDir.isEmpty { throw ValidationError("--state-dir is empty.") }
+    }
+
     func run() async throws {
         var environment = ProcessInfo.processInfo.environment
         environment["MREG_STATE_DIR"] = Self.absolute(stateDir)

@@ -7,6 +7,10 @@ import MCP
 struct Instance: ParsableArguments {
     @Option(help: "The instance's state directory (default: $MREG_STATE_DIR, else /var/lib/mcp-registry-gateway).") var stateDir: String?
 
+    func validate() throws {
+        if stateDir?.isEmpty ?? false { throw ValidationError("--state-dir is empty.") }
+    }
+
     var path: String { stateDir ?? ProcessInfo.processInfo.environment["MREG_STATE_DIR"] ?? Settings().stateDirectory }
 
     func request(_ method: String, _ path: String, body: JSONText? = nil) throws -> JSON? {
@@ -64,7 +68,7 @@ struct ServerCommand: ParsableCommand {
             }
             guard let server = try instance.request("POST", "/servers", body: .object(members)) else { return }
             if let failure = server["last_failure"]?.string {
-                print("\(alias) is registered, but cannot be asked yet: \(failure)")
+                print("\(alias) is registered, but cannot be asked yet: \(failure.withoutControls)")
             } else {
                 print("\(alias) is registered: \(server["tools"]?.integer ?? 0) tools, MCP \(server["revision"]?.string ?? "unknown")")
             }
@@ -168,7 +172,7 @@ struct TextTable {
 
     init(_ header: [String]) { rows = [header] }
 
-    mutating func add(_ row: [String]) { rows.append(row) }
+    mutating func add(_ row: [String]) { rows.append(row.map(\.withoutControls)) }
 
     var text: String {
         let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }

@@ -2,6 +2,7 @@ import ArgumentParser
 import FoundationEssentials
 import Glibc
 import Logging
+import NIOCore
 import ServiceLifecycle
 
 struct ServeCommand: AsyncParsableCommand {
@@ -10,6 +11,10 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(help: "The instance to run; overrides MREG_STATE_DIR.") var stateDir: String?
     @Option(help: "A file of KEY=value settings; the environment wins over it.") var settings = "/etc/mcp-registry-gateway/gateway.env"
     @Flag(help: "Only check the settings, and say which have no effect yet.") var check = false
+
+    func validate() throws {
+        if stateDir?.isEmpty ?? false { throw ValidationError("--state-dir is empty.") }
+    }
 
     func run() async throws {
         let settings: Settings
@@ -57,8 +62,16 @@ enum Program {
     static func run(
         _ settings: Settings, mode: Assembly.Mode, logger: Logger, onListening: @escaping @Sendable (Assembly.Running) async -> Void
     ) async throws {
-        let assembly = try await Assembly(
-            settings, mode: mode, environment: ProcessInfo.processInfo.environment, logger: logger, onListening: onListening)
-        try await assembly.group().run()
+        // Nothing the gateway makes is for anybody else on the machine.
+        umask(0o077)
+        do {
+            let assembly = try await Assembly(
+                settings, mode: mode, environment: ProcessInfo.processInfo.environment, logger: logger, onListening: onListening)
+            try await assembly.group().run()
+        } catch let error as IOError where error.errnoCode == EADDRINUSE {
+            throw Failure("Port \(settings.listener.port) of \(settings.listener.host) is in use; choose another (--port, or MREG_PORT).")
+        } catch let error as IOError where error.errnoCode == EACCES {
+            throw Failure("Port \(settings.listener.port) of \(settings.listener.host) may not be used by this user.")
+        }
     }
 }

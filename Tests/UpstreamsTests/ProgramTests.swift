@@ -1,0 +1,451 @@
+import Foundation
+import Gateway
+import MCP
+import ServiceLifecycle
+import Testing
+
+@testable import Upstreams
+
+/// Small servers written in Python, run without a shell from a folder of their own.
+private struct Programs {
+    /// What every server here begins with: it reads questions and introduces itself as modern.
+    static let prelude = """
+        import json, os, signal, socket, subprocess, sys, time
+
+        def send(message):
+            sys.stdout.write(json.dumps(message) + "\\n")
+            sys.stdout.flush()
+
+        def answer(question, result):
+            send({"jsonrpc": "2.0", "id": question["id"], "result": result})
+
+        def text(question, **members):
+            answer(question, {"content": [], "structuredContent": members})
+
+        def alive(program):
+            \"""The text of a program that tells the test it lives by a connection, and ends with it.\"""
+            return "import socket,sys,time; s=socket.create_connection(('127.0.0.1',int(sys.argv[1]))); " \\
+                "s.sendall(b'POST /alive HTTP/1.1\\\\r\\\\nContent-Length: 0\\\\r\\\\n\\\\r\\\\n'); " + program
+
+        def questions():
+            for line in sys.stdin:
+                question = json.loads(line)
+                if question.get("method") == "server/discover":
+                    answer(question, {"resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}})
+                else:
+                    yield question
+
+        """
+
+    let folder: URL
+    let surroundings: UpstreamSurroundings
+
+    func server(_ program: String, arguments: [String] = [], environment: [String: String] = [:], isShared: Bool = false, era: EraChoice = .auto)
+        throws -> Upstream
+    {
+        let file = folder.appending(path: "\(UUID()).py")
+        try Data((Self.prelude + program).utf8).write(to: file)
+        let command = StdioCommand(
+            path: "/usr/bin/python3", arguments: ["-I", "-S", file.path] + arguments, environment: environment, isShared: isShared)
+        return Upstream(.stdio(command), era: era, surroundings: surroundings)
+    }
+
+    /// Everything runs while the body does, then is shut down as the program does it.
+    static func running(environment: [String: String] = [:], _ body: (Programs) async throws -> Void) async throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "mreg-tests-\(UUID())")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let keeper = ProcessKeeper()
+        let group = ServiceGroup(services: [keeper], logger: .quiet)
+        let programs = Programs(folder: folder, surroundings: try .testing(keeper: keeper, environment: environment))
+        try await withThrowingTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { try await group.run() }
+            do { try await body(programs) } catch {
+                await group.triggerGracefulShutdown()
+                throw error
+            }
+            await group.triggerGracefulShutdown()
+            try await tasks.waitForAll()
+        }
+    }
+}
+
+/// Hears of a process by its connection, which ends with it.
+private struct Witness {
+    let isThere = Signal()
+    let isGone = Signal()
+
+    func watching(_ body: (_ port: Int) async throws -> Void) async throws {
+        try await ScriptedServer.running { _, reply in
+            isThere.fire()
+            await reply.closedByPeer()
+            isGone.fire()
+        } _: { server in
+            try await body(server.port)
+        }
+    }
+}
+
+private let echo = """
+    for question in questions():
+        if "id" in question:
+            text(question, pid=os.getpid(), **question.get("params", {}).get("arguments", {}))
+    """
+
+@Suite(.timeLimit(.minutes(1)), .serialized)
+struct ProgramTests {
+    @Test func `a program is asked in lines and answers in lines`() async throws {
+        try await Programs.running { programs in
+            let upstream = try programs.server(echo)
+            let answer = try await upstream.ask("echo", ["word": "grüße 👋\nzwei"])
+            #expect(answer["structuredContent"]?["word"]?.string == "grüße 👋\nzwei")
+            #expect(upstream.revision == .july2026)
+        }
+    }
+
+    @Test func `a line break between the tokens of a request does not end it`() async throws {
+        try await Programs.running { programs in
+            let upstream = try programs.server(echo)
+            let spread = try JSON(parsing: Array("{\n\"word\":\r\n\"hello\"\n}".utf8)).text
+            #expect(try await upstream.ask("echo", spread)["structuredContent"]?["word"]?.string == "hello")
+        }
+    }
+
+    // MARK: Eras
+
+    private static let handshake = """
+        for question in (json.loads(line) for line in sys.stdin):
+            if question["method"] == "server/discover":
+                PROBED
+            elif question["method"] == "initialize":
+                answer(question, {"protocolVersion": "2025-06-18", "capabilities": {}, "serverInfo": {"name": "old", "version": "1"}})
+            elif question["method"] == "tools/call":
+                text(question, meta=question["params"].get("_meta"))
+        """
+
+    @Test(arguments: [
+        #"send({"jsonrpc": "2.0", "id": question["id"], "error": {"code": -32601, "message": "Method not found"}})"#,
+        #"send({"jsonrpc": "2.0", "id": question["id"], "error": {"code": -32602, "message": "Invalid request parameters"}})"#,
+        #"answer(question, {})"#,
+    ])
+    func `a program that does not know the probe gets the handshake`(_ probed: String) async throws {
+        try await Programs.running { programs in
+            let upstream = try programs.server(Self.handshake.replacing("PROBED", with: probed))
+            #expect(try await upstream.ask()["structuredContent"]?["meta"]?.isNull == true)
+            #expect(upstream.revision == .june2025)
+        }
+    }
+
+    /// Waits out the probe's ten seconds: nothing but time tells silence from a slow answer.
+    @Test func `a program that says nothing to the probe gets the handshake`() async throws {
+        try await Programs.running { programs in
+            let upstream = try programs.server(Self.handshake.replacing("PROBED", with: "pass"))
+            _ = try await upstream.ask()
+            #expect(upstream.revision == .june2025)
+        }
+    }
+
+    // MARK: What it says besides
+
+    @Test func `a banner and blank lines are passed over`() async throws {
+        try await Programs.running { programs in
+            let upstream = try programs.server("print('Welcome!\\n\\n  \\n[INFO] {\"jsonrpc\"' * 10, flush=True)\n" + echo)
+            #expect(try await upstream.ask("echo", ["word": "hello"])["structuredContent"]?["word"]?.string == "hello")
+        }
+    }
+
+    @Test func `a program that talks nonsense without end is given up, and the reason says so`() async throws {
+        try await Programs.running { programs in
+            let upstream = try programs.server(
+                """
+                for question in questions():
+                    for _ in range(300):
+                        print("nonsense", flush=True)
+                """)
+            let failure = await failure { try await upstream.ask() }
+            #expect(failure?.kind == "lost")
+            #expect(failure?.reason.contains("not MCP") == true)
+        }
+    }
+
+    @Test func `answers to nobody and second answers reach nobody`() async throws {
+        try await Programs.running { programs in
+            let upstream = try programs.server(
+                """
+                for question in questions():
+                    n = question["params"]["arguments"]["n"]
+                    for id in (999, str(question["id"]), None, question["id"] + 1, question["id"], question["id"]):
+                        send({"jsonrpc": "2.0", "id": id, "result": {"content": [], "structuredContent": {"n": n}}})
+                """)
+            for number in 0..<5 {
+                #expect(try await upstream.ask("echo", ["n": .number(number)])["structuredContent"]?["n"]?.integer == Int64(number))
+            }
+        }
+    }
+
+    @Test func `two hundred calls with the same id, answered backwards, each get their own answer`() async throws {
+        try await Programs.running { programs in
+            let upstream = try programs.server(
+                """
+                waiting = []
+                for question in questions():
+                    waiting.append(question)
+                    if len(waiting) == 200:
+                        for waiter in reversed(waiting):
+                            text(waiter, n=waiter["params"]["arguments"]["n"])
+                """, isShared: true)
+            try await withThrowingTaskGroup(of: (Int, Int64?).self) { group in
+                for number in 0..<200 {
+                    group.addTask {
+                        (
+                            number,
+                            try await upstream.ask("echo", ["n": .number(number)], as: Int64(number % 8), id: "same")["structuredContent"]?["n"]?
+                                .integer
+                        )
+                    }
+                }
+                for try await (asked, answered) in group { #expect(answered == Int64(asked)) }
+            }
+        }
+    }
+
+    @Test func `progress reaches the call it belongs to and no other`() async throws {
+        try await Programs.running { programs in
+            let upstream = try programs.server(
+                """
+                waiting = []
+                for question in questions():
+                    waiting.append(question)
+                    if len(waiting) == 2:
+                        for waiter in waiting:
+                            token = waiter["params"]["_meta"]["progressToken"]
+                            send({"jsonrpc": "2.0", "method": "notifications/progress",
+                                "params": {"progressToken": token, "progress": waiter["params"]["arguments"]["n"]}})
+                        send({"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": 12345, "progress": 9}})
+                        for waiter in waiting:
+                            text(waiter)
+                """)
+            let calls = [try await upstream.start("echo", ["n": 0], token: "same"), try await upstream.start("echo", ["n": 1], token: "same")]
+            for (number, call) in calls.enumerated() {
+                guard case .progress(let params) = try await call.next() else {
+                    Issue.record("no progress")
+                    continue
+                }
+                #expect(params["progress"]?.integer == Int64(number))
+                guard case .answer = try await call.next() else {
+                    Issue.record("no answer")
+                    continue
+                }
+            }
+        }
+    }
+
+    @Test(arguments: [("ping", "result"), ("elicitation/create", "error")])
+    func `a question of the program is answered`(_ method: String, _ member: String) async throws {
+        try await Programs.running { programs in
+            let upstream = try programs.server(
+                """
+                for question in questions():
+                    if question.get("method") == "tools/call":
+                        send({"jsonrpc": "2.0", "id": "q1", "method": sys.argv[1], "params": {}})
+                        call = question
+                    elif question["id"] == "q1":
+                        text(call, members=sorted(question))
+                """, arguments: [method])
+            let members = try await upstream.ask()["structuredContent"]?["members"]?.elements.map(\.string)
+            #expect(members?.contains(member) == true)
+        }
+    }
+
+    // MARK: Going away
+
+    @Test func `a program is told of an abandoned call, and its late answer goes nowhere`() async throws {
+        try await Programs.running { programs in
+            let upstream = try programs.server(
+                """
+                for question in questions():
+                    if question["method"] == "notifications/cancelled":
+                        text(held)
+                        text(asked, cancelled=question["params"]["requestId"], held=held["id"])
+                    elif question["params"]["name"] == "hold":
+                        held = question
+                        send({"jsonrpc": "2.0", "method": "notifications/progress",
+                            "params": {"progressToken": held["params"]["_meta"]["progressToken"], "progress": 1}})
+                    else:
+                        asked = question
+                """)
+            let held = try await upstream.start("hold", token: 1)
+            _ = try await held.next()
+            let asked = try await upstream.start("ask")
+            held.abandon()
+            let answer = try await asked.answer().get()
+            #expect(answer["structuredContent"]?["cancelled"]?.integer == answer["structuredContent"]?["held"]?.integer)
+            #expect(await failure { try await held.next() } == .abandoned)
+        }
+    }
+
+    @Test(arguments: [("sys.exit(3)", "3"), ("os.kill(os.getpid(), signal.SIGKILL)", "9"), ("os._exit(0)", "0")])
+    func `a call whose program ends is lost, and the reason names the end`(_ end: String, _ word: String) async throws {
+        try await Programs.running { programs in
+            let upstream = try programs.server("for question in questions():\n    \(end)")
+            let failure = await failure { try await upstream.ask() }
+            #expect(failure?.kind == "lost")
+            #expect(failure?.mayHaveActed == true)
+            #expect(failure?.reason.contains("ended") == true)
+            #expect(failure?.reason.contains(word) == true)
+        }
+    }
+
+    @Test func `after a program ended, the next call is refused for the pause and says how long`() async throws {
+        try await Programs.running { programs in
+            let upstream = try programs.server("for question in questions():\n    sys.exit(1)")
+            _ = await failure { try await upstream.ask() }
+            #expect(
+                await failure { try await upstream.ask() } == .unreachable("its process keeps ending; it is started again in 1 s at the earliest"))
+        }
+    }
+
+    @Test(arguments: [EraChoice.auto, .modern, .legacy])
+    func `a program that is not there was sent nothing`(_ era: EraChoice) async throws {
+        try await Programs.running { programs in
+            let command = StdioCommand(path: "/nonexistent/server", arguments: [])
+            let upstream = Upstream(.stdio(command), era: era, surroundings: programs.surroundings)
+            let failure = try #require(await failure { try await upstream.ask() })
+            #expect(!failure.mayHaveActed, "\(failure)")
+        }
+    }
+
+    @Test func `an error to a list does not end the program and its other calls`() async throws {
+        try await Programs.running { programs in
+            let upstream = try programs.server(
+                """
+                for question in questions():
+                    if question["method"] == "tools/list":
+                        send({"jsonrpc": "2.0", "id": question["id"], "error": {"code": -32601, "message": "Method not found"}})
+                    elif "id" in question:
+                        text(question, pid=os.getpid())
+                """, isShared: true)
+            let before = try await upstream.ask()["structuredContent"]?["pid"]?.integer
+            #expect(await failure { try await upstream.tools() }?.kind == "rejected")
+            #expect(try await upstream.ask()["structuredContent"]?["pid"]?.integer == before)
+        }
+    }
+
+    // MARK: Whose process
+
+    @Test func `each user has a process of their own`() async throws {
+        try await Programs.running { programs in
+            let upstream = try programs.server(echo)
+            var seen: [Int64?] = []
+            for user in [1, 2, 1, 2] as [Int64] { seen.append(try await upstream.ask(as: user)["structuredContent"]?["pid"]?.integer) }
+            #expect(seen[0] == seen[2] && seen[1] == seen[3])
+            #expect(seen[0] != seen[1])
+        }
+    }
+
+    @Test func `a shared program is one process for everybody`() async throws {
+        try await Programs.running { programs in
+            let upstream = try programs.server(echo, isShared: true)
+            var seen: Set<Int64?> = []
+            for user in 1...3 { seen.insert(try await upstream.ask(as: Int64(user))["structuredContent"]?["pid"]?.integer) }
+            #expect(seen.count == 1)
+        }
+    }
+
+    @Test func `a child sees the few names it may and what the operator added, nothing else of the gateway's`() async throws {
+        let environment = [
+            "PATH": "/usr/bin", "HOME": "/nowhere", "LANG": "C", "MREG_SIGNING_KEY": "secret", "LD_PRELOAD": "/evil.so", "AWS_SECRET": "x",
+        ]
+        try await Programs.running(environment: environment) { programs in
+            let upstream = try programs.server(
+                "for question in questions():\n    text(question, **dict(os.environ))", environment: ["TOKEN": "t=1", "HOME": "/operator"])
+            let seen = try await upstream.ask()["structuredContent"]?.members.map { "\($0.name)=\($0.value.string ?? "")" }
+            let isOurs: (String) -> Bool = { !$0.hasPrefix("LC_CTYPE=") }
+            #expect(seen.map { Set($0.filter(isOurs)) } == ["PATH=/usr/bin", "HOME=/operator", "LANG=C", "TOKEN=t=1"])
+        }
+    }
+
+    @Test func `arguments reach the program as they are, for there is no shell`() async throws {
+        let arguments = ["a b", "$HOME", "; exit 1", "*", "\"", ""]
+        try await Programs.running { programs in
+            let upstream = try programs.server("for question in questions():\n    text(question, arguments=sys.argv[1:])", arguments: arguments)
+            #expect(try await upstream.ask()["structuredContent"]?["arguments"]?.elements.map(\.string) == arguments)
+        }
+    }
+
+    // MARK: Ending
+
+    /// How a child's own child keeps, or does not keep, what it inherited.
+    @Test(arguments: ["stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL", "", "stderr=subprocess.DEVNULL"])
+    func `closing ends the whole process group`(_ handles: String) async throws {
+        let witness = Witness()
+        try await witness.watching { port in
+            try await Programs.running { programs in
+                let upstream = try programs.server(
+                    """
+                    subprocess.Popen([sys.executable, "-I", "-S", "-c", alive("s.recv(1)"), sys.argv[1]], stdin=subprocess.DEVNULL, \(handles))
+                    """ + "\n" + echo, arguments: [String(port)])
+                _ = try await upstream.ask()
+                await witness.isThere.wait()
+                await upstream.close()
+                await witness.isGone.wait()
+                #expect(!Task.isCancelled)
+            }
+        }
+    }
+
+    @Test(arguments: [
+        "", "signal.signal(signal.SIGTERM, signal.SIG_IGN)", "os.close(1); os.close(2)", "os.close(1)",
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN); os.close(2)",
+    ])
+    func `closing ends a program that does not go by itself`(_ stubbornness: String) async throws {
+        let witness = Witness()
+        try await witness.watching { port in
+            try await Programs.running { programs in
+                let upstream = try programs.server(
+                    """
+                    for question in questions():
+                        text(question)
+                        break
+                    \(stubbornness.replacing("; ", with: "\n"))
+                    exec(alive("s.recv(1)"))
+                    """, arguments: [String(port)])
+                _ = try await upstream.ask()
+                await witness.isThere.wait()
+                await upstream.close()
+                await witness.isGone.wait()
+                #expect(!Task.isCancelled)
+            }
+        }
+    }
+
+    @Test func `stopping the keeper ends every process, and no more are taken`() async throws {
+        let witness = Witness()
+        try await witness.watching { port in
+            var kept: Upstream?
+            try await Programs.running { programs in
+                let upstream = try programs.server("exec(alive('pass'))\n" + echo, arguments: [String(port)])
+                _ = try await upstream.ask()
+                kept = upstream
+            }
+            await witness.isGone.wait()
+            #expect(!Task.isCancelled)
+            let upstream = try #require(kept)
+            #expect(await failure { try await upstream.ask(as: 2) } == .unreachable("the gateway is stopping"))
+        }
+    }
+}
+
+struct RestartsTests {
+    @Test(arguments: [(1, 1), (2, 1), (3, 2), (4, 4), (8, 60), (50, 60)])
+    func `each end soon after a start lengthens the pause, up to a minute`(_ ends: Int, _ seconds: Int) throws {
+        let restarts = Restarts()
+        try restarts.admit()
+        for _ in 0..<ends { restarts.ended() }
+        #expect(throws: UpstreamFailure.unreachable("its process keeps ending; it is started again in \(seconds) s at the earliest")) {
+            try restarts.admit()
+        }
+    }
+
+    @Test func `the first start is at once`() throws { try Restarts().admit() }
+}

@@ -1,0 +1,124 @@
+import Gateway
+import MCP
+import NIOHTTP1
+import Testing
+
+@testable import Upstreams
+
+@Suite(.timeLimit(.minutes(1)))
+struct ToolsTests {
+    static func tools(_ names: some Sequence<Int>) -> JSONText { .array(names.map { ["name": .string("t\($0)"), "inputSchema": [:]] }) }
+
+    @Test func `tools are gathered over all pages, each cursor handed back as it came`() async throws {
+        let script = ScriptedServer.modern { request, reply in
+            switch request.json?["params"]?["cursor"]?.string {
+            case nil: try await reply.result(["tools": Self.tools(0..<2), "nextCursor": "a\"\\ü"])
+            case "a\"\\ü": try await reply.result(["tools": Self.tools(2..<4), "nextCursor": ""])
+            case "": try await reply.result(["tools": Self.tools(4..<5)])
+            default: try await reply.error(-32602, "Invalid cursor")
+            }
+        }
+        try await ScriptedServer.running(script) { server in
+            let tools = try await Upstream(server).tools()
+            #expect(tools.map { $0["name"]?.string } == ["t0", "t1", "t2", "t3", "t4"])
+            #expect(server.requests("tools/list").first?.json?["params"]?["cursor"] == nil)
+            #expect(server.requests("tools/list").allSatisfy { $0.headers["Mcp-Method"] == ["tools/list"] && $0.headers["Mcp-Name"].isEmpty })
+        }
+    }
+
+    @Test(arguments: [1, 2, 7])
+    func `a circle of cursors is walked once`(_ length: Int) async throws {
+        let script = ScriptedServer.modern { request, reply in
+            let at = request.json?["params"]?["cursor"]?.string.flatMap { Int($0) } ?? 0
+            try await reply.result(["tools": Self.tools(at...at), "nextCursor": .string(String((at + 1) % length))])
+        }
+        try await ScriptedServer.running(script) { server in
+            _ = try await Upstream(server).tools()
+            #expect(server.requests("tools/list").count == length + 1)
+        }
+    }
+
+    @Test func `no more than a hundred pages are asked for`() async throws {
+        let script = ScriptedServer.modern { request, reply in
+            let at = request.json?["params"]?["cursor"]?.string.flatMap { Int($0) } ?? 0
+            try await reply.result(["tools": [], "nextCursor": .string(String(at + 1))])
+        }
+        try await ScriptedServer.running(script) { server in
+            let tools = try await Upstream(server).tools()
+            #expect(tools.isEmpty)
+            #expect(server.requests("tools/list").count == 100)
+        }
+    }
+
+    @Test func `no more than two thousand tools are taken`() async throws {
+        let script = ScriptedServer.modern { _, reply in
+            try await reply.result(["tools": Self.tools(0..<1500), "nextCursor": .string(String(Int.random(in: 0..<Int.max)))])
+        }
+        try await ScriptedServer.running(script) { server in
+            let tools = try await Upstream(server).tools()
+            #expect(tools.count == 2000)
+            #expect(server.requests("tools/list").count == 2)
+        }
+    }
+
+    @Test(arguments: [JSONText.number(3), .null, [:], []])
+    func `a cursor that is no string ends the list`(_ cursor: JSONText) async throws {
+        let script = ScriptedServer.modern { _, reply in try await reply.result(["tools": Self.tools(0..<2), "nextCursor": cursor]) }
+        try await ScriptedServer.running(script) { server in
+            let tools = try await Upstream(server).tools()
+            #expect(tools.count == 2)
+        }
+    }
+
+    /// An empty list and no list are different things to whoever reads that a server has no tools.
+    @Test(arguments: [["resultType": "complete"], ["tools": [:]], ["tools": .null], []] as [JSONText])
+    func `a result without a list of tools is garbled`(_ result: JSONText) async throws {
+        try await ScriptedServer.running(ScriptedServer.modern { _, reply in try await reply.result(result) }) { server in
+            #expect(await failure { try await Upstream(server).tools() }?.kind == "garbled")
+        }
+    }
+
+    @Test func `a server that has none says so in its own words`() async throws {
+        let script = ScriptedServer.modern { _, reply in try await reply.error(-32601, "Method not found", status: "200 OK") }
+        try await ScriptedServer.running(script) { server in
+            let failure = await failure { try await Upstream(server).tools() }
+            #expect(failure == .rejected(status: 200, error: ProtocolError(code: -32601, message: "Method not found")))
+        }
+    }
+
+    @Test func `a list whose connection broke is asked for once more`() async throws {
+        let hasBroken = Shared(false)
+        let script = ScriptedServer.modern { request, reply in
+            let isFirst = hasBroken.change { broken in
+                defer { broken = true }
+                return !broken
+            }
+            if isFirst { throw ScriptedServer.Hangup() }
+            try await reply.result(["tools": Self.tools(0..<1)])
+        }
+        try await ScriptedServer.running(script) { server in
+            let tools = try await Upstream(server).tools()
+            #expect(tools.count == 1)
+            #expect(server.requests("tools/list").count == 2)
+        }
+    }
+
+    @Test func `a ping in the stream of a list is answered`() async throws {
+        let answered = Signal()
+        let script = ScriptedServer.legacy { request, reply in
+            if request.rpc.isEmpty {
+                try await reply.accept()
+                return answered.fire()
+            }
+            try await reply.startEvents()
+            try await reply.event(LegacyRequest.ping(id: MessageID(4711)))
+            await answered.wait()
+            try await reply.event(result: ["tools": Self.tools(0..<1)])
+            try await reply.end()
+        }
+        try await ScriptedServer.running(script) { server in
+            let tools = try await Upstream(server).tools()
+            #expect(tools.count == 1)
+        }
+    }
+}
