@@ -1,6 +1,6 @@
 package import Gateway
 
-/// Which addresses the gateway may connect to when somebody names a server (S-24): public ones, and those ranges an
+/// Which addresses the gateway may connect to when somebody names a server (request forgery, RFC 6890): public ones, and those ranges an
 /// operator allowed.
 package struct EgressPolicy: Sendable {
     package let allowed: [AddressRange]

@@ -64,7 +64,7 @@ package struct Policy: Sendable {
 
     /// Whether the principal may change or delete this server.
     ///
-    /// A server of another tenant is not there at all, for anybody but an admin (`contract.md`, HTTP): whoever may
+    /// A server of another tenant is not there at all, for anybody but an admin: whoever may
     /// not know of a thing is told that it does not exist.
     package func requireWrite(_ server: ServerRecord, by principal: Principal) throws(Refusal) {
         try requireRead(server, by: principal)

@@ -89,7 +89,7 @@ package struct Origin: Hashable, Sendable, CustomStringConvertible {
         [description] + hosts.filter { $0 != host }.map { Self(scheme: scheme, host: $0, port: port).description }
     }
 
-    /// Whether a `Host` header names this origin (DNS rebinding, S-22).
+    /// Whether a `Host` header names this origin (DNS rebinding).
     package func isNamed(byHost header: String) -> Bool {
         guard let named = Self(scheme: scheme, authority: header[...]) else { return false }
         return named.port == port && hosts.contains(named.host)

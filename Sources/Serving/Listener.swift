@@ -53,7 +53,7 @@ package struct House: Sendable {
 
 /// The sockets that accept, and the routes behind them.
 package enum Listener {
-    /// The header limits of `reliability.md` 1.3; a request beyond them is refused before it is looked at.
+    /// What a request head may take; one beyond that is refused before it is looked at.
     private static let headers = HTTP1Channel.Configuration.DecoderConfiguration(
         maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 32 << 10, maxHeaderFieldCount: 100)
     private static let idleTimeout = TimeAmount.seconds(60)

@@ -6,7 +6,7 @@ import NIOCore
 import NIOHTTP1
 
 /// What is checked of every request before any of it is looked into: that its `Host` is ours and its `Origin`, if
-/// it has one, is allowed (DNS rebinding: S-2, S-22). Browsers from allowed origins get their CORS headers here.
+/// it has one, is allowed (DNS rebinding, S-2). Browsers from allowed origins get their CORS headers here.
 struct ListenerChecks: RouterMiddleware {
     typealias Context = GatewayContext
 

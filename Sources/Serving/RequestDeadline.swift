@@ -1,7 +1,7 @@
 import NIOCore
 import NIOHTTPTypes
 
-/// Closes connections whose client takes too long to send a request, however steadily it drips (F-36).
+/// Closes connections whose client takes too long to send a request, however steadily it drips (slowloris).
 ///
 /// A line break between requests, which RFC 9112 (2.2) lets a client send, starts the clock only while nothing is being
 /// answered. Two handlers of one mind: the outer sees bytes, so that it knows when a head begins; the inner sees heads and ends.

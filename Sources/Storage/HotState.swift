@@ -22,7 +22,7 @@ package final class HotState: Sendable {
     /// Every new bucket pays for a look at two others, so that those of users who left are cleared away as fast as
     /// new ones come.
     private static let sweepPace = 2
-    /// A bucket nobody used for this long, and for as long as it takes to fill, equals no bucket (`contract.md` 6).
+    /// A bucket nobody used for this long, and for as long as it takes to fill, equals no bucket.
     private static let idleFor = Duration.seconds(120)
 
     /// - Parameters:

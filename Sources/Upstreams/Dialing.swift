@@ -11,7 +11,7 @@ import NIOSSL
 /// Opens connections to servers, to addresses that were checked and to no others.
 ///
 /// The name is resolved here, every address it has is judged, and the connection goes to a judged address: between
-/// check and use nothing asks the resolver again (S-24, S-25).
+/// check and use nothing asks the resolver again.
 struct Dialing: Sendable {
     let group: any EventLoopGroup
     let egress: EgressPolicy

@@ -39,7 +39,7 @@ final class Exchange: Sendable {
         var onAbandon: (@Sendable () -> Void)?
     }
 
-    /// The id the request went out with; ours, so no two requests on one connection or process share it (S-47).
+    /// The id the request went out with; ours, so no two requests on one connection or process share it.
     let id: Int64
     private let loop: any EventLoop
     private let patience: Patience

@@ -4,7 +4,7 @@ import Testing
 @testable import Access
 
 struct EgressPolicyTests {
-    /// First and last address of every range of S-24, and some that are famous.
+    /// First and last address of every range that is closed, and some that are famous.
     static let closed4 = [
         "0.0.0.0", "0.255.255.255", "10.0.0.0", "10.255.255.255", "100.64.0.0", "100.127.255.255", "127.0.0.0", "127.0.0.1", "127.255.255.255",
         "169.254.0.0", "169.254.169.254", "169.254.255.255", "172.16.0.0", "172.31.255.255", "192.0.0.0", "192.0.0.255", "192.168.0.0",
@@ -16,7 +16,7 @@ struct EgressPolicyTests {
         "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
         "64:ff9b::", "64:ff9b::169.254.169.254", "64:ff9b::8.8.8.8", "64:ff9b::ffff:ffff",
     ]
-    /// Special-purpose ranges beyond S-24: transition, documentation, benchmarks, multicast, segment routing.
+    /// Special-purpose ranges beyond the usual ones: transition, documentation, benchmarks, multicast, segment routing.
     static let special = [
         "192.0.2.1", "192.88.99.1", "198.51.100.1", "203.0.113.1", "64:ff9b:1::a9fe:a9fe", "100::1", "2001::1", "2001:2::1", "2001:db8::1",
         "2002:7f00:1::", "2002:a9fe:a9fe::1", "fec0::1", "ff02::1", "ff0e::1", "3fff::1", "5f00::1",

@@ -4,7 +4,7 @@ import Gateway
 import Identity
 import Testing
 
-/// Authorization headers that must not be believed, each with what its sender is told (S-02 to S-05).
+/// Authorization headers that must not be believed, each with what its sender is told.
 struct WrongToken: Sendable, CustomTestStringConvertible {
     let testDescription: String
     let reason: Refusal.UnauthenticatedReason

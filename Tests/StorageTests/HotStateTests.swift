@@ -151,7 +151,7 @@ struct HotStateTests {
         }
     }
 
-    /// A bucket that nobody touched for 120 s is gone (`contract.md`, 6), so those who come and go leave room.
+    /// A bucket that nobody touched for 120 s is gone, so those who come and go leave room.
     @Test func `users who come and go for ever do not fill the map`() async throws {
         try await withTemporaryFolder { folder in
             // Ten thousand buckets at once would not fit.

@@ -256,7 +256,7 @@ struct AnswerTests {
         }
     }
 
-    /// An answer under another request's id may be another user's (S-47, F-30); the probe alone is matched by its exchange.
+    /// An answer under another request's id may be another user's; the probe alone is matched by its exchange.
     @Test(arguments: ["7777", #""1""#, "null"])
     func `a result under a foreign id is nobody's`(_ id: String) async throws {
         try await ScriptedServer.running(
@@ -419,7 +419,7 @@ struct AnswerTests {
         }
     }
 
-    // MARK: Whose answer it is (S-47)
+    // MARK: Whose answer it is
 
     @Test func `two hundred calls with the same id each get their own answer`() async throws {
         let arrived = Shared(0)
