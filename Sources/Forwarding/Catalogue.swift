@@ -72,6 +72,8 @@ package final class Catalogue: Service {
             rebuild(server.tenant, &state)
             return former?.upstream
         }
+        // Asked at once, so that the first list need not wait for it.
+        if server.status == .active { remind.yield(server.id) }
         await former?.close()
     }
 

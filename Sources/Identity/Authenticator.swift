@@ -111,14 +111,20 @@ package final class Authenticator: Sendable {
     /// The token of an `Authorization: Bearer` header (RFC 6750, section 2.1); there must be exactly one.
     private static func bearer(_ authorization: [String]) throws(Refusal) -> Substring {
         guard let header = authorization.first else { throw .unauthenticated(.missing) }
-        let parts = header.split(separator: " ", maxSplits: 1)
-        guard authorization.count == 1, parts.count == 2, parts[0].lowercased() == "bearer" else { throw .unauthenticated(.malformed) }
-        let token = parts[1]
-        let isToken = token.utf8.allSatisfy { byte in
-            (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte) || "-._~+/=".utf8.contains(byte)
-        }
-        guard isToken, (1...8192).contains(token.utf8.count) else { throw .unauthenticated(.malformed) }
+        guard authorization.count == 1, let space = header.utf8.firstIndex(of: UInt8(ascii: " ")), header[..<space].lowercased() == "bearer"
+        else { throw .unauthenticated(.malformed) }
+        let token = header[header.utf8.index(after: space)...]
+        guard (1...8192).contains(token.utf8.count), token.utf8.allSatisfy(isTokenByte) else { throw .unauthenticated(.malformed) }
         return token
+    }
+
+    private static func isTokenByte(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"),
+            UInt8(ascii: "-")...UInt8(ascii: "/"), UInt8(ascii: "_"), UInt8(ascii: "~"), UInt8(ascii: "+"), UInt8(ascii: "="):
+            true
+        default: false
+        }
     }
 }
 

@@ -64,31 +64,34 @@ package enum Listener {
         _ house: House, host: String, port: Int, logger: Logger, onListening: @escaping @Sendable (Int) async -> Void
     ) -> some ApplicationProtocol {
         Application(
-            responder: router(house).buildResponder(), server: .http1(configuration: channel),
+            responder: router(house, logger: logger).buildResponder(), server: .http1(configuration: channel),
             configuration: ApplicationConfiguration(
                 address: .hostname(host, port: port), availableConnectionsDelegate: MaximumAvailableConnections(mostConnections)),
-            onServerRunning: { channel in await onListening(channel.localAddress?.port ?? port) }, logger: logger)
+            onServerRunning: { channel in await onListening(channel.localAddress?.port ?? port) }, logger: silent)
     }
 
     /// The operator's door: a socket in the state directory, which only its owner can reach.
     package static func control(_ control: ControlAPI, path: String, logger: Logger) -> some ApplicationProtocol {
         let router = Router(context: GatewayContext.self)
-        router.add(middleware: LastResort())
+        router.add(middleware: LastResort(logger: logger))
         control.addRoutes(to: router)
         return Application(
             responder: router.buildResponder(), server: .http1(configuration: channel),
-            configuration: ApplicationConfiguration(address: .unixDomainSocket(path: path)), logger: logger)
+            configuration: ApplicationConfiguration(address: .unixDomainSocket(path: path)), logger: silent)
     }
+
+    /// Hummingbird logs what clients and shutdowns do to its connections; what concerns the gateway it throws.
+    private static let silent = Logger(label: "http") { _ in SwiftLogNoOpLogHandler() }
 
     private static var channel: HTTP1Channel.Configuration {
         HTTP1Channel.Configuration(
             additionalChannelHandlers: [RequestDeadline()], idleTimeout: idleTimeout, httpDecoderConfiguration: headers)
     }
 
-    package static func router(_ house: House) -> Router<GatewayContext> {
+    package static func router(_ house: House, logger: Logger) -> Router<GatewayContext> {
         let router = Router(context: GatewayContext.self)
         router.add(middleware: ListenerChecks(origin: house.origin, allowedOrigins: house.allowedOrigins))
-        router.add(middleware: LastResort())
+        router.add(middleware: LastResort(logger: logger))
         let signedIn = SignedIn(authenticator: house.authenticator, audit: house.audit, origin: house.origin, now: house.now)
         MCPEndpoint(forwarder: house.forwarder, origin: house.origin).addRoutes(to: router)
         WellKnown(origin: house.origin, key: house.key).addRoutes(to: router)

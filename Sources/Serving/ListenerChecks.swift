@@ -67,6 +67,8 @@ struct ListenerChecks: RouterMiddleware {
 struct LastResort: RouterMiddleware {
     typealias Context = GatewayContext
 
+    let logger: Logger
+
     func handle(_ request: Request, context: GatewayContext, next: (Request, GatewayContext) async throws -> Response) async throws -> Response {
         do {
             return try await next(request, context)
@@ -84,7 +86,7 @@ struct LastResort: RouterMiddleware {
         } catch let error as CancellationError {
             throw error
         } catch {
-            context.logger.error("a request failed", metadata: ["request.id": "\(context.requestID)", "error": "\(error)"])
+            logger.error("a request failed", metadata: ["request.id": "\(context.requestID)", "error": "\(error)"])
             return .problem(
                 .internalServerError, code: "internal", "Something broke here; the log knows it under this request_id.", requestID: context.requestID)
         }
