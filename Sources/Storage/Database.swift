@@ -40,6 +40,8 @@ package final class Database: Sendable {
             reader = try DatabaseQueue(path: path, configuration: reading)
         } catch let error as DatabaseError where [.SQLITE_NOTADB, .SQLITE_CORRUPT].contains(error.resultCode) {
             throw Damaged(description: "\(path) is not a usable database (\(error.message ?? "no reason given")); restore it from a backup.")
+        } catch let error as DatabaseError {
+            throw Damaged(description: "\(path) cannot be used: \(error.message ?? "SQLite says no more than \(error.resultCode)").")
         }
     }
 

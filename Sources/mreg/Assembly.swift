@@ -189,7 +189,12 @@ struct Assembly {
     /// The token-signing key of this instance, made at its first start.
     private static func signingKey(in state: StateDirectory) async throws -> SigningKey {
         let path = state.path + "/keys/signing-key.pem"
-        if let pem = try? String(contentsOfFile: path, encoding: .utf8) { return try await SigningKey(pem: Secret(pem)) }
+        if let pem = try? String(contentsOfFile: path, encoding: .utf8) {
+            guard let key = try? await SigningKey(pem: Secret(pem)) else {
+                throw OperatorError("\(path) holds no P-256 key in PEM. Restore it, or delete it: then everybody signs in again.")
+            }
+            return key
+        }
         let key = try await SigningKey.generate()
         try PrivateFile.write(key.pem, to: path)
         return key
