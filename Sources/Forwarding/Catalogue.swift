@@ -123,14 +123,8 @@ package final class Catalogue: Service {
         let cold = state.withLock { state in
             state.entries.filter { $0.value.upstream.server.tenant == tenant && $0.value.tools == nil && $0.value.failures == 0 }.map(\.key)
         }
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { try? await Task.sleep(for: Self.longestWait) }
-            group.addTask {
-                for question in cold.compactMap({ self.refresh($0) }) { await question.wait() }
-            }
-            await group.next()
-            group.cancelAll()
-        }
+        let end = ContinuousClock.now + Self.longestWait
+        for question in cold.compactMap({ refresh($0) }) { await question.wait(atMost: end - .now) }
     }
 
     /// Asks again the server that an unknown tool name points to, if its list is more than a moment old.
@@ -146,12 +140,7 @@ package final class Catalogue: Service {
             }?.key
         }
         guard let owner, let question = refresh(owner) else { return false }
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { try? await Task.sleep(for: Self.longestWait) }
-            group.addTask { await question.wait() }
-            await group.next()
-            group.cancelAll()
-        }
+        await question.wait(atMost: Self.longestWait)
         return true
     }
 
@@ -230,13 +219,12 @@ package final class Catalogue: Service {
     package func run() async throws {
         await withGracefulShutdownHandler {
             await withDiscardingTaskGroup { group in
-                let sweeping = group.addTaskUnlessCancelled {
+                group.addTask {
                     while !Task.isCancelled {
                         do { try await Task.sleep(for: Self.sweepInterval) } catch { return }
                         for upstream in self.upstreams { await upstream.closeIdle() }
                     }
                 }
-                precondition(sweeping)
                 for await server in due { group.addTask { await self.refresh(server)?.wait() } }
                 group.cancelAll()
             }

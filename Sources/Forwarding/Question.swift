@@ -31,6 +31,16 @@ final class Question: Sendable {
         }
     }
 
+    /// Returns when it is answered, or that time has passed.
+    func wait(atMost limit: Duration) async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { try? await Task.sleep(for: limit) }
+            group.addTask { await self.wait() }
+            await group.next()
+            group.cancelAll()
+        }
+    }
+
     func answered() {
         let waiting = state.withLock { state in
             defer { state.waiting = [:] }
