@@ -58,7 +58,7 @@ let package = Package(
         room("Access", ["Gateway"]),
         room("Pacing", ["Gateway"]),
         room("Reports", ["Gateway"]),
-        .systemLibrary(name: "CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
+        .systemLibrary(name: "CLMDB", providers: [.apt(["liblmdb-dev"])]),
         room("LMDB", ["CLMDB"]),
         .target(
             name: "Schema", path: "schema", exclude: ["README.md", "current.sql"], resources: [.embedInCode("migrations")], swiftSettings: settings),
@@ -70,7 +70,7 @@ let package = Package(
         room(
             "Serving",
             [
-                "Gateway", "MCP", "Access", "Reports", "Identity", "Upstreams", "Audit", "Forwarding", hummingbird, hummingbirdCore, httpTypes, nio,
+                "Gateway", "MCP", "Access", "Reports", "Identity", "Audit", "Forwarding", hummingbird, hummingbirdCore, httpTypes, nio,
                 nioHTTP1,
                 nioHTTPTypes, lifecycle, logging,
             ]
@@ -99,7 +99,7 @@ let package = Package(
         // The assembled program, on port 0 and a temporary folder.
         .testTarget(
             name: "IntegrationTests",
-            dependencies: ["mreg", "Gateway", "MCP", "Identity", "Serving", "Storage", nio, nioPosix, nioHTTP1, lifecycle, logging],
+            dependencies: ["mreg", "Gateway", "MCP", "Identity", "Serving", "Storage", grdb, nio, nioPosix, nioHTTP1, lifecycle, logging],
             swiftSettings: settings),
     ]
 )

@@ -18,7 +18,8 @@ package struct AuditSink: Sendable {
 package final class AuditTrail: Service {
     private struct Waiting {
         let record: AuditRecord
-        let continuation: CheckedContinuation<Void, any Error>
+        /// Nil if nobody waits.
+        let continuation: CheckedContinuation<Void, any Error>?
     }
 
     private struct State {
@@ -46,16 +47,27 @@ package final class AuditTrail: Service {
     package func record(_ record: AuditRecord) async throws(Refusal) {
         do {
             try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
-                let (accepted, writer) = state.withLock { state -> (Bool, CheckedContinuation<Void, Never>?) in
-                    guard state.queue.count < Self.capacity, !state.isClosed else { return (false, nil) }
-                    state.queue.append(Waiting(record: record, continuation: continuation))
-                    defer { state.writer = nil }
-                    return (true, state.writer)
-                }
+                let (accepted, writer) = enqueue(Waiting(record: record, continuation: continuation))
                 if accepted { writer?.resume() } else { continuation.resume(throwing: Refusal.auditUnavailable) }
             }
         } catch {
             throw .auditUnavailable
+        }
+    }
+
+    /// Records what nobody waits for. With the queue full it is only logged: there is no one left to refuse.
+    package func recordSoon(_ record: AuditRecord) {
+        let (accepted, writer) = enqueue(Waiting(record: record, continuation: nil))
+        writer?.resume()
+        if !accepted { logger.error("a record was lost: the queue is full", metadata: ["request.id": "\(record.requestID)"]) }
+    }
+
+    private func enqueue(_ waiting: Waiting) -> (accepted: Bool, writer: CheckedContinuation<Void, Never>?) {
+        state.withLock { state in
+            guard state.queue.count < Self.capacity, !state.isClosed else { return (false, nil) }
+            state.queue.append(waiting)
+            defer { state.writer = nil }
+            return (true, state.writer)
         }
     }
 
@@ -106,14 +118,14 @@ package final class AuditTrail: Service {
             // A task of its own, so that cancelling the trail does not cancel a commit that callers wait for.
             try await Task { [sink] in try await sink.append(batch.map(\.record)) }.value
             state.withLock { $0.isFailing = false }
-            for waiting in batch { waiting.continuation.resume() }
+            for waiting in batch { waiting.continuation?.resume() }
         } catch {
             let isNews = state.withLock { state -> Bool in
                 defer { state.isFailing = true }
                 return !state.isFailing
             }
             if isNews { logger.error("the audit log cannot be written; calls are refused until it can", metadata: ["error": "\(error)"]) }
-            for waiting in batch { waiting.continuation.resume(throwing: Refusal.auditUnavailable) }
+            for waiting in batch { waiting.continuation?.resume(throwing: Refusal.auditUnavailable) }
         }
     }
 }

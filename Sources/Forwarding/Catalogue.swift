@@ -24,6 +24,15 @@ package final class Catalogue: Service {
         var entries: [ServerID: Entry] = [:]
         var tables: [TenantID: RouteTable] = [:]
         var tableCount = 0
+        /// The moment of the last change taken up, also of servers that are gone: two changes that were stored one after
+        /// the other may arrive here the other way round.
+        var changedAt: [ServerID: Timestamp] = [:]
+
+        mutating func isNews(_ server: ServerID, at moment: Timestamp) -> Bool {
+            if let known = changedAt[server], known >= moment { return false }
+            changedAt[server] = moment
+            return true
+        }
     }
 
     /// How a server is doing, for whoever looks at the registry.
@@ -64,6 +73,7 @@ package final class Catalogue: Service {
     /// Takes up a server that was registered or changed; its former self is let go.
     package func put(_ server: ServerRecord) async {
         let former = state.withLock { state -> Upstream? in
+            guard state.isNews(server.id, at: server.updatedAt) else { return nil }
             let former = state.entries[server.id]
             // A new title changes nothing about the conversations with a server.
             if let former, server.status == .active, former.upstream.server.isReached(like: server) { return nil }
@@ -77,8 +87,10 @@ package final class Catalogue: Service {
         await former?.close()
     }
 
-    package func remove(_ server: ServerRecord) async {
+    /// - Parameter moment: later than every change of the server.
+    package func remove(_ server: ServerRecord, at moment: Timestamp) async {
         let former = state.withLock { state -> Upstream? in
+            guard state.isNews(server.id, at: moment) else { return nil }
             let former = state.entries.removeValue(forKey: server.id)
             former?.asking?.task.cancel()
             rebuild(server.tenant, &state)

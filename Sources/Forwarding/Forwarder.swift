@@ -31,7 +31,8 @@ package struct Forwarder: Sendable {
         self.now = now
     }
 
-    /// Answers a request. When this returns, or the stream it returns has ended, the request is on record.
+    /// Answers a request. When this returns, or the stream it returns has ended, the request is on record; notifications,
+    /// which ask for nothing, are not recorded.
     package func reply(to inbound: Inbound) async -> Reply {
         let opened = now()
         var decision = corridor.decide(inbound, at: opened)
@@ -84,12 +85,14 @@ package struct Forwarder: Sendable {
     }
 
     private func forward(_ dispatch: Dispatch, _ closing: Closing) async -> Reply {
+        // A call whose record could not be written is not made. The refusal is recorded too, or tried to be, so the
+        // first record that gets through lets calls through again.
+        guard audit.isHealthy else { return await closing.refuse(.auditUnavailable) }
         do {
             let call = try await dispatch.upstream.call(dispatch.grant, dispatch.incoming, tool: dispatch.tool)
-            let stream = ReplyStream(call, closing)
             switch try await call.next() {
             case .progress(let params)?:
-                stream.push(params)
+                let stream = ReplyStream(call, closing, first: params)
                 return Reply(body: .stream(stream), status: .answered, remaining: closing.decision.remaining)
             case .answer(let result)?: return await closing.answer(result)
             case .silence?, nil: return await closing.refuse(.outcomeUnknown(server: dispatch.upstream.alias, reason: "it ended without an answer"))
@@ -114,14 +117,18 @@ package struct Forwarder: Sendable {
 
         func answer(_ result: Result<JSON, ProtocolError>) async -> Reply {
             switch read(result) {
-            case .success(let result): return await close(Message.result(result, to: decision.id ?? MessageID(0)), .answered, .ok)
-            case .failure(let error): return await fail(error)
+            case .success(let answer):
+                let isError = if case .success(let result) = result { result["isError"]?.bool ?? false } else { false }
+                let message = Message.result(answer, to: decision.id ?? MessageID(0))
+                return await close(message, .answered, isError ? .failed : .ok, reason: isError ? "tool_error" : "")
+            case .failure(let error): return await fail(error, .failed)
             }
         }
 
         func answer(_ message: JSONText) async -> Reply { await close(message, .answered, .ok) }
 
-        func fail(_ error: ProtocolError) async -> Reply {
+        /// - Parameter outcome: `refused` for an error of the gateway's own, `failed` for a server's.
+        func fail(_ error: ProtocolError, _ outcome: AuditRecord.Outcome = .refused) async -> Reply {
             let status: ReplyStatus =
                 switch error.place {
                 case .envelope: .defectiveEnvelope
@@ -130,7 +137,7 @@ package struct Forwarder: Sendable {
                 case .session: .unknownSession
                 case .handler: .answered
                 }
-            return await close(error.response(to: decision.id), status, .failed, reason: "\(error.code)")
+            return await close(error.response(to: decision.id), status, outcome, reason: "\(error.code)")
         }
 
         func refuse(_ refusal: Refusal) async -> Reply {
@@ -156,12 +163,24 @@ package struct Forwarder: Sendable {
                 try await record(status, outcome, reason)
                 return Reply(body: .message(message), status: status, remaining: decision.remaining)
             } catch {
-                // The answer exists, but whoever sees an answer may rely on its record: so it is withheld.
-                return Reply(body: .message(ProtocolError(error).response(to: decision.id)), status: .unavailable, remaining: nil)
+                // Whoever sees an answer may rely on its record, so the answer is withheld; what is said instead tells
+                // whether anything may have happened.
+                let wasSent = if case .forward = decision.outcome { outcome != .refused } else { false }
+                let refusal = wasSent ? Refusal.unrecorded : error
+                return Reply(body: .message(ProtocolError(refusal).response(to: decision.id)), status: .unavailable, remaining: nil)
             }
         }
 
         func record(_ status: ReplyStatus, _ outcome: AuditRecord.Outcome, _ reason: String) async throws(Refusal) {
+            try await forwarder.audit.record(entry(status, outcome, reason))
+        }
+
+        /// For a caller who is gone and waits for nothing.
+        func recordSoon(_ status: ReplyStatus, _ outcome: AuditRecord.Outcome, _ reason: String) {
+            forwarder.audit.recordSoon(entry(status, outcome, reason))
+        }
+
+        private func entry(_ status: ReplyStatus, _ outcome: AuditRecord.Outcome, _ reason: String) -> AuditRecord {
             let elapsed = Duration.nanoseconds(forwarder.now().boot.nanoseconds - opened.boot.nanoseconds)
             let record = AuditRecord(
                 requestID: inbound.requestID, at: opened.wall, user: decision.principal?.user, tenant: decision.principal?.tenant,
@@ -169,7 +188,7 @@ package struct Forwarder: Sendable {
                 status: forwarder.statusCode(status),
                 duration: elapsed, address: inbound.address)
             forwarder.metrics.count(record)
-            try await forwarder.audit.record(record)
+            return record
         }
 
         /// A client of the legacy era may give up its whole connection over an error status, so what concerns one
@@ -179,7 +198,7 @@ package struct Forwarder: Sendable {
             case .unauthenticated: .unauthenticated
             case .forbidden: era == .modern ? .forbidden : .answered
             case .throttled(_, let wait): .throttled(retryAfter: wait)
-            case .overloaded, .auditUnavailable: .unavailable
+            case .overloaded, .auditUnavailable, .unrecorded: .unavailable
             case .notFound, .invalid, .conflict, .upstreamUnavailable, .outcomeUnknown: .answered
             }
         }

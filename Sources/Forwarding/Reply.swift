@@ -41,7 +41,7 @@ extension ProtocolError {
             case .forbidden, .unauthenticated: 1002
             case .upstreamUnavailable, .overloaded: 1003
             case .outcomeUnknown: 1004
-            case .auditUnavailable: 1005
+            case .auditUnavailable, .unrecorded: 1005
             case .notFound, .invalid, .conflict: -32602
             }
         var data: [(String, JSONText?)] = [("code", .string(refusal.code))]

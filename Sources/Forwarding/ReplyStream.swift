@@ -7,15 +7,15 @@ import Upstreams
 package final class ReplyStream: Sendable {
     private let call: UpstreamCall
     private let closing: Forwarder.Closing
-    private let first = Mutex<JSON?>(nil)
+    private let first: Mutex<JSON?>
     private let isEnded = Mutex(false)
 
-    init(_ call: UpstreamCall, _ closing: Forwarder.Closing) {
+    /// - Parameter first: the progress that made it a stream.
+    init(_ call: UpstreamCall, _ closing: Forwarder.Closing, first: JSON) {
         self.call = call
         self.closing = closing
+        self.first = Mutex(first)
     }
-
-    func push(_ progress: JSON) { first.withLock { $0 = progress } }
 
     package enum Part: Sendable {
         case message(JSONText)
@@ -46,16 +46,18 @@ package final class ReplyStream: Sendable {
     }
 
     /// The caller went away: the call is cancelled and recorded as such.
-    package func abandon() async {
+    package func abandon() {
         let wasEnded = isEnded.withLock { ended in
             defer { ended = true }
             return ended
         }
         guard !wasEnded else { return }
         call.abandon()
-        // Nobody is left to tell if the record cannot be written.
-        try? await closing.record(.answered, .cancelled, "client_gone")
+        closing.recordSoon(.answered, .cancelled, "client_gone")
     }
+
+    /// Nobody ever read it: the connection was gone before the first byte.
+    deinit { abandon() }
 
     private func end(_ reply: () async -> Reply) async -> Part? {
         isEnded.withLock { $0 = true }

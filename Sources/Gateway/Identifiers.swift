@@ -42,8 +42,10 @@ package struct Timestamp: Hashable, Sendable, Comparable {
     /// Whole seconds since 1970, as JWT claims count.
     package var seconds: Int64 { microseconds / 1_000_000 }
 
+    /// Stops at the ends of what can be told.
     package func advanced(by duration: Duration) -> Self {
-        Self(microseconds: microseconds + duration.microseconds)
+        let (sum, isBeyond) = microseconds.addingReportingOverflow(duration.microseconds)
+        return Self(microseconds: isBeyond ? (duration < .zero ? .min : .max) : sum)
     }
 }
 

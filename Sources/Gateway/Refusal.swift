@@ -16,6 +16,8 @@ package enum Refusal: Error, Hashable, Sendable {
     case outcomeUnknown(server: String, reason: String)
     /// The record of the call cannot be written, so the call is not made or its answer is withheld.
     case auditUnavailable
+    /// The call was made, or may have been, and its record cannot be written.
+    case unrecorded
     /// The gateway itself is at a bound, or draining.
     case overloaded(String)
 
@@ -38,7 +40,7 @@ package enum Refusal: Error, Hashable, Sendable {
         case .conflict: "conflict"
         case .upstreamUnavailable: "upstream_unavailable"
         case .outcomeUnknown: "outcome_unknown"
-        case .auditUnavailable: "audit_unavailable"
+        case .auditUnavailable, .unrecorded: "audit_unavailable"
         case .overloaded: "overloaded"
         }
     }
@@ -61,6 +63,8 @@ package enum Refusal: Error, Hashable, Sendable {
         case .outcomeUnknown(let server, let reason):
             "The call was sent to “\(server)”, but no answer came back (\(reason)). It may have taken effect; check before repeating it."
         case .auditUnavailable: "The gateway cannot record calls at the moment, so it does not make them."
+        case .unrecorded:
+            "The call was sent, but it cannot be recorded, so its answer is withheld. It may have taken effect; check before repeating it."
         case .overloaded(let why): why
         }
     }

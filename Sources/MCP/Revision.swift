@@ -1,7 +1,7 @@
 package import Gateway
 
 /// A dated revision of MCP. What a revision says and means on the wire stands in `Revision20251125.swift` (the four
-/// with a handshake) and `Revision20260728.swift` (stateless); nothing outside this module tells them apart.
+/// with a handshake) and `Revision20260728.swift` (stateless); outside this module at most its era is asked.
 package enum Revision: String, CaseIterable, Comparable, Sendable {
     case november2024 = "2024-11-05"
     case march2025 = "2025-03-26"

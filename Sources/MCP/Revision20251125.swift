@@ -86,8 +86,6 @@ package enum LegacyRequest {
 
     package static let initialized = Message.notification(method: "notifications/initialized")
 
-    package static func ping(id: MessageID) -> JSONText { Message.request(id: id, method: "ping", params: nil) }
-
     package static func cancelled(_ id: MessageID, reason: String) -> JSONText {
         Message.notification(method: "notifications/cancelled", params: ["requestId": id.text, "reason": .string(reason)])
     }

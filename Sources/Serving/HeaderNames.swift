@@ -6,7 +6,6 @@ extension HTTPField.Name {
     package static let mcpMethod = known("Mcp-Method")
     package static let mcpName = known("Mcp-Name")
     package static let sessionID = known("Mcp-Session-Id")
-    package static let rateLimitLimit = known("X-RateLimit-Limit")
     package static let rateLimitRemaining = known("X-RateLimit-Remaining")
     package static let forwarded = known("Forwarded")
     package static let xForwardedFor = known("X-Forwarded-For")

@@ -46,7 +46,7 @@ extension Refusal {
         case .invalid: .unprocessableContent
         case .conflict: .conflict
         case .upstreamUnavailable, .outcomeUnknown: .badGateway
-        case .auditUnavailable, .overloaded: .serviceUnavailable
+        case .auditUnavailable, .unrecorded, .overloaded: .serviceUnavailable
         }
     }
 }

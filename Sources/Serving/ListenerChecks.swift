@@ -16,7 +16,7 @@ struct ListenerChecks: RouterMiddleware {
 
     private static let allowedHeaders =
         "Authorization, Content-Type, Accept, MCP-Protocol-Version, Mcp-Method, Mcp-Name, Mcp-Session-Id, Last-Event-ID"
-    /// Asked by load balancers and scrapers under any name; they say nothing that a page could not guess.
+    /// Asked by load balancers under any name; they say nothing that a page could not guess.
     private static let anyHost: Set<String> = ["/health", "/health/live", "/health/ready"]
 
     func handle(_ request: Request, context: GatewayContext, next: (Request, GatewayContext) async throws -> Response) async throws -> Response {

@@ -85,7 +85,7 @@ struct MCPEndpoint: Sendable {
             }
             try await writer.finish(nil)
         } catch {
-            await stream.abandon()
+            stream.abandon()
             throw error
         }
     }

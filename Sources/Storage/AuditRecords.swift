@@ -24,13 +24,28 @@ extension Database {
         }
     }
 
-    /// A tenant's records since a moment, latest first.
+    /// Records since a moment, latest first.
     ///
-    /// - Parameter limit: how many at most.
+    /// Rows stand in the order in which they were committed, which is that of their moments but for requests that
+    /// overlapped; so the walk back ends where moments are well before what was asked for.
+    ///
+    /// - Parameters:
+    ///   - tenant: nil for all.
+    ///   - limit: how many at most.
     package func auditRecords(of tenant: TenantID?, since: Timestamp, limit: Int) async throws -> [AuditRecord] {
-        try await read { db in
-            let sql = "SELECT * FROM audit_logs WHERE (?1 IS NULL OR tenant_id = ?1) AND created_at >= ?2 ORDER BY audit_id DESC LIMIT ?3"
-            return try Row.fetchAll(db, sql: sql, arguments: [tenant?.rawValue, since.microseconds, limit]).compactMap(AuditRecord.init(row:))
+        try await report { db in
+            let condition = tenant == nil ? "" : "WHERE tenant_id = ?"
+            let rows = try Row.fetchCursor(
+                db, sql: "SELECT * FROM audit_logs \(condition) ORDER BY audit_id DESC",
+                arguments: StatementArguments(tenant.map { [$0.rawValue] } ?? []))
+            let end = since.advanced(by: .seconds(-3600))
+            var records: [AuditRecord] = []
+            while records.count < limit, let row = try rows.next() {
+                guard let record = AuditRecord(row: row) else { continue }
+                if record.at < end { break }
+                if record.at >= since { records.append(record) }
+            }
+            return records
         }
     }
 }

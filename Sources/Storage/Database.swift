@@ -18,6 +18,8 @@ package final class Database: Sendable {
 
     private let writer: DatabaseQueue
     private let reader: DatabaseQueue
+    /// For what reads much, so that sign-in never waits for it.
+    private let reports: DatabaseQueue
     private let commits = CommitCounter()
     private let gate = DatabaseGate()
 
@@ -38,6 +40,8 @@ package final class Database: Sendable {
             var reading = Self.configuration(label: "reader", busyTimeout: 0.25)
             reading.readonly = true
             reader = try DatabaseQueue(path: path, configuration: reading)
+            reading.label = "reports"
+            reports = try DatabaseQueue(path: path, configuration: reading)
         } catch let error as DatabaseError where [.SQLITE_NOTADB, .SQLITE_CORRUPT].contains(error.resultCode) {
             throw Damaged(description: "\(path) is not a usable database (\(error.message ?? "no reason given")); restore it from a backup.")
         } catch let error as DatabaseError {
@@ -112,6 +116,11 @@ package final class Database: Sendable {
         try await gate.passing { try await reader.read(body) }
     }
 
+    /// Runs a read that may take long, on a connection of its own that cannot write.
+    func report<Value: Sendable>(_ body: @Sendable @escaping (GRDB.Database) throws -> Value) async throws -> Value {
+        try await gate.passing { try await reports.read(body) }
+    }
+
     /// Runs a transaction (`BEGIN IMMEDIATE`) on the one connection that writes; returns when it is on disk.
     func write<Value: Sendable>(_ body: @Sendable @escaping (GRDB.Database) throws -> Value) async throws -> Value {
         try await gate.passing {
@@ -142,6 +151,7 @@ package final class Database: Sendable {
     package func close() async throws {
         await gate.close()
         try reader.close()
+        try reports.close()
         _ = try await writer.writeWithoutTransaction { try $0.checkpoint(.truncate) }
         try writer.close()
     }

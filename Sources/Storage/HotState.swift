@@ -89,7 +89,8 @@ package final class HotState: Sendable {
         let wait = max(Self.idleFor, slowestToFill, limit.timeToFill).nanoseconds
         let next = try transaction.sweep(from: sweptTo.withLock { $0 } ?? [], count: Self.sweepPace) { bytes in
             guard let bucket = StoredBucket(bytes) else { return true }
-            return now.nanoseconds - bucket.creditedAt > wait
+            let (idle, isBeyondMeasure) = now.nanoseconds.subtractingReportingOverflow(bucket.creditedAt)
+            return isBeyondMeasure || idle > wait
         }
         sweptTo.withLock { $0 = next }
     }

@@ -107,11 +107,15 @@ extension Database {
     }
 
     /// Deletes a server and records it, in one transaction.
-    package func deleteServer(_ id: ServerID, audit: AuditRecord) async throws {
+    ///
+    /// - Returns: a moment later than every change that was made to it.
+    @discardableResult
+    package func deleteServer(_ id: ServerID, audit: AuditRecord) async throws -> Timestamp {
         try await write { db in
-            try db.execute(sql: "DELETE FROM server_registrations WHERE server_id = ?", arguments: [id.rawValue])
-            guard db.changesCount == 1 else { throw Refusal.notFound("server \(id.rawValue)") }
+            let sql = "DELETE FROM server_registrations WHERE server_id = ? RETURNING updated_at"
+            guard let last = try Int64.fetchOne(db, sql: sql, arguments: [id.rawValue]) else { throw Refusal.notFound("server \(id.rawValue)") }
             try Self.append([audit], db)
+            return Timestamp(microseconds: max(last + 1, audit.at.microseconds))
         }
     }
 }

@@ -19,6 +19,12 @@ struct Dialing: Sendable {
 
     private static let connectTimeout = TimeAmount.seconds(3)
     private static let mostAddresses = 3
+    /// Threads of their own: a name that nobody answers for holds up nothing but other names.
+    private static let resolvers: NIOThreadPool = {
+        let pool = NIOThreadPool(numberOfThreads: 4)
+        pool.start()
+        return pool
+    }()
 
     init(group: any EventLoopGroup, egress: EgressPolicy) throws {
         self.group = group
@@ -33,7 +39,7 @@ struct Dialing: Sendable {
     func addresses(of endpoint: Endpoint) async throws(UpstreamFailure) -> [SocketAddress] {
         let found: [SocketAddress]
         do {
-            found = try await NIOThreadPool.singleton.runIfActive { try Self.resolve(endpoint.host, endpoint.port) }
+            found = try await Self.resolvers.runIfActive { try Self.resolve(endpoint.host, endpoint.port) }
         } catch let failure as UpstreamFailure {
             throw failure
         } catch {

@@ -32,6 +32,7 @@ final class Exchange: Sendable {
         var taker: CheckedContinuation<Event?, any Error>?
         /// Counts takers, so that a timer knows whether its own is still waiting.
         var takers = 0
+        var silence: Scheduled<Void>?
         var failure: UpstreamFailure?
         var isAnswered = false
         var idleUntil: NIODeadline
@@ -82,6 +83,8 @@ final class Exchange: Sendable {
                 return nil
             }
             state.taker = nil
+            state.silence?.cancel()
+            state.silence = nil
             return taker
         }
         taker?.resume(returning: event)
@@ -99,16 +102,19 @@ final class Exchange: Sendable {
         }
     }
 
-    func fail(_ failure: UpstreamFailure) {
-        let taker = state.withLock { state -> CheckedContinuation<Event?, any Error>? in
-            guard !state.isAnswered, state.failure == nil else { return nil }
+    func fail(_ failure: UpstreamFailure) { _ = end(with: failure) }
+
+    /// Ends the exchange if it has not ended; returns what was to be done upstream if it was abandoned.
+    private func end(with failure: UpstreamFailure) -> (@Sendable () -> Void)? {
+        let (taker, action) = state.withLock { state -> (CheckedContinuation<Event?, any Error>?, (@Sendable () -> Void)?) in
+            guard !state.isAnswered, state.failure == nil else { return (nil, nil) }
             state.failure = failure
-            state.onAbandon = nil
-            defer { state.taker = nil }
-            return state.taker
+            defer { (state.taker, state.onAbandon) = (nil, nil) }
+            return (state.taker, state.onAbandon)
         }
         taker?.resume(throwing: failure)
         disarm()
+        return action
     }
 
     var isOver: Bool { state.withLock { $0.isAnswered || $0.failure != nil } }
@@ -127,7 +133,7 @@ final class Exchange: Sendable {
                     if state.isAnswered { return .success(nil) }
                     state.taker = taker
                     state.takers += 1
-                    if let wait { interrupt(state.takers, after: wait) }
+                    if let wait { state.silence = interrupt(state.takers, after: wait) }
                     return nil
                 }
                 if let ready { taker.resume(with: ready) }
@@ -137,7 +143,7 @@ final class Exchange: Sendable {
         }
     }
 
-    private func interrupt(_ number: Int, after wait: Duration) {
+    private func interrupt(_ number: Int, after wait: Duration) -> Scheduled<Void> {
         loop.scheduleTask(in: TimeAmount(wait)) {
             let taker = self.state.withLock { state -> CheckedContinuation<Event?, any Error>? in
                 guard state.takers == number else { return nil }
@@ -162,15 +168,7 @@ final class Exchange: Sendable {
         throw UpstreamFailure.garbled("it ended without an answer")
     }
 
-    func abandon(_ failure: UpstreamFailure) {
-        let action = state.withLock { state -> (@Sendable () -> Void)? in
-            guard !state.isAnswered, state.failure == nil else { return nil }
-            defer { state.onAbandon = nil }
-            return state.onAbandon
-        }
-        fail(failure)
-        action?()
-    }
+    func abandon(_ failure: UpstreamFailure) { end(with: failure)?() }
 
     // MARK: Time
 
@@ -192,7 +190,8 @@ final class Exchange: Sendable {
     private func disarm() {
         state.withLock { state in
             state.timer?.cancel()
-            state.timer = nil
+            state.silence?.cancel()
+            (state.timer, state.silence) = (nil, nil)
         }
     }
 }

@@ -53,6 +53,11 @@ final class HTTPConnection: ChannelInboundHandler {
         idleTimer?.cancel()
         idleTimer = nil
         guard channel.isActive, self.exchange == nil else { return false }
+        // Time ran out, or the caller went away, while it was being dialled: nothing is sent any more.
+        guard !exchange.isOver else {
+            rest(channel)
+            return true
+        }
         self.exchange = exchange
         self.onSession = onSession
         head = nil
@@ -63,8 +68,22 @@ final class HTTPConnection: ChannelInboundHandler {
             channel.write(HTTPClientRequestPart.body(.byteBuffer(ByteBuffer(bytes: request.body))), promise: nil)
         }
         channel.writeAndFlush(HTTPClientRequestPart.end(nil), promise: nil)
-        exchange.onAbandon { channel.close(promise: nil) }
+        let bound = NIOLoopBound(self, eventLoop: channel.eventLoop)
+        // The exchange lets go of this when it ends, which it always does.
+        exchange.onAbandon {
+            channel.eventLoop.execute {
+                // By now the connection may carry somebody else's exchange.
+                if bound.value.exchange === exchange { channel.close(promise: nil) }
+            }
+        }
         return true
+    }
+
+    /// Waits for the next request, but not for ever.
+    private func rest(_ channel: any Channel) {
+        idleTimer?.cancel()
+        idleTimer = channel.eventLoop.scheduleTask(in: Self.keptIdle) { channel.close(promise: nil) }
+        onIdle()
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -148,10 +167,7 @@ final class HTTPConnection: ChannelInboundHandler {
             context.close(promise: nil)
             return
         }
-        let channel = context.channel
-        idleTimer?.cancel()
-        idleTimer = context.eventLoop.scheduleTask(in: Self.keptIdle) { channel.close(promise: nil) }
-        onIdle()
+        rest(context.channel)
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {

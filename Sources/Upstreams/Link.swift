@@ -8,6 +8,13 @@ import Synchronization
 /// Opened when first needed; one opening runs at a time and everybody waits for that one. Lost sessions and ended
 /// processes are opened anew, the latter with a growing pause.
 actor Link {
+    /// A handshake under way; what comes of it is set before its question is answered. Touched by the link alone.
+    private final class Opening {
+        let question = Question()
+        var task: Task<Void, Never>?
+        var outcome: Result<Opened, any Error>?
+    }
+
     struct Opened: Sendable {
         let revision: Revision
         let session: String?
@@ -18,7 +25,8 @@ actor Link {
     private let client: Implementation
     private let verdict: EraVerdict
     private var opened: Opened?
-    private var opening: Task<Opened, any Error>?
+    private var opening: Opening?
+    private var isClosed = false
 
     init(
         client: Implementation, verdict: EraVerdict,
@@ -30,15 +38,33 @@ actor Link {
     }
 
     func open() async throws -> Opened {
+        if isClosed { throw UpstreamFailure.unreachable("the conversation was closed") }
         if let opened, !opened.transport.isClosed { return opened }
-        if let opening { return try await opening.value }
+        let opening = self.opening ?? begin()
+        await opening.question.wait()
+        guard let outcome = opening.outcome else { throw UpstreamFailure.unreachable("the caller went away before it was asked") }
+        return try outcome.get()
+    }
+
+    private func begin() -> Opening {
+        let opening = Opening()
+        self.opening = opening
         // Unstructured on purpose: the handshake belongs to every waiter and must outlive the one that asked first.
-        let task = Task { try await self.handshake() }
-        opening = task
-        defer { opening = nil }
-        let fresh = try await task.value
-        opened = fresh
-        return fresh
+        opening.task = Task {
+            let outcome: Result<Opened, any Error>
+            do { outcome = .success(try await self.handshake()) } catch { outcome = .failure(error) }
+            self.end(opening, outcome)
+        }
+        return opening
+    }
+
+    private func end(_ opening: Opening, _ outcome: Result<Opened, any Error>) {
+        self.opening = nil
+        if case .success(let fresh) = outcome {
+            if isClosed { fresh.transport.close() } else { opened = fresh }
+        }
+        opening.outcome = outcome
+        opening.question.answered()
     }
 
     /// Forgets a session that the server no longer knows, or a verdict that turned out wrong; the next use opens anew.
@@ -50,7 +76,8 @@ actor Link {
     }
 
     func close() async {
-        opening?.cancel()
+        isClosed = true
+        opening?.task?.cancel()
         guard let opened else { return }
         self.opened = nil
         if let session = opened.session { await opened.transport.endSession(session) }
@@ -75,10 +102,10 @@ actor Link {
                 verdict.settle(opened.revision)
                 return opened
             }
-        } catch let failure as UpstreamFailure where failure != .abandoned && failure.mayHaveActed {
+        } catch let failure as UpstreamFailure where failure.mayHaveActed {
             // Whatever went wrong in the introduction, of the call itself nothing was sent.
             transport.close()
-            throw UpstreamFailure.unreachable(failure.reason)
+            throw UpstreamFailure.unreachable(failure == .abandoned ? "the conversation was closed" : failure.reason)
         } catch {
             transport.close()
             throw error

@@ -9,7 +9,8 @@
 struct ProcessGroup: Sendable {
     let leader: pid_t
 
-    /// There is no event for the end of a process that somebody else waits for, so it is asked for, this often.
+    /// How often is looked. The library that started the leader keeps its descriptor to itself, and at most 128 processes
+    /// are looked at.
     private static let glance = Duration.milliseconds(25)
 
     /// Returns when the leader has ended, or the task is cancelled.

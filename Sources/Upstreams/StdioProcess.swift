@@ -104,7 +104,11 @@ final class StdioProcess: MessageTransport {
             state.queuedBytes += text.count
             return true
         }
-        guard isAdmitted, case .enqueued = line.yield(text) else { throw .unreachable("it does not read what it is sent") }
+        guard isAdmitted else { throw .unreachable("it does not read what it is sent") }
+        guard case .enqueued = line.yield(text) else {
+            state.withLock { $0.queuedBytes -= text.count }
+            throw .unreachable("it does not read what it is sent")
+        }
     }
 
     private func cancel(_ id: Int64) {

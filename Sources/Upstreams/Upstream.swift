@@ -41,11 +41,17 @@ package final class Upstream: Sendable {
     package let server: ServerRecord
     private let surroundings: UpstreamSurroundings
     private let verdict: EraVerdict
-    private let links = Mutex<[Owner: Held]>([:])
-    /// Pushed out by newer ones; closed with the next sweep, so that calls under way may end.
-    private let displaced = Mutex<[Link]>([])
+    private struct Links {
+        var byOwner: [Owner: Held] = [:]
+        /// Pushed out by newer ones; closed when they count as idle, so that calls under way may end.
+        var displaced: [Held] = []
+        var isClosed = false
+    }
+
+    private let links = Mutex(Links())
     private static let mostLinks = 1024
-    private static let keptIdle = TimeAmount.minutes(10)
+    /// Longer than any call, so that no call under way counts as idle.
+    private static let keptIdle = TimeAmount.minutes(15)
     private static let mostPages = 100
     private static let mostTools = 2000
     private static let mostToolBytes = 8 << 20
@@ -85,30 +91,32 @@ package final class Upstream: Sendable {
     ///   - grant: policy's permission to make it.
     ///   - tool: the tool's name on the server.
     package func call(_ grant: Grant, _ incoming: Incoming, tool: String) async throws -> UpstreamCall {
-        let link = link(for: owner(grant.principal))
+        let link = try link(for: owner(grant.principal))
         let call = UpstreamCall(link: link, client: surroundings.client, incoming: incoming, tool: tool)
         try await call.start()
         return call
     }
 
-    /// Ends all conversations.
+    /// Ends all conversations; there will be no others.
     package func close() async {
         let all = links.withLock { links in
-            defer { links.removeAll() }
-            return links.values.map(\.link)
+            defer { links = Links(isClosed: true) }
+            return links.byOwner.values.map(\.link) + links.displaced.map(\.link)
         }
-        await Self.close(all + takeDisplaced())
+        await Self.close(all)
     }
 
-    /// Ends the conversations nobody used for ten minutes.
+    /// Ends the conversations nobody used for a quarter of an hour.
     package func closeIdle() async {
         let cutoff = NIODeadline.now() - Self.keptIdle
         let idle = links.withLock { links in
-            let idle = links.filter { $0.value.usedAt < cutoff }
-            for owner in idle.keys { links[owner] = nil }
-            return idle.values.map(\.link)
+            let idle = links.byOwner.filter { $0.value.usedAt < cutoff }
+            for owner in idle.keys { links.byOwner[owner] = nil }
+            let displaced = links.displaced.filter { $0.usedAt < cutoff }
+            links.displaced.removeAll { $0.usedAt < cutoff }
+            return idle.values.map(\.link) + displaced.map(\.link)
         }
-        await Self.close(idle + takeDisplaced())
+        await Self.close(idle)
     }
 
     /// All at once: each takes no longer than a farewell.
@@ -118,28 +126,26 @@ package final class Upstream: Sendable {
         }
     }
 
-    private func takeDisplaced() -> [Link] {
-        displaced.withLock { displaced in
-            defer { displaced.removeAll() }
-            return displaced
-        }
-    }
-
     private func owner(_ principal: Principal) -> Owner {
         if case .stdio(let command) = server.transport, command.isShared { return .gateway }
         return .user(principal.user)
     }
 
-    private func link(for owner: Owner) -> Link {
-        links.withLock { links in
-            if links[owner] == nil, links.count >= Self.mostLinks, let oldest = links.min(by: { $0.value.usedAt < $1.value.usedAt }) {
-                links[oldest.key] = nil
-                displaced.withLock { $0.append(oldest.value.link) }
+    private func link(for owner: Owner) throws(UpstreamFailure) -> Link {
+        let link = links.withLock { links -> Link? in
+            if links.isClosed { return nil }
+            if links.byOwner[owner] == nil, links.byOwner.count >= Self.mostLinks,
+                let oldest = links.byOwner.min(by: { $0.value.usedAt < $1.value.usedAt })
+            {
+                links.byOwner[oldest.key] = nil
+                links.displaced.append(oldest.value)
             }
-            let link = links[owner]?.link ?? makeLink()
-            links[owner] = Held(link: link, usedAt: .now())
+            let link = links.byOwner[owner]?.link ?? makeLink()
+            links.byOwner[owner] = Held(link: link, usedAt: .now())
             return link
         }
+        guard let link else { throw .unreachable("it was changed or removed a moment ago") }
+        return link
     }
 
     private func makeLink() -> Link {
@@ -164,7 +170,7 @@ package final class Upstream: Sendable {
     }
 
     private func request(_ method: String, params: [(String, JSONText?)], owner: Owner) async throws -> JSON {
-        let link = link(for: owner)
+        let link = try link(for: owner)
         var mayReopen = true
         while true {
             let opened = try await link.open()
@@ -191,7 +197,7 @@ extension UpstreamFailure {
     /// Whether another conversation may fare better: not where the server answered in so many words, or nobody asks.
     fileprivate var isWorthReopening: Bool {
         switch self {
-        case .rejected(200, _), .abandoned: false
+        case .rejected(200, _), .abandoned, .unreachable: false
         default: true
         }
     }

@@ -32,7 +32,7 @@ package final class UpstreamCall: Sendable {
 
     func start() async throws {
         let opened = try await link.open()
-        if Task.isCancelled { throw UpstreamFailure.abandoned }
+        if Task.isCancelled { throw UpstreamFailure.unreachable("the caller went away before it was asked") }
         let exchange = opened.transport.exchange(patience: .call)
         let envelope = opened.revision.era == .modern ? ModernRequest.envelope(client: client) : []
         // Two callers may use the same token; ours is the request's id, which nobody else has.
@@ -54,7 +54,7 @@ package final class UpstreamCall: Sendable {
             do {
                 guard let event = try await current.exchange.next(orSilenceAfter: wait) else { return nil }
                 switch event {
-                case .notification("notifications/progress", let params?): return .progress(params)
+                case .notification("notifications/progress", let params?) where isOwn(params, current): return .progress(params)
                 case .notification: continue
                 case .silence: return .silence
                 case .request(let id, let method):
@@ -85,6 +85,11 @@ package final class UpstreamCall: Sendable {
             }
         }
         return nil
+    }
+
+    /// Whether progress was asked for and stands under the token that was given out.
+    private func isOwn(_ progress: JSON, _ current: Sent) -> Bool {
+        incoming.progressToken != nil && progress["progressToken"]?.integer == current.exchange.id
     }
 
     /// The caller went away.

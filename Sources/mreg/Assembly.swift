@@ -25,6 +25,8 @@ struct Assembly {
     /// What differs between production and evaluation.
     struct Mode {
         var acceptsShorthand = false
+        /// Whether the host's list of stdio servers is read also when nobody named it.
+        var readsDefaultServersFile = true
         /// The role a user gets who signs in without a password; nil where nobody can.
         var loginRole: (@Sendable (_ name: String) -> Role)?
         /// Ranges a server may be in besides the public ones and those of the settings.
@@ -96,9 +98,11 @@ struct Assembly {
             audit: AuditRecord(requestID: .random(), at: now().wall, action: "tenant.create", target: ControlAPI.defaultTenant))
         let people = People(database: database, authenticator: authenticator, audit: audit, now: now)
         let operatorUser = try await people.operatorUser(of: tenant, people.record("user.create", "operator"))
-        try await StdioServersFile.register(
-            settings.upstreams.stdioServersFile, isNamed: settings.sources["MREG_STDIO_SERVERS_FILE"] != nil, in: registry, owner: operatorUser,
-            now: now)
+        let isServersFileNamed = settings.sources["MREG_STDIO_SERVERS_FILE"] != nil
+        if isServersFileNamed || mode.readsDefaultServersFile {
+            try await StdioServersFile.register(
+                settings.upstreams.stdioServersFile, isNamed: isServersFileNamed, in: registry, owner: operatorUser, now: now)
+        }
 
         let draining = Draining {
             catalogue.stopAsking()
@@ -189,7 +193,8 @@ struct Assembly {
     /// The token-signing key of this instance, made at its first start.
     private static func signingKey(in state: StateDirectory) async throws -> SigningKey {
         let path = state.path + "/keys/signing-key.pem"
-        if let pem = try? String(contentsOfFile: path, encoding: .utf8) {
+        if FileManager.default.fileExists(atPath: path) {
+            let pem = try String(contentsOfFile: path, encoding: .utf8)
             guard let key = try? await SigningKey(pem: Secret(pem)) else {
                 throw OperatorError("\(path) holds no P-256 key in PEM. Restore it, or delete it: then everybody signs in again.")
             }
@@ -222,8 +227,8 @@ struct Assembly {
                 return saved
             },
             delete: { server, audit in
-                try await database.deleteServer(server.id, audit: audit)
-                await catalogue.remove(server)
+                let moment = try await database.deleteServer(server.id, audit: audit)
+                await catalogue.remove(server, at: moment)
             },
             check: { await catalogue.check($0).map(condition) },
             condition: { catalogue.condition(of: $0).map(condition) },

@@ -49,9 +49,9 @@ struct DatabaseService: Service {
     let state: StateDirectory
 
     func run() async throws {
-        // Cancelled or asked: either way the file is left whole.
+        // Cancelled or asked: either way the file is left whole, so the closing is out of a cancellation's reach.
         try? await gracefulShutdown()
-        try await database.close()
+        try await Task { [database] in try await database.close() }.value
     }
 }
 

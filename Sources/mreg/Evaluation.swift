@@ -12,7 +12,7 @@ enum Evaluation {
     /// - Parameter isWithStdioDemo: whether this program can be started again as the stdio demo server.
     static func mode(logger: Logger, isWithStdioDemo: Bool) -> Assembly.Mode {
         let demo = DemoPort()
-        var mode = Assembly.Mode(acceptsShorthand: true)
+        var mode = Assembly.Mode(acceptsShorthand: true, readsDefaultServersFile: false)
         mode.loginRole = { roles[$0] ?? .user }
         mode.allowedUpstreams = ["127.0.0.0/8", "::1/128"].compactMap { AddressRange($0) }
         mode.companions = [DemoServer.application(port: 0, logger: Assembly.quiet(logger)) { await demo.announce($0) }]

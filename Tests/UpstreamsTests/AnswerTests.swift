@@ -382,9 +382,9 @@ struct AnswerTests {
 
     @Test func `abandoning a call in mid stream closes its connection`() async throws {
         let closed = Signal()
-        let script = ScriptedServer.modern { _, reply in
+        let script = ScriptedServer.modern { request, reply in
             try await reply.startEvents()
-            try await reply.event(Message.notification(method: "notifications/progress", params: ["progressToken": 1, "progress": 1]))
+            try await reply.event(Message.notification(method: "notifications/progress", params: ["progressToken": request.id, "progress": 1]))
             await reply.closedByPeer()
             closed.fire()
         }

@@ -106,7 +106,7 @@ struct SessionTests {
         }
     }
 
-    @Test func `closing says goodbye to every session, and the next call opens another`() async throws {
+    @Test func `closing says goodbye to every session, and there is no other after it`() async throws {
         try await ScriptedServer.running(Sessions().script) { server in
             let upstream = try Upstream(server)
             _ = try await upstream.ask(as: 1)
@@ -115,7 +115,9 @@ struct SessionTests {
             let goodbyes = server.requests.filter { $0.method == .DELETE }
             #expect(Set(goodbyes.flatMap { $0.headers["Mcp-Session-Id"] }) == ["s1", "s2"])
             #expect(goodbyes.allSatisfy { $0.body.isEmpty && $0.path == "/mcp" })
-            #expect(try await upstream.ask(as: 1)["structuredContent"]?["session"]?.string == "s3")
+            let asked = server.asked.count
+            #expect(await failure { try await upstream.ask(as: 1) }?.mayHaveActed == false)
+            #expect(server.asked.count == asked)
         }
     }
 

@@ -107,3 +107,8 @@ extension UpstreamFailure {
     /// The case without what it holds.
     var kind: String { String(describing: self).prefix { $0 != "(" }.description }
 }
+
+extension LegacyRequest {
+    /// What a server may ask at any time.
+    static func ping(id: MessageID) -> JSONText { Message.request(id: id, method: "ping", params: nil) }
+}

@@ -3,7 +3,7 @@ import Synchronization
 /// A question under way whose answer several callers wait for, each for as long as they like.
 ///
 /// Waiting for a task cannot be cancelled; waiting here can.
-final class Question: Sendable {
+package final class Question: Sendable {
     private struct State {
         var isAnswered = false
         var waiting: [Int: CheckedContinuation<Void, Never>] = [:]
@@ -12,8 +12,10 @@ final class Question: Sendable {
 
     private let state = Mutex(State())
 
+    package init() {}
+
     /// Returns when it is answered, or the calling task is cancelled.
-    func wait() async {
+    package func wait() async {
         let number = state.withLock { state in
             state.count += 1
             return state.count
@@ -32,7 +34,7 @@ final class Question: Sendable {
     }
 
     /// Returns when it is answered, or that time has passed.
-    func wait(atMost limit: Duration) async {
+    package func wait(atMost limit: Duration) async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { try? await Task.sleep(for: limit) }
             group.addTask { await self.wait() }
@@ -41,7 +43,7 @@ final class Question: Sendable {
         }
     }
 
-    func answered() {
+    package func answered() {
         let waiting = state.withLock { state in
             defer { state.waiting = [:] }
             state.isAnswered = true
