@@ -44,6 +44,10 @@ final class StdioProcess: MessageTransport {
     private let lastID = Atomic<Int64>(0)
     private let lines: AsyncStream<[UInt8]>
     private let line: AsyncStream<[UInt8]>.Continuation
+    /// That the conversation is over, whoever ended it. A child that does not read holds up the writer, so closing the
+    /// lines alone does not tell.
+    private let over: AsyncStream<Void>
+    private let end: AsyncStream<Void>.Continuation
 
     init(_ command: StdioCommand, environment: [String: String], loop: any EventLoop, logger: Logger, onEnd: @escaping @Sendable () -> Void) {
         self.command = command
@@ -52,6 +56,7 @@ final class StdioProcess: MessageTransport {
         self.logger = logger
         self.onEnd = onEnd
         (lines, line) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(1024))
+        (over, end) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(1))
     }
 
     // MARK: MessageTransport
@@ -90,10 +95,11 @@ final class StdioProcess: MessageTransport {
 
     var isClosed: Bool { state.withLock { $0.isClosed } }
 
-    /// Closes the child's stdin; `run` sees to the rest.
+    /// Ends the conversation; `run` sees the child off.
     func close() {
         state.withLock { $0.isClosed = true }
         line.finish()
+        end.yield()
     }
 
     private func write(_ message: JSONText) throws(UpstreamFailure) {
@@ -148,25 +154,24 @@ final class StdioProcess: MessageTransport {
     private func converse(with child: Child) async {
         let group = ProcessGroup(leader: child.processIdentifier.value)
         await withTaskGroup(of: Void.self) { tasks in
-            let (over, end) = AsyncStream.makeStream(of: Void.self)
             tasks.addTask {
                 for await text in self.lines {
                     do { _ = try await child.standardInputWriter.write(text) } catch { break }
                     self.state.withLock { $0.queuedBytes -= text.count }
                 }
                 try? await child.standardInputWriter.finish()
-                end.yield()
+                self.end.yield()
             }
             tasks.addTask { await self.readErrors(child.standardError) }
             tasks.addTask {
                 await self.readMessages(child.standardOutput)
-                end.yield()
+                self.end.yield()
             }
             tasks.addTask {
                 await group.leaderEnds()
-                end.yield()
+                self.end.yield()
             }
-            for await _ in over { break }
+            for await _ in self.over { break }
             // Out of words is out of service, whether or not the process lingers. Closing stdin asks it to leave.
             self.close()
             await group.seeOff(grace: Self.grace)

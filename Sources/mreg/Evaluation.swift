@@ -10,12 +10,14 @@ enum Evaluation {
     static let roles: [String: Role] = ["admin": .admin, "server_owner": .serverOwner, "auditor": .auditor, "user": .user]
 
     /// - Parameter isWithStdioDemo: whether this program can be started again as the stdio demo server.
-    static func mode(logger: Logger, isWithStdioDemo: Bool) -> Assembly.Mode {
+    static func mode(isWithStdioDemo: Bool) -> Assembly.Mode {
         let demo = DemoPort()
         var mode = Assembly.Mode(acceptsShorthand: true, readsDefaultServersFile: false)
         mode.loginRole = { roles[$0] ?? .user }
         mode.allowedUpstreams = ["127.0.0.0/8", "::1/128"].compactMap { AddressRange($0) }
-        mode.companions = [DemoServer.application(port: 0, logger: Assembly.quiet(logger)) { await demo.announce($0) }]
+        mode.companions = [
+            DemoServer.application(port: 0, logger: Logger(label: "demo-server") { _ in SwiftLogNoOpLogHandler() }) { await demo.announce($0) }
+        ]
         mode.beforeListening = { running in
             for (name, role) in roles { _ = try await running.user(name, role) }
             let endpoint = "http://127.0.0.1:\(await demo.value)\(DemoServer.path)"
