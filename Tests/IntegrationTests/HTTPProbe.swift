@@ -21,8 +21,10 @@ struct Answer: Sendable {
 
 extension RunningGateway {
     /// Sends one request on a connection of its own, with exactly these headers besides `Content-Length`.
+    ///
+    /// - Parameter onBody: called when the first of the answer's body arrives.
     func send(
-        _ method: HTTPMethod, _ path: String, headers: [(String, String)] = [], body: [UInt8] = []
+        _ method: HTTPMethod, _ path: String, headers: [(String, String)] = [], body: [UInt8] = [], onBody: () async -> Void = {}
     ) async throws -> Answer {
         var all = HTTPHeaders(headers)
         if !all.contains(name: "host") { all.add(name: "Host", value: "localhost:\(port)") }
@@ -47,7 +49,9 @@ extension RunningGateway {
             for try await part in inbound {
                 switch part {
                 case .head(let head): received = head
-                case .body(let buffer): bytes += buffer.readableBytesView
+                case .body(let buffer):
+                    if bytes.isEmpty { await onBody() }
+                    bytes += buffer.readableBytesView
                 case .end:
                     guard let received else { break }
                     return Answer(status: Int(received.status.code), headers: received.headers, body: bytes)
@@ -58,10 +62,12 @@ extension RunningGateway {
     }
 
     /// POSTs a body to `/mcp` as the clients of the handshake era do.
-    func mcp(_ body: String, token: String?, headers: [(String, String)] = []) async throws -> Answer {
+    func mcp(
+        _ body: String, token: String?, headers: [(String, String)] = [], onBody: () async -> Void = {}
+    ) async throws -> Answer {
         var all = [("Content-Type", "application/json"), ("Accept", "application/json, text/event-stream")]
         if let token { all.append(("Authorization", "Bearer \(token)")) }
-        return try await send(.POST, "/mcp", headers: all + headers, body: Array(body.utf8))
+        return try await send(.POST, "/mcp", headers: all + headers, body: Array(body.utf8), onBody: onBody)
     }
 
     /// POSTs a request with the envelope and headers of 2026-07-28.

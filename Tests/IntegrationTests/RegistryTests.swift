@@ -1,3 +1,4 @@
+import FoundationEssentials
 import Gateway
 import MCP
 import NIOHTTP1
@@ -126,12 +127,40 @@ struct RegistryTests {
         }
     }
 
+    @Test func `the operator's file registers programs, follows its changes, and stops the start when it is wrong`() async throws {
+        let folder = try RunningGateway.temporaryFolder()
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let file = folder + "/servers.json"
+        let settings = ["MREG_STDIO_SERVERS_FILE": file]
+        for title in ["Cat", "Another cat"] {
+            let text = #"{"servers": [{"alias": "cat", "title": "\#(title)", "path": "/bin/cat", "arguments": ["--secret"], "era": "legacy"}]}"#
+            try text.write(toFile: file, atomically: true, encoding: .utf8)
+            try await RunningGateway.with(settings, isEvaluation: false, folder: folder) { gateway in
+                let answer = try await gateway.api(.GET, "/api/v1/servers", token: try await gateway.token("admin", .admin))
+                let servers = answer.json?["servers"]?.elements ?? []
+                #expect(servers.map { $0["title"]?.string } == [title])
+                #expect(servers.first?["command"]?.string == "/bin/cat")
+                #expect(!answer.text.contains("--secret"))
+            }
+        }
+        for wrong in [
+            #"{"servers": [{"alias": "cat", "path": "cat"}]}"#, #"{"servers": [{"alias": "cat", "path": "/bin/cat", "shell": true}]}"#, "{",
+        ] {
+            try wrong.write(toFile: file, atomically: true, encoding: .utf8)
+            let error = await #expect(throws: (any Error).self) {
+                try await RunningGateway.with(settings, isEvaluation: false, folder: folder) { _ in }
+            }
+            #expect(error.map { "\($0)" }?.hasPrefix(file) == true)
+        }
+    }
+
     @Test func `a call under way when the gateway stops is answered`() async throws {
         try await RunningGateway.with { gateway in
             let token = try await gateway.token()
             let body = #"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"demo-http__slow","arguments":{"seconds":1,"steps":2},"#
-            let answer = try await gateway.mcp(body + #""_meta":{"progressToken":1}}}"#, token: token)
-            #expect(answer.events.last?["result"] != nil)
+            // Stopped when the first progress arrives: from then on the call is surely under way.
+            let answer = try await gateway.mcp(body + #""_meta":{"progressToken":1}}}"#, token: token) { await gateway.stop() }
+            #expect(answer.events.last?["result"]?["isError"]?.bool == false)
         }
     }
 }
