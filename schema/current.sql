@@ -55,7 +55,7 @@ CREATE TABLE rate_limit_events (
 CREATE INDEX idx_rate_limit_events_user_time ON rate_limit_events (user_id, timestamp DESC);
 
 CREATE TABLE server_registrations (
-    server_id INTEGER PRIMARY KEY,
+    server_id INTEGER PRIMARY KEY AUTOINCREMENT,
     tenant_id INTEGER NOT NULL REFERENCES tenants (tenant_id),
     owner_id INTEGER NOT NULL REFERENCES users (user_id),
     alias TEXT NOT NULL CHECK (length(alias) BETWEEN 1 AND 12),

@@ -176,6 +176,16 @@ struct ServerRecordsTests {
         }
     }
 
+    @Test func `the id of a deleted server is never given again`() async throws {
+        try await withDatabase { database in
+            let home = try await Household("home", in: database)
+            let first = try await database.createServer(try draft("demo"), owner: home.owner, tenant: home.tenant, audit: audit("server.create"))
+            try await database.deleteServer(first.id, audit: audit("server.delete"))
+            let second = try await database.createServer(try draft("demo"), owner: home.owner, tenant: home.tenant, audit: audit("server.create"))
+            #expect(second.id > first.id)
+        }
+    }
+
     @Test func `who changes an old version is refused, and their change is not made`() async throws {
         try await withDatabase { database in
             let home = try await Household("home", in: database)

@@ -1,5 +1,6 @@
 CREATE TABLE server_registrations (
-    server_id INTEGER PRIMARY KEY,
+    -- Never given twice: the record and running conversations name servers by it.
+    server_id INTEGER PRIMARY KEY AUTOINCREMENT,
     tenant_id INTEGER NOT NULL REFERENCES tenants (tenant_id),
     owner_id INTEGER NOT NULL REFERENCES users (user_id),
     alias TEXT NOT NULL CHECK (length(alias) BETWEEN 1 AND 12),
