@@ -141,7 +141,8 @@ package final class Database: Sendable {
     /// The whole schema as SQLite states it, in a stable order.
     package func schema() async throws -> String {
         try await read { db in
-            let sql = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'grdb_%' AND name NOT LIKE 'sqlite_%' ORDER BY tbl_name, type = 'index', rowid"
+            let sql =
+                "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'grdb_%' AND name NOT LIKE 'sqlite_%' ORDER BY tbl_name, type = 'index', rowid"
             return try String.fetchAll(db, sql: sql).map { $0 + ";\n" }.joined(separator: "\n")
         }
     }
