@@ -26,6 +26,7 @@ let nioHTTPTypes = Target.Dependency.product(name: "NIOHTTPTypes", package: "swi
 let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
 let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let grdbSQLite = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB.swift")
 let jwtKit = Target.Dependency.product(name: "JWTKit", package: "jwt-kit")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
@@ -58,11 +59,12 @@ let package = Package(
         room("Access", ["Gateway"]),
         room("Pacing", ["Gateway"]),
         room("Reports", ["Gateway"]),
+        room("Proof", ["Gateway", crypto]),
         .systemLibrary(name: "CLMDB", providers: [.apt(["liblmdb-dev"])]),
         room("LMDB", ["CLMDB"]),
         .target(
             name: "Schema", path: "schema", exclude: ["README.md", "current.sql"], resources: [.embedInCode("migrations")], swiftSettings: settings),
-        room("Storage", ["Gateway", "Pacing", "Reports", "LMDB", "Schema", grdb]),
+        room("Storage", ["Gateway", "Pacing", "Reports", "Proof", "LMDB", "Schema", grdb, grdbSQLite, lifecycle, logging]),
         room("Identity", ["Gateway", jwtKit, crypto]),
         room("Upstreams", ["Gateway", "MCP", "Access", "Pacing", nio, nioPosix, nioHTTP1, nioTLS, nioSSL, subprocess, lifecycle, logging]),
         room("Audit", ["Gateway", lifecycle, logging]),
@@ -70,7 +72,7 @@ let package = Package(
         room(
             "Serving",
             [
-                "Gateway", "MCP", "Access", "Reports", "Identity", "Audit", "Forwarding", hummingbird, hummingbirdCore, httpTypes, nio,
+                "Gateway", "MCP", "Access", "Pacing", "Reports", "Proof", "Identity", "Audit", "Forwarding", hummingbird, hummingbirdCore, httpTypes, nio,
                 nioHTTP1,
                 nioHTTPTypes, lifecycle, logging,
             ]
@@ -78,7 +80,7 @@ let package = Package(
         .executableTarget(
             name: "mreg",
             dependencies: [
-                "Gateway", "MCP", "Access", "Pacing", "Reports", "Storage", "Identity", "Upstreams", "Audit", "Forwarding", "Serving",
+                "Gateway", "MCP", "Access", "Pacing", "Reports", "Proof", "Storage", "Identity", "Upstreams", "Audit", "Forwarding", "Serving",
                 hummingbird, httpTypes, nio, nioPosix, lifecycle, unixSignals, logging, argumentParser,
             ],
             swiftSettings: settings
@@ -89,8 +91,9 @@ let package = Package(
         tests("Access", ["Gateway"], exclude: ["Golden"]),
         tests("Pacing", ["Gateway"]),
         tests("Reports", ["Gateway"]),
+        tests("Proof", ["Gateway", crypto]),
         tests("LMDB"),
-        tests("Storage", ["Gateway", "Pacing", "Schema", grdb]),
+        tests("Storage", ["Gateway", "Pacing", "Proof", "Reports", "Schema", grdb, logging]),
         tests("Identity", ["Gateway", jwtKit, crypto]),
         tests("Upstreams", ["Gateway", "MCP", "Access", nio, nioPosix, nioHTTP1, lifecycle, logging]),
         tests("Audit", ["Gateway", lifecycle, logging]),
@@ -99,7 +102,7 @@ let package = Package(
         // The assembled program, on port 0 and a temporary folder.
         .testTarget(
             name: "IntegrationTests",
-            dependencies: ["mreg", "Gateway", "MCP", "Identity", "Serving", "Storage", grdb, nio, nioPosix, nioHTTP1, lifecycle, logging],
+            dependencies: ["mreg", "Gateway", "MCP", "Proof", "Forwarding", "Identity", "Serving", "Storage", grdb, nio, nioPosix, nioHTTP1, lifecycle, logging],
             swiftSettings: settings),
     ]
 )

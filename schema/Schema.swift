@@ -13,9 +13,10 @@ package struct Migration: Sendable {
 package enum Schema {
     package static let migrations = [
         Migration("v0001-tenants", PackageResources.v0001_tenants_sql),
-        Migration("v0002-sessions", PackageResources.v0002_sessions_sql),
-        Migration("v0003-audit", PackageResources.v0003_audit_sql),
+        Migration("v0002-user-sessions", PackageResources.v0002_user_sessions_sql),
+        Migration("v0003-record", PackageResources.v0003_record_sql),
         Migration("v0004-servers", PackageResources.v0004_servers_sql),
         Migration("v0005-rate-limits", PackageResources.v0005_rate_limits_sql),
+        Migration("v0006-rollups", PackageResources.v0006_rollups_sql),
     ]
 }

@@ -1,16 +1,26 @@
+CREATE TABLE audit_heads (
+    seal_id INTEGER PRIMARY KEY,
+    signed_at INTEGER NOT NULL,
+    key_id TEXT NOT NULL,
+    signature BLOB NOT NULL
+) STRICT;
+
 CREATE TABLE audit_logs (
     audit_id INTEGER PRIMARY KEY,
     created_at INTEGER NOT NULL,
     user_id INTEGER,
     tenant_id INTEGER,
+    server_id INTEGER,
     action TEXT NOT NULL CHECK (length(action) <= 128),
     target TEXT NOT NULL CHECK (length(target) <= 128),
-    outcome TEXT NOT NULL CHECK (outcome IN ('ok', 'failed', 'refused', 'unknown', 'cancelled')),
+    outcome TEXT NOT NULL CHECK (outcome IN ('ok', 'failed', 'refused', 'unknown', 'cancelled', 'intended')),
     reason TEXT NOT NULL CHECK (length(reason) <= 128),
     status INTEGER NOT NULL CHECK (status BETWEEN 0 AND 999),
     response_time_ms REAL NOT NULL CHECK (response_time_ms >= 0),
     address TEXT NOT NULL CHECK (length(address) <= 64),
-    request_id INTEGER NOT NULL
+    request_id INTEGER NOT NULL,
+    weight INTEGER NOT NULL CHECK (weight >= 1),
+    mac BLOB NOT NULL CHECK (length(mac) = 8)
 ) STRICT;
 
 CREATE TRIGGER audit_logs_refuse_update BEFORE UPDATE ON audit_logs
@@ -25,21 +35,61 @@ BEGIN
 END;
 
 CREATE TRIGGER audit_logs_refuse_delete BEFORE DELETE ON audit_logs
+WHEN OLD.audit_id > (SELECT coalesce(max(last_id), 0) FROM audit_watermarks)
 BEGIN
-    SELECT RAISE(ABORT, 'the audit log is never cut');
+    SELECT RAISE(ABORT, 'the audit log is cut by retention alone');
 END;
 
 CREATE INDEX idx_audit_logs_user_tenant_time ON audit_logs (user_id, tenant_id, created_at DESC);
 
 CREATE INDEX idx_audit_logs_tenant_time_performance ON audit_logs (tenant_id, created_at, user_id, response_time_ms);
 
+CREATE INDEX idx_audit_logs_exceptions ON audit_logs (created_at) WHERE weight > 1 OR outcome = 'intended';
+
+CREATE TABLE audit_seals (
+    seal_id INTEGER PRIMARY KEY,
+    first_id INTEGER NOT NULL,
+    last_id INTEGER NOT NULL,
+    sealed_at INTEGER NOT NULL,
+    hash BLOB NOT NULL CHECK (length(hash) = 32),
+    CHECK (last_id >= first_id)
+) STRICT;
+
+CREATE TRIGGER audit_seals_refuse_update BEFORE UPDATE ON audit_seals
+BEGIN
+    SELECT RAISE(ABORT, 'a seal is never changed');
+END;
+
+CREATE TRIGGER audit_seals_refuse_delete BEFORE DELETE ON audit_seals
+WHEN OLD.last_id > (SELECT coalesce(max(last_id), 0) FROM audit_watermarks)
+BEGIN
+    SELECT RAISE(ABORT, 'seals are dropped with their rows alone');
+END;
+
+CREATE TABLE audit_watermarks (
+    watermark_id INTEGER PRIMARY KEY,
+    last_id INTEGER NOT NULL,
+    seal_id INTEGER NOT NULL,
+    hash BLOB NOT NULL CHECK (length(hash) = 32),
+    set_at INTEGER NOT NULL,
+    mac BLOB NOT NULL CHECK (length(mac) = 8)
+) STRICT;
+
+CREATE TRIGGER audit_watermarks_refuse_update BEFORE UPDATE ON audit_watermarks
+BEGIN
+    SELECT RAISE(ABORT, 'a watermark is never changed');
+END;
+
+CREATE TRIGGER audit_watermarks_refuse_delete BEFORE DELETE ON audit_watermarks
+BEGIN
+    SELECT RAISE(ABORT, 'a watermark is never taken back');
+END;
+
 CREATE TABLE rate_limit_buckets (
     bucket_key TEXT NOT NULL,
     level INTEGER NOT NULL,
     expires_at INTEGER NOT NULL
 ) STRICT;
-
-CREATE INDEX idx_rate_limit_buckets_key_expires ON rate_limit_buckets (bucket_key, expires_at);
 
 CREATE INDEX idx_rate_limit_buckets_expires ON rate_limit_buckets (expires_at);
 
@@ -53,6 +103,25 @@ CREATE TABLE rate_limit_events (
 ) STRICT;
 
 CREATE INDEX idx_rate_limit_events_user_time ON rate_limit_events (user_id, timestamp DESC);
+
+CREATE TABLE request_rollups (
+    tenant_id INTEGER NOT NULL,
+    hour INTEGER NOT NULL,
+    server_id INTEGER NOT NULL,
+    method TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    requests INTEGER NOT NULL CHECK (requests > 0),
+    errors INTEGER NOT NULL CHECK (errors >= 0),
+    response_time_us INTEGER NOT NULL,
+    latency BLOB NOT NULL,
+    users BLOB NOT NULL,
+    PRIMARY KEY (tenant_id, hour, server_id, method, outcome)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE rollup_progress (
+    singleton INTEGER PRIMARY KEY CHECK (singleton = 1),
+    audit_id INTEGER NOT NULL
+) STRICT;
 
 CREATE TABLE server_registrations (
     server_id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -75,10 +144,32 @@ CREATE TABLE server_registrations (
 
 CREATE INDEX idx_server_registrations_tenant_status ON server_registrations (tenant_id, status, created_at DESC);
 
+CREATE TABLE tenant_rollups (
+    tenant_id INTEGER NOT NULL,
+    hour INTEGER NOT NULL,
+    requests INTEGER NOT NULL CHECK (requests > 0),
+    errors INTEGER NOT NULL CHECK (errors >= 0),
+    unauthenticated INTEGER NOT NULL CHECK (unauthenticated >= 0),
+    response_time_us INTEGER NOT NULL,
+    latency BLOB NOT NULL,
+    users BLOB NOT NULL,
+    PRIMARY KEY (tenant_id, hour)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE tenants (
     tenant_id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 128),
     created_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE usage_samples (
+    sampled_at INTEGER PRIMARY KEY,
+    active_users INTEGER NOT NULL,
+    cpu_share REAL NOT NULL,
+    memory_bytes INTEGER NOT NULL,
+    disk_bytes INTEGER NOT NULL,
+    wal_bytes INTEGER NOT NULL,
+    pools TEXT NOT NULL
 ) STRICT;
 
 CREATE TABLE user_sessions (
@@ -88,12 +179,18 @@ CREATE TABLE user_sessions (
     is_active INTEGER NOT NULL CHECK (is_active IN (0, 1)),
     started_at INTEGER NOT NULL,
     last_activity INTEGER NOT NULL,
-    client TEXT NOT NULL DEFAULT '',
+    revoked_at INTEGER,
+    client TEXT NOT NULL DEFAULT '' CHECK (length(client) <= 128),
     era TEXT NOT NULL CHECK (era IN ('legacy', 'modern')),
-    requests INTEGER NOT NULL DEFAULT 0
+    requests INTEGER NOT NULL DEFAULT 0,
+    errors INTEGER NOT NULL DEFAULT 0,
+    activities TEXT NOT NULL DEFAULT '[]',
+    CHECK (revoked_at IS NULL OR is_active = 0)
 ) STRICT;
 
 CREATE INDEX idx_user_sessions_tenant_active ON user_sessions (tenant_id, is_active, last_activity DESC);
+
+CREATE INDEX idx_user_sessions_revoked ON user_sessions (revoked_at) WHERE revoked_at IS NOT NULL;
 
 CREATE TABLE users (
     user_id INTEGER PRIMARY KEY,

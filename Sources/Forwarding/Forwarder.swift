@@ -13,13 +13,14 @@ package struct Forwarder: Sendable {
     private let answers: Answers
     private let audit: AuditTrail
     private let metrics: CallMetrics
+    private let sessions: SessionTable
     private let statusCode: @Sendable (ReplyStatus) -> Int
     private let now: @Sendable () -> Moment
 
     /// - Parameter statusCode: the number that goes on record for a status; the listener's own.
     package init(
         corridor: Corridor, authenticator: Authenticator, catalogue: Catalogue, answers: Answers, audit: AuditTrail, metrics: CallMetrics,
-        statusCode: @escaping @Sendable (ReplyStatus) -> Int, now: @escaping @Sendable () -> Moment
+        sessions: SessionTable, statusCode: @escaping @Sendable (ReplyStatus) -> Int, now: @escaping @Sendable () -> Moment
     ) {
         self.corridor = corridor
         self.authenticator = authenticator
@@ -27,6 +28,7 @@ package struct Forwarder: Sendable {
         self.answers = answers
         self.audit = audit
         self.metrics = metrics
+        self.sessions = sessions
         self.statusCode = statusCode
         self.now = now
     }
@@ -88,6 +90,9 @@ package struct Forwarder: Sendable {
         // A call whose record could not be written is not made. The refusal is recorded too, or tried to be, so the
         // first record that gets through lets calls through again.
         guard audit.isHealthy else { return await closing.refuse(.auditUnavailable) }
+        if audit.durability == .strict {
+            do throws(Refusal) { try await closing.intend() } catch { return await closing.refuse(error) }
+        }
         do {
             let call = try await dispatch.upstream.call(dispatch.grant, dispatch.incoming, tool: dispatch.tool)
             switch try await call.next() {
@@ -180,15 +185,27 @@ package struct Forwarder: Sendable {
             forwarder.audit.recordSoon(entry(status, outcome, reason))
         }
 
+        /// Puts on record that the call is about to be sent.
+        func intend() async throws(Refusal) { try await forwarder.audit.recordDurably(row(.answered, .intended, "")) }
+
         private func entry(_ status: ReplyStatus, _ outcome: AuditRecord.Outcome, _ reason: String) -> AuditRecord {
+            let record = row(status, outcome, reason)
+            forwarder.metrics.count(record)
+            if let principal = decision.principal {
+                forwarder.sessions.note(
+                    principal, client: decision.incoming?.client, era: "\(decision.era)", action: record.action, target: record.target,
+                    isError: outcome == .failed || outcome == .unknown, at: opened.wall)
+            }
+            return record
+        }
+
+        private func row(_ status: ReplyStatus, _ outcome: AuditRecord.Outcome, _ reason: String) -> AuditRecord {
             let elapsed = Duration.nanoseconds(forwarder.now().boot.nanoseconds - opened.boot.nanoseconds)
-            let record = AuditRecord(
+            return AuditRecord(
                 requestID: inbound.requestID, at: opened.wall, user: decision.principal?.user, tenant: decision.principal?.tenant,
-                action: decision.action, target: decision.incoming?.operation.target ?? "", outcome: outcome, reason: reason,
+                server: decision.serverID, action: decision.action, target: decision.incoming?.operation.target ?? "", outcome: outcome, reason: reason,
                 status: forwarder.statusCode(status),
                 duration: elapsed, address: inbound.address)
-            forwarder.metrics.count(record)
-            return record
         }
 
         /// A client of the legacy era may give up its whole connection over an error status, so what concerns one
@@ -209,6 +226,12 @@ extension Decision {
     /// The alias of the server a call was going to.
     var server: String {
         if case .forward(let dispatch) = outcome { dispatch.upstream.alias } else { "" }
+    }
+}
+
+extension Decision {
+    var serverID: ServerID? {
+        if case .forward(let dispatch) = outcome { dispatch.upstream.server.id } else { nil }
     }
 }
 

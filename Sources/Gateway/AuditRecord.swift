@@ -13,12 +13,16 @@ package struct AuditRecord: Hashable, Sendable {
         case unknown
         /// The client went away before the answer.
         case cancelled
+        /// About to be sent, recorded first (`strict`); a second row with the same request id says how it ended.
+        case intended
     }
 
     package var requestID: RequestID
     package var at: Timestamp
     package var user: UserID?
     package var tenant: TenantID?
+    /// The server that was asked or would have been.
+    package var server: ServerID?
     /// The MCP method, or a verb of the admin API such as `server.create`.
     package var action: String
     /// The exposed tool name, the server's alias or another thing acted on; 128 bytes of it are kept.
@@ -29,15 +33,19 @@ package struct AuditRecord: Hashable, Sendable {
     package var status: Int
     package var duration: Duration
     package var address: String
+    /// How many events the row stands for, at least 1: of a flood of refusals only the first have rows of their own.
+    package var weight: Int
 
     package init(
-        requestID: RequestID, at: Timestamp, user: UserID? = nil, tenant: TenantID? = nil, action: String, target: String = "",
-        outcome: Outcome = .ok, reason: String = "", status: Int = 200, duration: Duration = .zero, address: String = ""
+        requestID: RequestID, at: Timestamp, user: UserID? = nil, tenant: TenantID? = nil, server: ServerID? = nil, action: String,
+        target: String = "", outcome: Outcome = .ok, reason: String = "", status: Int = 200, duration: Duration = .zero, address: String = "",
+        weight: Int = 1
     ) {
         self.requestID = requestID
         self.at = at
         self.user = user
         self.tenant = tenant
+        self.server = server
         self.action = action
         self.target = target
         self.outcome = outcome
@@ -45,5 +53,6 @@ package struct AuditRecord: Hashable, Sendable {
         self.status = status
         self.duration = duration
         self.address = address
+        self.weight = weight
     }
 }

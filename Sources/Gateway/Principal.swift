@@ -15,12 +15,15 @@ package struct Principal: Hashable, Sendable {
     package let name: String
     package let tenant: TenantID
     package let role: Role
+    /// The sign-in that the credential comes from.
+    package let session: SessionID
 
-    package init(user: UserID, name: String, tenant: TenantID, role: Role) {
+    package init(user: UserID, name: String, tenant: TenantID, role: Role, session: SessionID = .none) {
         self.user = user
         self.name = name
         self.tenant = tenant
         self.role = role
+        self.session = session
     }
 }
 
@@ -41,7 +44,9 @@ package struct User: Hashable, Sendable {
         self.revokedBefore = revokedBefore
     }
 
-    package var principal: Principal { Principal(user: id, name: name, tenant: tenant, role: role) }
+    package var principal: Principal { principal(in: .none) }
+
+    package func principal(in session: SessionID) -> Principal { Principal(user: id, name: name, tenant: tenant, role: role, session: session) }
 }
 
 package struct Tenant: Hashable, Sendable {

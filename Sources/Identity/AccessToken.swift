@@ -11,6 +11,8 @@ struct AccessToken: JWTPayload {
     let iat: Int64
     let exp: Int64
     let jti: String
+    /// The session the token belongs to; what is issued anew in it carries the same.
+    let sid: String?
 
     /// Time and audience are checked by `Authenticator`, which can say which of them was wrong.
     func verify(using algorithm: some JWTAlgorithm) throws {}

@@ -24,6 +24,8 @@ package final class Authenticator: Sendable {
 
     private struct Known {
         var entries: [SHA256.Digest: Entry] = [:]
+        /// Sessions that were ended before their tokens expired; a token lives for an hour, so no longer do these.
+        var ended: [SessionID: Timestamp] = [:]
         /// Raised by each `forget`, so that what was looked up before is not remembered after.
         var epoch = 0
     }
@@ -47,11 +49,16 @@ package final class Authenticator: Sendable {
     }
 
     /// A token for a user, good for these resources for an hour.
-    package func issue(to user: User, for resources: [Resource], at now: Timestamp) async throws -> Secret<String> {
+    ///
+    /// - Parameter session: the sign-in it belongs to.
+    package func issue(to user: User, for resources: [Resource], session: SessionID = .none, at now: Timestamp) async throws -> Secret<String> {
         let origin = origin()
+        // Counted in whole seconds, and later than the moment before which tokens are revoked.
+        let issuedAt = max(now.seconds, (user.revokedBefore.microseconds + 999_999) / 1_000_000)
         let token = AccessToken(
-            iss: origin.description, sub: String(user.id.rawValue), aud: resources.map { $0.uri(at: origin) }, iat: now.seconds,
-            exp: now.advanced(by: Self.lifetime).seconds, jti: RequestID.random().description + RequestID.random().description)
+            iss: origin.description, sub: String(user.id.rawValue), aud: resources.map { $0.uri(at: origin) }, iat: issuedAt,
+            exp: now.advanced(by: Self.lifetime).seconds, jti: RequestID.random().description + RequestID.random().description,
+            sid: session == .none ? nil : String(session.rawValue))
         return Secret(try await key.sign(token))
     }
 
@@ -76,11 +83,14 @@ package final class Authenticator: Sendable {
         guard let id = Int64(claims.sub), let user = try await users.find(UserID(id)) else { throw Refusal.unauthenticated(.unknown) }
         guard claims.iat * 1_000_000 >= user.revokedBefore.microseconds else { throw Refusal.unauthenticated(.revoked) }
 
+        let session = SessionID(claims.sid.flatMap { Int64($0) } ?? 0)
+        guard !known.withLock({ $0.ended.keys.contains(session) }) else { throw Refusal.unauthenticated(.revoked) }
+
         let resources = Resource.allCases.filter { resource in
             origin.spellings.contains { claims.aud.contains($0 + resource.path) }
         }
         let entry = Entry(
-            principal: user.principal, resources: Set(resources), expiresAt: expiresAt, trustedUntil: now.advanced(by: Self.trustedFor))
+            principal: user.principal(in: session), resources: Set(resources), expiresAt: expiresAt, trustedUntil: now.advanced(by: Self.trustedFor))
         let digest = SHA256.hash(data: Array(token.utf8))
         known.withLock { known in
             guard known.epoch == epoch else { return }
@@ -99,6 +109,17 @@ package final class Authenticator: Sendable {
         known.withLock { known in
             known.epoch += 1
             known.entries = known.entries.filter { $0.value.principal.user != user }
+        }
+    }
+
+    /// Refuses a session's tokens from now on.
+    package func end(_ session: SessionID, at now: Timestamp) {
+        known.withLock { known in
+            known.epoch += 1
+            known.entries = known.entries.filter { $0.value.principal.session != session }
+            let limit = now.advanced(by: .zero - Self.lifetime - Self.skew)
+            known.ended = known.ended.filter { $0.value > limit }
+            known.ended[session] = now
         }
     }
 

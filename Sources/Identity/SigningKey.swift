@@ -42,6 +42,19 @@ package struct SigningKey: Sendable {
         ]
     }
 
+    /// An ECDSA signature over the SHA-256 of the bytes, in DER: what `openssl dgst -verify` reads.
+    package func signature(of bytes: [UInt8]) throws -> [UInt8] {
+        Array(try key.signature(for: bytes).derRepresentation)
+    }
+
+    package func isSignature(_ signature: [UInt8], of bytes: [UInt8]) -> Bool {
+        guard let signature = try? P256.Signing.ECDSASignature(derRepresentation: signature) else { return false }
+        return key.publicKey.isValidSignature(signature, for: bytes)
+    }
+
+    /// The public half in PEM.
+    package var publicPEM: String { key.publicKey.pemRepresentation }
+
     func sign(_ token: AccessToken) async throws -> String {
         try await keys.sign(token, kid: JWKIdentifier(string: id), header: ["typ": .string(AccessToken.type)])
     }

@@ -70,6 +70,13 @@ package struct Incoming: Sendable {
     }
 
     package var cursor: JSON? { params?["cursor"] }
+
+    /// The program at the other end, as it calls itself: with the handshake in one era, in every request in the other.
+    package var client: String? {
+        let info = params?["_meta"]?[ModernKey.clientInfo] ?? (operation == .initialize ? params?["clientInfo"] : nil)
+        guard let name = info?["name"]?.string else { return nil }
+        return info?["version"]?.string.map { "\(name) \($0)" } ?? name
+    }
 }
 
 /// What a body turned out to hold.

@@ -36,6 +36,15 @@ package struct LatencyHistogram: Hashable, Sendable {
         longest = max(longest, other.longest)
     }
 
+    mutating func add(bucket index: Int, count: Int) {
+        guard counts.indices.contains(index) else { return }
+        counts[index] += count
+        // How long the longest was is not stored; what it surely exceeded is.
+        if index == Self.bounds.count { longest = max(longest, .microseconds(Self.bounds[index - 1])) }
+    }
+
+    mutating func add(total duration: Duration) { total += duration }
+
     /// The duration that this share of all records did not exceed; nil when there are none.
     ///
     /// - Parameter share: 0 to 1.

@@ -21,11 +21,11 @@ package struct EvaluationLogin: Sendable {
                 var record = AuditRecord(
                     requestID: context.requestID, at: signedIn.now().wall, action: "user.create", target: name, address: context.address)
                 let user = try await user(name, record)
-                let token = try await signedIn.authenticator.issue(to: user, for: Resource.allCases, at: signedIn.now().wall)
+                let token = try await signedIn.authenticator.issue(to: user, for: Resource.allCases, session: .random(), at: signedIn.now().wall)
                 record.action = "user.sign_in"
                 record.user = user.id
                 record.tenant = user.tenant
-                try await signedIn.audit.record(record)
+                try await signedIn.audit.recordDurably(record)
                 return Response.json([
                     "access_token": .string(token.revealed), "token_type": "Bearer", "expires_in": .number(Authenticator.lifetime.components.seconds),
                 ])

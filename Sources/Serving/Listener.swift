@@ -19,6 +19,7 @@ package struct House: Sendable {
     package var forwarder: Forwarder
     package var audit: AuditTrail
     package var registry: Registry
+    package var queries: AdminQueries
     package var metrics: CallMetrics
     package var gauges: @Sendable () -> [Gauge]
     package var health: [HealthComponent]
@@ -29,7 +30,7 @@ package struct House: Sendable {
 
     package init(
         version: String, origin: @escaping @Sendable () -> Origin, allowedOrigins: [String], key: SigningKey, authenticator: Authenticator,
-        policy: Policy, forwarder: Forwarder, audit: AuditTrail, registry: Registry, metrics: CallMetrics,
+        policy: Policy, forwarder: Forwarder, audit: AuditTrail, registry: Registry, queries: AdminQueries, metrics: CallMetrics,
         gauges: @escaping @Sendable () -> [Gauge], health: [HealthComponent], isDraining: @escaping @Sendable () -> Bool,
         login: EvaluationLogin?, now: @escaping @Sendable () -> Moment
     ) {
@@ -42,6 +43,7 @@ package struct House: Sendable {
         self.forwarder = forwarder
         self.audit = audit
         self.registry = registry
+        self.queries = queries
         self.metrics = metrics
         self.gauges = gauges
         self.health = health
@@ -96,6 +98,7 @@ package enum Listener {
         MCPEndpoint(forwarder: house.forwarder, origin: house.origin).addRoutes(to: router)
         WellKnown(origin: house.origin, key: house.key).addRoutes(to: router)
         ServersAPI(registry: house.registry, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
+        AdminAPI(queries: house.queries, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
         Health(version: house.version, components: house.health, isDraining: house.isDraining).addRoutes(to: router)
         MetricsPage(metrics: house.metrics, gauges: house.gauges).addRoutes(to: router)
         house.login?.addRoutes(to: router, signedIn)

@@ -1,26 +1,24 @@
 import GRDB
 package import Gateway
+package import Proof
 
 /// The audit trail as rows.
 extension Database {
     /// Writes all of them in one transaction; returns when they are on disk.
     package func append(_ records: [AuditRecord]) async throws {
-        try await write { try Self.append(records, $0) }
+        try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+            submit(records) { error in
+                if let error { continuation.resume(throwing: error) } else { continuation.resume() }
+            }
+        }
     }
 
-    static func append(_ records: [AuditRecord], _ db: GRDB.Database) throws {
-        let statement = try db.cachedStatement(
-            sql: """
-                INSERT INTO audit_logs
-                (created_at, user_id, tenant_id, action, target, outcome, reason, status, response_time_ms, address, request_id)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-                """)
-        for record in records {
-            try statement.execute(arguments: [
-                record.at.microseconds, record.user?.rawValue, record.tenant?.rawValue, record.action.cut(128).withoutControls,
-                record.target.cut(128).withoutControls, record.outcome.rawValue, record.reason.cut(128).withoutControls, record.status,
-                Double(record.duration.microseconds) / 1000, record.address.cut(64), Int64(bitPattern: record.requestID.rawValue),
-            ])
+    /// Queues them for the next transaction; `done` is called once, with nil when they are on disk.
+    package func submit(_ records: [AuditRecord], _ done: @escaping @Sendable ((any Error)?) -> Void) {
+        guard gate.enter() else { return done(DatabaseGate.Closed()) }
+        writer.submit(records) { [gate] error in
+            gate.leave()
+            done(error)
         }
     }
 
@@ -31,35 +29,40 @@ extension Database {
     ///
     /// - Parameters:
     ///   - tenant: nil for all.
+    ///   - before: only rows with a lower number; nil begins at the end.
     ///   - limit: how many at most.
-    package func auditRecords(of tenant: TenantID?, since: Timestamp, limit: Int) async throws -> [AuditRecord] {
+    package func auditRows(of tenant: TenantID?, user: UserID? = nil, since: Timestamp, before: Int64? = nil, limit: Int) async throws -> [AuditRow] {
         try await report { db in
-            let condition = tenant == nil ? "" : "WHERE tenant_id = ?"
-            let rows = try Row.fetchCursor(
-                db, sql: "SELECT * FROM audit_logs \(condition) ORDER BY audit_id DESC",
-                arguments: StatementArguments(tenant.map { [$0.rawValue] } ?? []))
-            let end = since.advanced(by: .seconds(-3600))
-            var records: [AuditRecord] = []
-            while records.count < limit, let row = try rows.next() {
-                guard let record = AuditRecord(row: row) else { continue }
-                if record.at < end { break }
-                if record.at >= since { records.append(record) }
+            var sql = AuditQuery.all
+            var arguments: StatementArguments = [before ?? .max]
+            if let tenant, let user {
+                sql = AuditQuery.ofUser
+                arguments = [user.rawValue, tenant.rawValue, since.microseconds, before ?? .max]
+            } else if let tenant {
+                sql = AuditQuery.ofTenant
+                arguments = [tenant.rawValue, since.microseconds, before ?? .max]
             }
-            return records
+            let rows = try Row.fetchCursor(db, sql: sql, arguments: arguments)
+            let end = since.advanced(by: .seconds(-3600))
+            var found: [AuditRow] = []
+            while found.count < limit, let row = try rows.next() {
+                let entry = try AuditRow(row: row)
+                if entry.record.at < end { break }
+                if entry.record.at >= since { found.append(entry) }
+            }
+            return found
         }
+    }
+
+    package func auditRecords(of tenant: TenantID?, since: Timestamp, limit: Int) async throws -> [AuditRecord] {
+        try await auditRows(of: tenant, since: since, limit: limit).map(\.record)
     }
 }
 
-extension AuditRecord {
-    fileprivate init?(row: Row) {
-        guard let outcome = Outcome(rawValue: row["outcome"]) else { return nil }
-        let user: Int64? = row["user_id"]
-        let tenant: Int64? = row["tenant_id"]
-        let milliseconds: Double = row["response_time_ms"]
-        self.init(
-            requestID: RequestID(UInt64(bitPattern: row["request_id"])), at: Timestamp(microseconds: row["created_at"]),
-            user: user.map { UserID($0) }, tenant: tenant.map { TenantID($0) }, action: row["action"], target: row["target"],
-            outcome: outcome, reason: row["reason"], status: row["status"], duration: .microseconds(Int64((milliseconds * 1000).rounded())),
-            address: row["address"])
-    }
+/// The reads of the audit log, latest first.
+enum AuditQuery {
+    static let all = "SELECT * FROM audit_logs WHERE audit_id < ? ORDER BY audit_id DESC"
+    static let ofTenant = "SELECT * FROM audit_logs WHERE tenant_id = ? AND created_at >= ? AND audit_id < ? ORDER BY created_at DESC, audit_id DESC"
+    static let ofUser =
+        "SELECT * FROM audit_logs WHERE user_id = ? AND tenant_id = ? AND created_at >= ? AND audit_id < ? ORDER BY created_at DESC, audit_id DESC"
 }

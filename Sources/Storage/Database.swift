@@ -1,4 +1,7 @@
 import GRDB
+package import Gateway
+package import Pacing
+package import Proof
 import Schema
 
 #if canImport(FoundationEssentials)
@@ -16,37 +19,73 @@ package final class Database: Sendable {
         package let description: String
     }
 
-    private let writer: DatabaseQueue
-    private let reader: DatabaseQueue
-    /// For what reads much, so that sign-in never waits for it.
-    private let reports: DatabaseQueue
-    private let commits = CommitCounter()
-    private let gate = DatabaseGate()
+    package let path: String
+    let writer: Writer
+    private let connection: DatabaseQueue
+    private let authentication: HandlePool<DatabaseQueue>
+    private let reading: HandlePool<DatabaseQueue>
+    private let analytics: HandlePool<DatabaseQueue>
+    /// Slots in the writer's queue; they hold no handle.
+    private let writing: HandlePool<Void>
+    let gate = DatabaseGate()
+    private let readers: ReaderRegister
+    package let key: RecordKey
+    let now: @Sendable () -> Timestamp
 
     /// Opens the file, makes it if need be, and brings its schema up to date.
     ///
+    /// - Parameters:
+    ///   - key: marks the rows of the audit log.
+    ///   - now: the wall clock.
     /// - Throws: `Damaged` when the file is not ours, is newer than this program, or does not check out.
-    package init(path: String) throws {
+    package init(path: String, key: RecordKey, pools plan: PoolPlan = PoolPlan(), now: @escaping @Sendable () -> Timestamp) throws {
+        self.path = path
+        self.key = key
+        self.now = now
+        let readers = ReaderRegister()
+        self.readers = readers
         do {
-            var writing = Self.configuration(label: "writer", busyTimeout: 2)
-            writing.journalMode = .wal
-            writer = try DatabaseQueue(path: path, configuration: writing)
+            var configuration = Self.configuration(label: "writer", busyTimeout: TimeInterval(Writer.busyTimeout) / 1000)
+            configuration.journalMode = .wal
+            let connection = try DatabaseQueue(path: path, configuration: configuration)
+            self.connection = connection
             // GRDB sets NORMAL after `prepareDatabase`; an acknowledged commit must survive the machine too.
-            try writer.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
-            try Self.claim(writer, path)
-            try Self.migrate(writer, path)
-            try Self.verify(writer, path)
-
-            var reading = Self.configuration(label: "reader", busyTimeout: 0.25)
-            reading.readonly = true
-            reader = try DatabaseQueue(path: path, configuration: reading)
-            reading.label = "reports"
-            reports = try DatabaseQueue(path: path, configuration: reading)
+            try connection.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
+            try DatabaseChecks.claim(connection, path)
+            try Self.migrate(connection, path)
+            try DatabaseChecks.verify(connection, path)
+            writer = try Writer(connection, path: path, key: key, now: now) { readers.interruptLongOnes() }
         } catch let error as DatabaseError where [.SQLITE_NOTADB, .SQLITE_CORRUPT].contains(error.resultCode) {
-            throw Damaged(description: "\(path) is not a usable database (\(error.message ?? "no reason given")); restore it from a backup.")
+            throw Damaged(
+                description:
+                    "\(path) is not a usable database (\(error.message ?? "no reason given")); restore it from a backup: mreg restore --help")
         } catch let error as DatabaseError {
             throw Damaged(description: "\(path) cannot be used: \(error.message ?? "SQLite says no more than \(error.resultCode)").")
         }
+
+        let budget = HandleBudget(limit: max(3, plan.handles.upperBound - 1))
+        func pool(_ name: String, _ pool: PoolPlan.Pool) -> HandlePool<DatabaseQueue> {
+            HandlePool(
+                name: name,
+                sizing: PoolSizing(
+                    minimum: plan.minimum(of: pool), ceiling: pool.ceiling, growthFactor: plan.growthFactor, threshold: plan.threshold),
+                isAdaptive: plan.isAdaptive, timeout: pool.timeout, budget: budget,
+                isBroken: { ($0 as? DatabaseError)?.breaksHandle ?? false },
+                open: {
+                    var configuration = Self.configuration(label: name, busyTimeout: 0.25)
+                    configuration.readonly = true
+                    return try DatabaseQueue(path: path, configuration: configuration)
+                },
+                close: { try? $0.close() })
+        }
+        authentication = pool("auth", plan.authentication)
+        reading = pool("read", plan.read)
+        analytics = pool("analytics", plan.analytics)
+        writing = HandlePool(
+            name: "write",
+            sizing: PoolSizing(
+                minimum: min(5, plan.write.ceiling), ceiling: plan.write.ceiling, growthFactor: plan.growthFactor, threshold: plan.threshold),
+            isAdaptive: plan.isAdaptive, timeout: plan.write.timeout, budget: nil, isBroken: { _ in false }, open: {}, close: { _ in })
     }
 
     private static func configuration(label: String, busyTimeout: TimeInterval) -> Configuration {
@@ -61,6 +100,7 @@ package final class Database: Sendable {
                     PRAGMA journal_size_limit = 16777216;
                     PRAGMA temp_store = MEMORY;
                     PRAGMA mmap_size = 0;
+                    PRAGMA cache_size = -8192;
                     PRAGMA cell_size_check = ON;
                     PRAGMA recursive_triggers = ON;
                     PRAGMA trusted_schema = OFF;
@@ -69,74 +109,83 @@ package final class Database: Sendable {
         return configuration
     }
 
-    /// Makes sure that a database with tables is ours, and marks a new one (`mreg` in ASCII).
-    private static func claim(_ writer: DatabaseQueue, _ path: String) throws {
-        let mark: Int64 = 0x6D72_6567
-        try writer.write { db in
-            let found = try Int64.fetchOne(db, sql: "PRAGMA application_id") ?? 0
-            if found == mark { return }
-            guard try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_schema") == 0 else {
-                throw Damaged(description: "\(path) is another program's database; name a state directory or DB_NAME of its own.")
-            }
-            try db.execute(sql: "PRAGMA application_id = \(mark)")
-        }
-    }
-
-    private static func migrate(_ writer: DatabaseQueue, _ path: String) throws {
+    private static func migrate(_ connection: DatabaseQueue, _ path: String) throws {
         var migrator = DatabaseMigrator()
         for migration in Schema.migrations {
             migrator.registerMigration(migration.name) { try $0.execute(sql: migration.sql) }
         }
-        if try writer.read(migrator.hasBeenSuperseded) {
+        if try connection.read(migrator.hasBeenSuperseded) {
             throw Damaged(description: "\(path) was written by a newer mreg; run that one, or restore a backup of before the upgrade.")
         }
-        try migrator.migrate(writer)
-    }
-
-    /// What was asked for is not always what SQLite does, so it is read back; and the small tables that everything
-    /// hangs on are checked page by page.
-    private static func verify(_ writer: DatabaseQueue, _ path: String) throws {
-        try writer.read { db in
-            for table in ["tenants", "users", "server_registrations"] {
-                let verdict = try String.fetchOne(db, sql: "PRAGMA quick_check('\(table)')") ?? ""
-                guard verdict == "ok" else { throw Damaged(description: "\(path) is damaged (\(verdict)); restore it from a backup.") }
-            }
-            let expected = [
-                ("journal_mode", "wal"), ("synchronous", "2"), ("foreign_keys", "1"), ("wal_autocheckpoint", "0"), ("recursive_triggers", "1"),
-            ]
-            for (pragma, value) in expected {
-                let found = try String.fetchOne(db, sql: "PRAGMA \(pragma)") ?? ""
-                guard found == value else { throw Damaged(description: "SQLite has \(pragma)=\(found) where \(value) was asked for.") }
+        try connection.writeWithoutTransaction { db in
+            // Of what is dropped, pages go back to the file system step by step; only an empty file takes the choice.
+            if try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_schema WHERE type = 'table'") == 0 {
+                try db.execute(sql: "PRAGMA auto_vacuum = INCREMENTAL")
             }
         }
+        try migrator.migrate(connection)
     }
 
-    /// Runs a read on the connection that cannot write.
+    // MARK: Access
+
+    /// Runs a read for a sign-in or the check of a token.
+    func authenticating<Value: Sendable>(_ body: @Sendable @escaping (GRDB.Database) throws -> Value) async throws -> Value {
+        try await lend(authentication, body)
+    }
+
+    /// Runs a read on a handle that cannot write.
     func read<Value: Sendable>(_ body: @Sendable @escaping (GRDB.Database) throws -> Value) async throws -> Value {
-        try await gate.passing { try await reader.read(body) }
+        try await lend(reading, body)
     }
 
-    /// Runs a read that may take long, on a connection of its own that cannot write.
+    /// Runs a read that may take long. It is interrupted when it keeps the write-ahead log from being copied back.
     func report<Value: Sendable>(_ body: @Sendable @escaping (GRDB.Database) throws -> Value) async throws -> Value {
-        try await gate.passing { try await reports.read(body) }
+        try await lend(analytics, body)
     }
 
-    /// Runs a transaction (`BEGIN IMMEDIATE`) on the one connection that writes; returns when it is on disk.
-    func write<Value: Sendable>(_ body: @Sendable @escaping (GRDB.Database) throws -> Value) async throws -> Value {
-        try await gate.passing {
-            let value = try await writer.write(body)
-            if commits.isCheckpointDue() {
-                // Passive: copies what no reader still needs, and never waits. The commit stands whatever becomes of it.
-                _ = try? await writer.writeWithoutTransaction { try $0.checkpoint(.passive) }
+    private func lend<Value: Sendable>(
+        _ pool: HandlePool<DatabaseQueue>, _ body: @Sendable @escaping (GRDB.Database) throws -> Value
+    ) async throws -> Value {
+        do {
+            return try await gate.passing {
+                try await pool.withHandle { [readers] handle in
+                    let ticket = readers.begin(handle)
+                    defer { readers.end(ticket) }
+                    return try await handle.read(body)
+                }
             }
-            return value
+        } catch let error as DatabaseError where error.resultCode == .SQLITE_INTERRUPT && !Task.isCancelled {
+            throw Refusal.overloaded("This took so long that it kept calls from being recorded, and was ended; ask for a shorter period.")
         }
     }
+
+    /// Runs a change in a transaction (`BEGIN IMMEDIATE`) on the one connection that writes; returns when it is on disk.
+    func write<Value: Sendable>(_ body: @Sendable @escaping (GRDB.Database, AuditLedger) throws -> Value) async throws -> Value {
+        try await gate.passing {
+            try await writing.withHandle { _ in try await writer.perform(body) }
+        }
+    }
+
+    /// Runs something on the connection that writes, between two transactions.
+    func betweenTransactions<Value: Sendable>(_ body: @Sendable @escaping (GRDB.Database, AuditLedger) throws -> Value) async throws -> Value {
+        try await gate.passing { try await writer.between(body) }
+    }
+
+    // MARK: How it is
 
     /// Whether the file still answers.
     package func probe() async throws {
         _ = try await read { try Int.fetchOne($0, sql: "SELECT count(*) FROM tenants") }
     }
+
+    package var pools: [PoolMetrics] { [authentication.metrics, reading.metrics, writing.metrics, analytics.metrics] }
+
+    /// Ends a minute: notes how full each pool was, lets it shrink, and returns the minute's metrics.
+    package func samplePools() -> [PoolMetrics] { [authentication.sample(), reading.sample(), writing.sample(), analytics.sample()] }
+
+    package var walBytes: Int { writer.walBytes }
+
+    package var fileBytes: Int { (try? FileManager.default.attributesOfItem(atPath: path)[.size] as? Int) ?? 0 }
 
     /// The whole schema as SQLite states it, in a stable order.
     package func schema() async throws -> String {
@@ -147,13 +196,30 @@ package final class Database: Sendable {
         }
     }
 
-    /// Waits for what is under way, copies the WAL into the file and closes both connections. Whoever comes later gets
-    /// `DatabaseGate.Closed`.
-    package func close() async throws {
+    /// Seals what is not sealed, waits for what is under way, copies the WAL into the file and closes every handle.
+    /// Whoever comes later gets `DatabaseGate.Closed`.
+    ///
+    /// - Parameter onWhole: called when everything is in the file and before its write-ahead log is removed.
+    package func close(onWhole: @Sendable () -> Void = {}) async throws {
         await gate.close()
-        try reader.close()
-        try reports.close()
-        _ = try await writer.writeWithoutTransaction { try $0.checkpoint(.truncate) }
-        try writer.close()
+        for pool in [authentication, reading, analytics] { pool.shutDown() }
+        writing.shutDown()
+        _ = try? await writer.perform { [now] db, ledger in
+            try ledger.seal(at: now(), db)
+            try ledger.flush(db)
+        }
+        _ = try await writer.between { db, _ in try db.checkpoint(.truncate) }
+        onWhole()
+        try connection.close()
+    }
+}
+
+extension DatabaseError {
+    /// Whether the handle that met it is better replaced.
+    var breaksHandle: Bool {
+        switch resultCode {
+        case .SQLITE_IOERR, .SQLITE_CORRUPT, .SQLITE_NOTADB, .SQLITE_CANTOPEN, .SQLITE_MISUSE, .SQLITE_PROTOCOL: true
+        default: false
+        }
     }
 }

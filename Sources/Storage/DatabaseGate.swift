@@ -16,16 +16,20 @@ final class DatabaseGate: Sendable {
     private let state = Mutex(State())
 
     func passing<Value: Sendable>(_ body: () async throws -> Value) async throws -> Value {
-        let isOpen = state.withLock { state -> Bool in
-            if !state.isClosed { state.inside += 1 }
-            return !state.isClosed
-        }
-        guard isOpen else { throw Closed() }
+        guard enter() else { throw Closed() }
         defer { leave() }
         return try await body()
     }
 
-    private func leave() {
+    /// False once it is closed. Who is let in leaves once.
+    func enter() -> Bool {
+        state.withLock { state in
+            if !state.isClosed { state.inside += 1 }
+            return !state.isClosed
+        }
+    }
+
+    func leave() {
         let waiting = state.withLock { state -> CheckedContinuation<Void, Never>? in
             state.inside -= 1
             guard state.inside == 0 else { return nil }

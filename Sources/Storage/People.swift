@@ -4,13 +4,11 @@ package import Gateway
 /// Tenants and users.
 extension Database {
     package func user(_ id: UserID) async throws -> User? {
-        try await read { db in
-            try Row.fetchOne(db, sql: "SELECT * FROM users WHERE user_id = ?", arguments: [id.rawValue]).flatMap(User.init(row:))
-        }
+        try await authenticating { try Self.user(id, $0) }
     }
 
     package func user(named name: String, of tenant: TenantID) async throws -> User? {
-        try await read { try Self.user(named: name, of: tenant, $0) }
+        try await authenticating { try Self.user(named: name, of: tenant, $0) }
     }
 
     package func tenant(named name: String) async throws -> Tenant? {
@@ -22,13 +20,13 @@ extension Database {
     /// - Parameter audit: recorded, in the same transaction, if the tenant is made.
     package func ensureTenant(_ name: String, audit: AuditRecord) async throws -> Tenant {
         if let tenant = try await tenant(named: name) { return tenant }
-        return try await write { db in
+        return try await write { db, ledger in
             if let tenant = try Self.tenant(named: name, db) { return tenant }
             try db.execute(sql: "INSERT INTO tenants (name, created_at) VALUES (?, ?)", arguments: [name, audit.at.microseconds])
             let tenant = Tenant(id: TenantID(db.lastInsertedRowID), name: name)
             var audit = audit
             audit.tenant = tenant.id
-            try Self.append([audit], db)
+            try ledger.append(audit, db)
             return tenant
         }
     }
@@ -38,7 +36,7 @@ extension Database {
     /// - Parameter audit: recorded, in the same transaction, if the user is made.
     package func ensureUser(_ name: String, role: Role, of tenant: TenantID, audit: AuditRecord) async throws -> User {
         if let user = try await user(named: name, of: tenant) { return user }
-        return try await write { db in
+        return try await write { db, ledger in
             if let user = try Self.user(named: name, of: tenant, db) { return user }
             try db.execute(
                 sql: "INSERT INTO users (tenant_id, name, role, created_at) VALUES (?, ?, ?, ?)",
@@ -48,9 +46,13 @@ extension Database {
             var audit = audit
             audit.user = user.id
             audit.tenant = tenant
-            try Self.append([audit], db)
+            try ledger.append(audit, db)
             return user
         }
+    }
+
+    static func user(_ id: UserID, _ db: GRDB.Database) throws -> User? {
+        try Row.fetchOne(db, sql: "SELECT * FROM users WHERE user_id = ?", arguments: [id.rawValue]).flatMap(User.init(row:))
     }
 
     private static func tenant(named name: String, _ db: GRDB.Database) throws -> Tenant? {

@@ -11,7 +11,7 @@ package import Gateway
 extension Database {
     package func activeServers() async throws -> [ServerRecord] {
         try await read { db in
-            try Row.fetchAll(db, sql: "SELECT * FROM server_registrations WHERE status = 'active'").compactMap(ServerRecord.init(row:))
+            try Row.fetchAll(db, sql: ServerQuery.active).compactMap(ServerRecord.init(row:))
         }
     }
 
@@ -51,7 +51,7 @@ extension Database {
     ///
     /// - Throws: `Refusal.conflict` if the tenant has a server of that alias.
     package func createServer(_ draft: ServerDraft, owner: UserID, tenant: TenantID, audit: AuditRecord) async throws -> ServerRecord {
-        try await write { db in
+        try await write { db, ledger in
             let taken = try Bool.fetchOne(
                 db, sql: "SELECT EXISTS (SELECT 1 FROM server_registrations WHERE tenant_id = ? AND alias = ?)",
                 arguments: [tenant.rawValue, draft.alias.description])
@@ -70,7 +70,7 @@ extension Database {
                 ])
             // Read before the audit row is written, which is an insertion too.
             let id = ServerID(db.lastInsertedRowID)
-            try Self.append([audit], db)
+            try ledger.append(audit, db)
             return ServerRecord(
                 id: id, tenant: tenant, owner: owner, alias: draft.alias, title: draft.title,
                 transport: draft.transport, status: draft.status, era: draft.era, tags: draft.tags, createdAt: audit.at, updatedAt: audit.at)
@@ -81,7 +81,7 @@ extension Database {
     ///
     /// - Throws: `Refusal.notFound`, or `Refusal.conflict` if somebody else changed it meanwhile.
     package func updateServer(_ server: ServerRecord, basis: Timestamp, audit: AuditRecord) async throws -> ServerRecord {
-        try await write { db in
+        try await write { db, ledger in
             let sql = """
                 UPDATE server_registrations SET title = ?, transport = ?, endpoint = ?, command = ?, status = ?, era = ?, tags = ?, updated_at = ?
                 WHERE server_id = ? AND tenant_id = ? AND updated_at = ?
@@ -99,7 +99,7 @@ extension Database {
                 let isThere = try Bool.fetchOne(db, sql: sql, arguments: [server.id.rawValue]) ?? false
                 throw isThere ? Refusal.conflict("The server was changed meanwhile; read it again first.") : .notFound("server \(server.id.rawValue)")
             }
-            try Self.append([audit], db)
+            try ledger.append(audit, db)
             var changed = server
             changed.updatedAt = Timestamp(microseconds: moment)
             return changed
@@ -111,10 +111,10 @@ extension Database {
     /// - Returns: a moment later than every change that was made to it.
     @discardableResult
     package func deleteServer(_ id: ServerID, audit: AuditRecord) async throws -> Timestamp {
-        try await write { db in
+        try await write { db, ledger in
             let sql = "DELETE FROM server_registrations WHERE server_id = ? RETURNING updated_at"
             guard let last = try Int64.fetchOne(db, sql: sql, arguments: [id.rawValue]) else { throw Refusal.notFound("server \(id.rawValue)") }
-            try Self.append([audit], db)
+            try ledger.append(audit, db)
             return Timestamp(microseconds: max(last + 1, audit.at.microseconds))
         }
     }
@@ -163,4 +163,9 @@ extension ServerRecord {
             title: row["title"], transport: transport, status: status, era: era, tags: tags,
             createdAt: Timestamp(microseconds: row["created_at"]), updatedAt: Timestamp(microseconds: row["updated_at"]))
     }
+}
+
+enum ServerQuery {
+    /// Tenant by tenant, so that the index leads to the active ones of each.
+    static let active = "SELECT s.* FROM tenants t JOIN server_registrations s ON s.tenant_id = t.tenant_id AND s.status = 'active'"
 }

@@ -1,3 +1,8 @@
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
 #if canImport(Glibc)
     import Glibc
 #endif
@@ -31,6 +36,7 @@ package final class StateDirectory: Sendable {
     package init(_ path: String) throws {
         self.path = path
         for folder in [path, path + "/keys", path + "/tokens", path + "/backups"] { try Self.prepare(folder) }
+        try Self.refuseNetwork(path)
         let file = path + "/lock"
         lock = open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard lock >= 0 else { throw Unusable(file, cannot: "opened") }
@@ -63,6 +69,38 @@ package final class StateDirectory: Sendable {
         guard status.st_mode & 0o077 == 0 else {
             throw Unusable(folder, "can be looked into by others, and keys are kept in it; close it with: chmod 700 \(folder)")
         }
+    }
+
+    /// Locks and shared memory of a database do not hold across machines.
+    private static func refuseNetwork(_ folder: String) throws {
+        guard let real = realpath(folder, nil) else { throw Unusable(folder, cannot: "looked at") }
+        defer { free(real) }
+        // Whoever hides the table of mounts gets no answer from it.
+        let mounts = (try? String(contentsOfFile: "/proc/self/mounts", encoding: .utf8)) ?? ""
+        if let type = networkFileSystem(of: String(cString: real), mounts: mounts) {
+            throw Unusable(folder, "is on a network file system (\(type)), where a database cannot be kept whole; name a local --state-dir")
+        }
+    }
+
+    private static let networkTypes: Set<String> = [
+        "nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "glusterfs", "fuse.glusterfs", "fuse.sshfs", "fuse.s3fs", "lustre", "gfs2", "ocfs2",
+        "9p", "davfs", "fuse.davfs2",
+    ]
+
+    /// The type of the file system that a path is on, if machines share it.
+    ///
+    /// - Parameter mounts: in the form of fstab(5).
+    static func networkFileSystem(of path: String, mounts: String) -> String? {
+        var found = (length: -1, type: "")
+        for line in mounts.split(separator: "\n") {
+            let fields = line.split(separator: " ")
+            guard fields.count > 2 else { continue }
+            let point = fields[1].replacing("\\040", with: " ")
+            let isAbove = point == "/" || path == point || path.hasPrefix(point + "/")
+            // Of two at one place the later hides the earlier.
+            if isAbove, point.utf8.count >= found.length { found = (point.utf8.count, String(fields[2])) }
+        }
+        return networkTypes.contains(found.type) ? found.type : nil
     }
 
     private static func contents(of descriptor: Int32) -> String {

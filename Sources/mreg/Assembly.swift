@@ -60,7 +60,14 @@ struct Assembly {
         self.logger = logger
         let now = Clocks.now
         let state = try StateDirectory(settings.stateDirectory)
-        let database = try Storage.Database(path: "\(state.path)/\(settings.databaseName).sqlite")
+        let path = "\(state.path)/\(settings.databaseName).sqlite"
+        let mark = OpenMark(database: path)
+        try mark.check()
+        let database = try Storage.Database(
+            path: path, key: try RecordKeyFile.readOrMake(in: state.path, isNew: !FileManager.default.fileExists(atPath: path)),
+            pools: settings.pools.plan
+        ) { now().wall }
+        try mark.set()
         let hotState = try HotState(
             path: (environment["RUNTIME_DIRECTORY"] ?? state.path) + "/buckets", mapSize: settings.hotState.bucketsMapBytes,
             bootID: try String(contentsOfFile: "/proc/sys/kernel/random/boot_id", encoding: .utf8),
@@ -68,8 +75,21 @@ struct Assembly {
         let key = try await Self.signingKey(in: state)
         let origin = SharedOrigin(settings.listener.publicOrigin ?? .localhost(port: settings.listener.port))
 
-        let audit = AuditTrail(sink: AuditSink { try await database.append($0) }, logger: logger)
+        let audit = AuditTrail(
+            sink: AuditSink { database.submit($0, $1) }, durability: settings.audit.durability.durability, logger: logger
+        ) { now().wall }
+        let sessions = SessionTable(
+            timeout: settings.sessions.activityTimeout, sweepInterval: settings.sessions.cleanupInterval,
+            keepsActivities: settings.metrics.tracksBehavior, now: { now().wall }
+        ) { try await database.writeSessions($0) }
         let authenticator = Authenticator(key: key, users: UserDirectory { try await database.user($0) }) { origin.withLock { $0 } }
+        for (session, moment) in try await database.revokedSessions(since: now().wall.advanced(by: .zero - Authenticator.lifetime)) {
+            authenticator.end(session, at: moment)
+        }
+        let housekeeping = Housekeeping(
+            database: database, key: key, state: state,
+            retention: Retention(rows: settings.audit.retention, bytes: settings.audit.maximumBytes), sessions: sessions,
+            now: { now().wall }, logger: logger)
 
         let gateway = Implementation(name: "mcp-registry-gateway", title: "MCP Registry Gateway", version: Version.current)
         let answers = Answers(gateway: gateway, instructions: Self.instructions)
@@ -90,7 +110,7 @@ struct Assembly {
         let metrics = CallMetrics()
         let forwarder = Forwarder(
             corridor: corridor, authenticator: authenticator, catalogue: catalogue, answers: answers, audit: audit, metrics: metrics,
-            statusCode: { $0.code }, now: now)
+            sessions: sessions, statusCode: { $0.code }, now: now)
 
         let registry = Self.registry(database, catalogue, connections)
         let tenant = try await database.ensureTenant(
@@ -110,10 +130,11 @@ struct Assembly {
             connections.closeAll()
             keeper.closeAll()
         }
+        let queries = Self.queries(database, authenticator, sessions, housekeeping, settings, now)
         let house = House(
             version: Version.current, origin: { origin.withLock { $0 } }, allowedOrigins: settings.listener.allowedOrigins.map(\.description),
-            key: key, authenticator: authenticator, policy: policy, forwarder: forwarder, audit: audit, registry: registry, metrics: metrics,
-            gauges: { Self.gauges(catalogue) },
+            key: key, authenticator: authenticator, policy: policy, forwarder: forwarder, audit: audit, registry: registry, queries: queries,
+            metrics: metrics, gauges: { Self.gauges(catalogue, database, sessions) },
             health: [
                 HealthComponent("database") { await Self.state { try await database.probe() } },
                 HealthComponent("buckets") { await Self.state { try hotState.probe() } },
@@ -146,12 +167,12 @@ struct Assembly {
             }
         }
         let control = Listener.control(
-            Self.control(registry, people, database, now), path: try ControlSocket.bindable(state.path), logger: Self.quiet(logger))
+            Self.control(registry, people, database, queries, now), path: try ControlSocket.bindable(state.path), logger: Self.quiet(logger))
 
         // In order of dependency. Stopped in the reverse: the doors fall silent first, then the conversations with
         // servers end, the audit trail is written to its end, and only then the database closes.
         services =
-            [DatabaseService(database: database, state: state), audit, keeper, catalogue] + mode.companions + [control, listener, draining]
+            [DatabaseService(database: database, state: state, mark: mark), audit, sessions, housekeeping, keeper, catalogue] + mode.companions + [control, listener, draining]
     }
 
     /// Everything that runs, to be run once: until one of the signals, then until what is under way has finished.
@@ -245,7 +266,7 @@ struct Assembly {
     }
 
     private static func control(
-        _ registry: Registry, _ people: People, _ database: Storage.Database, _ now: @escaping @Sendable () -> Moment
+        _ registry: Registry, _ people: People, _ database: Storage.Database, _ queries: AdminQueries, _ now: @escaping @Sendable () -> Moment
     ) -> ControlAPI {
         ControlAPI(
             registry: registry,
@@ -260,11 +281,14 @@ struct Assembly {
             now: now)
     }
 
-    private static func gauges(_ catalogue: Catalogue) -> [Gauge] {
+    private static func gauges(_ catalogue: Catalogue, _ database: Storage.Database, _ sessions: SessionTable) -> [Gauge] {
         let (failing, all) = catalogue.tally
         return [
             Gauge(name: "mreg_servers", help: "Active registered servers.", value: Double(all)),
             Gauge(name: "mreg_servers_failing", help: "Active servers that could not be asked last time.", value: Double(failing)),
+            Gauge(name: "mreg_active_users", help: "Users with a request within the activity timeout.", value: Double(sessions.activeUsers)),
+            Gauge(name: "mreg_database_bytes", help: "The database file.", value: Double(database.fileBytes)),
+            Gauge(name: "mreg_wal_bytes", help: "The database's write-ahead log.", value: Double(database.walBytes)),
             Gauge(name: "process_resident_memory_bytes", help: "Resident memory.", value: Double(ResidentMemory.bytes)),
         ]
     }

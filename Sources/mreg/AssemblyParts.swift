@@ -6,6 +6,7 @@ import Glibc
 import Identity
 import NIOCore
 import NIOPosix
+import Proof
 import ServiceLifecycle
 import Storage
 import Synchronization
@@ -47,11 +48,63 @@ final class Draining: Service {
 struct DatabaseService: Service {
     let database: Storage.Database
     let state: StateDirectory
+    let mark: OpenMark
 
     func run() async throws {
         // Cancelled or asked: either way the file is left whole, so the closing is out of a cancellation's reach.
         try? await gracefulShutdown()
-        try await Task { [database] in try await database.close() }.value
+        try await Task { [database, mark] in try await database.close { mark.remove() } }.value
+    }
+}
+
+/// Says, beside the database, that it is open: one that was not closed in order has a write-ahead log to be read.
+struct OpenMark: Sendable {
+    private let path: String
+    private let database: String
+
+    init(database: String) {
+        self.database = database
+        path = database + ".open"
+    }
+
+    /// - Throws: when the log is gone that the newest records are in.
+    func check() throws {
+        guard access(path, F_OK) == 0, access(database, F_OK) == 0, access(database + "-wal", F_OK) != 0 else { return }
+        throw OperatorError(
+            """
+            \(database) was not closed in order, and its write-ahead log (\(database)-wal) is missing: the newest records were in it. Put it \
+            back, or restore a backup (mreg restore --help). To go on without them, delete \(path).
+            """)
+    }
+
+    func set() throws { try PrivateFile.write(Secret(""), to: path) }
+    func remove() { unlink(path) }
+}
+
+/// The key that rows of the audit log are marked with, made with the database.
+enum RecordKeyFile {
+    static func path(in stateDirectory: String) -> String { stateDirectory + "/keys/record-key" }
+
+    static func read(_ path: String) throws -> RecordKey? {
+        guard FileManager.default.fileExists(atPath: path) else { return nil }
+        let text = try String(contentsOfFile: path, encoding: .utf8)
+        guard let bytes = Data(base64Encoded: String(text.prefix { $0 != "\n" })), let key = RecordKey(Secret([UInt8](bytes))) else {
+            throw OperatorError("\(path) holds no record key (32 bytes in base64). Restore it from where you keep your keys.")
+        }
+        return key
+    }
+
+    /// - Parameter isNew: whether nothing was recorded yet; a later key could not vouch for what is there.
+    static func readOrMake(in stateDirectory: String, isNew: Bool) throws -> RecordKey {
+        let path = path(in: stateDirectory)
+        if let key = try read(path) { return key }
+        guard isNew else {
+            throw OperatorError("\(path) is missing, and the audit log was written with it. Restore it from where you keep your keys.")
+        }
+        let bytes = RecordKey.randomBytes()
+        try PrivateFile.write(Secret(Data(bytes.revealed).base64EncodedString() + "\n"), to: path)
+        guard let key = RecordKey(bytes) else { preconditionFailure("a random key has the right length") }
+        return key
     }
 }
 
@@ -81,7 +134,7 @@ struct People: Sendable {
 
     /// A token for all resources, recorded before anybody sees it.
     func token(for user: User, _ audit: AuditRecord) async throws -> Secret<String> {
-        let token = try await authenticator.issue(to: user, for: Resource.allCases, at: now().wall)
+        let token = try await authenticator.issue(to: user, for: Resource.allCases, session: .random(), at: now().wall)
         var record = audit
         record.tenant = user.tenant
         if record.user == nil { record.user = user.id }

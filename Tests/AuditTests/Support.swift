@@ -12,44 +12,61 @@ extension AuditRecord {
     }
 }
 
-/// A disk that commits when the test says so, and with what outcome.
+/// A disk that commits what it is given when the test says so, and with what outcome.
 final class Disk: Sendable {
+    private struct State {
+        var waiting: [(records: [AuditRecord], done: @Sendable ((any Error)?) -> Void)] = []
+        var written: [AuditRecord] = []
+        /// Nil while each commit waits for the test.
+        var freely: Bool?
+    }
+
     /// Each commit as it begins.
     let begun: AsyncStream<[Int]>
     private let begin: AsyncStream<[Int]>.Continuation
-    private let outcomes: AsyncStream<Bool>
-    private let outcome: AsyncStream<Bool>.Continuation
-    private let committed = Mutex<[[Int]]>([])
+    private let state = Mutex(State())
 
-    init() {
+    /// - Parameter works: what becomes of every commit, at once; nil lets each wait for `commit`.
+    init(works: Bool? = nil) {
         (begun, begin) = AsyncStream.makeStream()
-        (outcomes, outcome) = AsyncStream.makeStream()
+        state.withLock { $0.freely = works }
     }
 
     var sink: AuditSink {
-        AuditSink { records in
-            let numbers = records.map { Int($0.requestID.rawValue) }
-            self.begin.yield(numbers)
-            for await works in self.outcomes {
-                if !works { throw DiskFull() }
-                break
+        AuditSink { records, done in
+            let works = self.state.withLock { state -> Bool? in
+                if state.freely == nil { state.waiting.append((records, done)) }
+                if state.freely == true { state.written += records }
+                return state.freely
             }
-            self.committed.withLock { $0.append(numbers) }
+            self.begin.yield(records.map { Int($0.requestID.rawValue) })
+            if let works { done(works ? nil : DiskFull()) }
         }
     }
 
-    /// Lets the commit under way, or the next one, succeed or fail.
-    func commit(works: Bool = true) { outcome.yield(works) }
+    /// Lets everything under way succeed or fail.
+    func commit(works: Bool = true) {
+        let waiting = state.withLock { state in
+            if works { state.written += state.waiting.flatMap(\.records) }
+            defer { state.waiting = [] }
+            return state.waiting
+        }
+        for (_, done) in waiting { done(works ? nil : DiskFull()) }
+    }
 
-    /// From here on every commit succeeds at once.
-    func commitFreely() { outcome.finish() }
+    /// From here on every commit succeeds or fails at once.
+    func commitFreely(works: Bool = true) {
+        state.withLock { $0.freely = works }
+        commit(works: works)
+    }
 
     func nextCommit() async -> [Int]? {
         for await numbers in begun { return numbers }
         return nil
     }
 
-    var batches: [[Int]] { committed.withLock { $0 } }
+    var records: [AuditRecord] { state.withLock { $0.written } }
+    var numbers: [Int] { records.map { Int($0.requestID.rawValue) } }
 }
 
 /// Counts log lines of one level.

@@ -1,3 +1,4 @@
+import Forwarding
 import FoundationEssentials
 import Gateway
 import MCP
@@ -27,7 +28,8 @@ struct CallTests {
             #expect(modern.json?["result"]?["resultType"]?.string == "complete")
             #expect(modern.json?["result"]?["_meta"]?["io.modelcontextprotocol/serverInfo"]?["name"]?.string == "mcp-registry-gateway")
         }
-        let database = try Database(path: folder + "/state/gateway.sqlite")
+        let key = try #require(try RecordKeyFile.read(RecordKeyFile.path(in: folder + "/state")))
+        let database = try Database(path: folder + "/state/gateway.sqlite", key: key) { Clocks.now().wall }
         let calls = try await database.auditRecords(of: nil, since: Timestamp(microseconds: 0), limit: 100).filter { $0.action == "tools/call" }
         #expect(calls.count == 2)
         #expect(calls.allSatisfy { $0.target == "demo-http__echo" && $0.outcome == .ok && $0.user != nil && $0.duration > .zero })

@@ -10,9 +10,9 @@ struct AuditRecordsTests {
     @Test(arguments: AuditRecord.Outcome.allCases)
     func `a record comes back as it was written`(outcome: AuditRecord.Outcome) async throws {
         let record = AuditRecord(
-            requestID: RequestID(0xFEDC_BA98_7654_3210), at: Timestamp(microseconds: 1_790_000_000_123_456), user: UserID(3), tenant: TenantID(2),
+            requestID: RequestID(0xFEDC_BA98_7654_3210), at: Timestamp(microseconds: 1_790_000_000_123_456), user: UserID(3), tenant: TenantID(2), server: ServerID(4),
             action: "tools/call", target: "demo__é", outcome: outcome, reason: "throttled", status: 429, duration: .microseconds(1500),
-            address: "2001:db8::1")
+            address: "2001:db8::1", weight: 3)
         try await withDatabase { database in
             try await database.append([record])
             #expect(try await database.auditRecords(of: TenantID(2), since: Self.dawn, limit: 9) == [record])
@@ -88,20 +88,20 @@ struct AuditRecordsTests {
         "UPDATE OR IGNORE audit_logs SET user_id = 2", "DELETE FROM audit_logs", "DELETE FROM audit_logs WHERE audit_id = 1",
         """
         INSERT OR REPLACE INTO audit_logs
-        (audit_id, created_at, action, target, outcome, reason, status, response_time_ms, address, request_id)
-        VALUES (1, 0, 'nothing', '', 'ok', '', 200, 0, '', 0)
+        (audit_id, created_at, action, target, outcome, reason, status, response_time_ms, address, request_id, weight, mac)
+        VALUES (1, 0, 'nothing', '', 'ok', '', 200, 0, '', 0, 1, zeroblob(8))
         """,
         """
         INSERT INTO audit_logs
-        (audit_id, created_at, action, target, outcome, reason, status, response_time_ms, address, request_id)
-        VALUES (1, 0, 'nothing', '', 'ok', '', 200, 0, '', 0)
+        (audit_id, created_at, action, target, outcome, reason, status, response_time_ms, address, request_id, weight, mac)
+        VALUES (1, 0, 'nothing', '', 'ok', '', 200, 0, '', 0, 1, zeroblob(8))
         ON CONFLICT (audit_id) DO UPDATE SET action = excluded.action
         """,
     ])
     func `the trail is never changed or cut`(sql: String) async throws {
         try await withDatabase { database in
             try await database.append([audit("first"), audit("second")])
-            await #expect(throws: DatabaseError.self) { try await database.write { try $0.execute(sql: sql) } }
+            await #expect(throws: DatabaseError.self) { try await database.write { db, _ in try db.execute(sql: sql) } }
             #expect(try await database.actions() == ["first", "second"])
         }
     }

@@ -243,7 +243,7 @@ struct ServerRecordsTests {
         try await withDatabase { database in
             let home = try await Household("home", in: database)
             _ = try await database.createServer(try draft("demo"), owner: home.owner, tenant: home.tenant, audit: audit("server.create"))
-            await #expect(throws: DatabaseError.self) { try await database.write { try $0.execute(sql: sql) } }
+            await #expect(throws: DatabaseError.self) { try await database.write { db, _ in try db.execute(sql: sql) } }
         }
     }
 }

@@ -1,5 +1,7 @@
 import Foundation
 import Gateway
+import Proof
+import Synchronization
 import Testing
 
 @testable import Storage
@@ -15,9 +17,24 @@ func withTemporaryFolder(_ body: (String) async throws -> Void) async throws {
 /// Lends a new, empty database.
 func withDatabase(_ body: (Database) async throws -> Void) async throws {
     try await withTemporaryFolder { folder in
-        let database = try Database(path: folder + "/gateway.sqlite")
+        let database = try Database(folder)
         try await body(database)
         try await database.close()
+    }
+}
+
+let recordKey = RecordKey(Secret([UInt8](repeating: 7, count: RecordKey.length)))!
+
+/// A wall clock that is moved by hand.
+final class WallClock: Sendable {
+    private let moment = Mutex(Timestamp(microseconds: 1_700_000_000_000_000))
+    var now: Timestamp { moment.withLock { $0 } }
+    func advance(by duration: Duration) { moment.withLock { $0 = $0.advanced(by: duration) } }
+}
+
+extension Database {
+    convenience init(_ folder: String, pools: PoolPlan = PoolPlan(), clock: WallClock = WallClock()) throws {
+        try self.init(path: folder + "/gateway.sqlite", key: recordKey, pools: pools) { clock.now }
     }
 }
 

@@ -10,12 +10,13 @@ CREATE TABLE rate_limit_events (
 -- What a user was refused, latest first.
 CREATE INDEX idx_rate_limit_events_user_time ON rate_limit_events (user_id, timestamp DESC);
 
--- Now and then a copy of the buckets, for when the hot state is lost. A plain rowid table, so that the index is used.
+-- Now and then a copy of the buckets, for when the hot state is lost. A plain rowid table, so that an index on
+-- (bucket_key, expires_at) will be used; it comes with the query that reads them.
 CREATE TABLE rate_limit_buckets (
     bucket_key TEXT NOT NULL,
     level INTEGER NOT NULL,
     expires_at INTEGER NOT NULL
 ) STRICT;
 
-CREATE INDEX idx_rate_limit_buckets_key_expires ON rate_limit_buckets (bucket_key, expires_at);
+-- Those that are full by now.
 CREATE INDEX idx_rate_limit_buckets_expires ON rate_limit_buckets (expires_at);

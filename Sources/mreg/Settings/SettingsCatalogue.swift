@@ -55,30 +55,30 @@ enum SettingsCatalogue {
 
     private static let pools = Subject(
         "Handle pools",
-        Setting("MREG_FASTMCP_ENABLE_ADAPTIVE_CONNECTION_POOLING", \.pools.isAdaptive, .boolean, "Whether handle pools resize themselves."),
+        Setting("MREG_FASTMCP_ENABLE_ADAPTIVE_CONNECTION_POOLING", \.pools.isAdaptive, .boolean, "Whether handle pools resize themselves.", hasEffect: true),
         Setting(
             "MREG_FASTMCP_CONNECTION_POOL_SCALING_ENABLED", \.pools.isScalingEnabled, .boolean,
-            "Whether handle pools resize themselves; both must be true."),
+            "Whether handle pools resize themselves; both must be true.", hasEffect: true),
         Setting(
             "MREG_FASTMCP_MIN_POOL_SIZE", \.pools.minimumSize, count,
-            "Handles kept over all pools; the larger of this and `DB_MIN_CONNECTIONS` holds."),
+            "Handles kept over all pools; the larger of this and `DB_MIN_CONNECTIONS` holds.", hasEffect: true),
         Setting(
             "MREG_FASTMCP_MAX_POOL_SIZE", \.pools.maximumSize, count,
-            "Handles over all pools at most; the smaller of this and `DB_MAX_CONNECTIONS` holds."),
-        Setting("MREG_FASTMCP_POOL_SCALING_FACTOR", \.pools.scalingFactor, .number(1...10), "How much larger a pool grows in one step."),
+            "Handles over all pools at most; the smaller of this and `DB_MAX_CONNECTIONS` holds.", hasEffect: true),
+        Setting("MREG_FASTMCP_POOL_SCALING_FACTOR", \.pools.scalingFactor, .number(1...10), "How much larger a pool grows in one step.", hasEffect: true),
         Setting(
-            "MREG_FASTMCP_POOL_UTILIZATION_THRESHOLD", \.pools.utilizationThreshold, .number(0.05...1), "The used share above which a pool grows."),
-        Setting("DB_MAX_CONNECTIONS", \.pools.maximumConnections, count, "SQLite handles over all pools at most."),
-        Setting("DB_MIN_CONNECTIONS", \.pools.minimumConnections, count, "SQLite handles kept over all pools."),
-        Setting("DB_CONNECTION_TIMEOUT", \.pools.connectionTimeout, upToAnHour, "The longest wait for a handle, whatever the pool."),
-        Setting("MREG_POOL_AUTH_SIZE", \.pools.authentication.size, count, "Handles for authentication at most."),
-        Setting("MREG_POOL_AUTH_TIMEOUT", \.pools.authentication.timeout, upToAnHour, "The longest wait for one."),
-        Setting("MREG_POOL_READ_SIZE", \.pools.read.size, count, "Handles for reading at most."),
-        Setting("MREG_POOL_READ_TIMEOUT", \.pools.read.timeout, upToAnHour, "The longest wait for one."),
-        Setting("MREG_POOL_WRITE_SIZE", \.pools.write.size, count, "Slots in the queue of the one writer."),
-        Setting("MREG_POOL_WRITE_TIMEOUT", \.pools.write.timeout, upToAnHour, "The longest wait for one."),
-        Setting("MREG_POOL_ANALYTICS_SIZE", \.pools.analytics.size, count, "Handles for reports at most."),
-        Setting("MREG_POOL_ANALYTICS_TIMEOUT", \.pools.analytics.timeout, upToAnHour, "The longest wait for one."),
+            "MREG_FASTMCP_POOL_UTILIZATION_THRESHOLD", \.pools.utilizationThreshold, .number(0.05...1), "The used share above which a pool grows.", hasEffect: true),
+        Setting("DB_MAX_CONNECTIONS", \.pools.maximumConnections, count, "SQLite handles over all pools at most.", hasEffect: true),
+        Setting("DB_MIN_CONNECTIONS", \.pools.minimumConnections, count, "SQLite handles kept over all pools.", hasEffect: true),
+        Setting("DB_CONNECTION_TIMEOUT", \.pools.connectionTimeout, upToAnHour, "The longest wait for a handle, whatever the pool.", hasEffect: true),
+        Setting("MREG_POOL_AUTH_SIZE", \.pools.authentication.size, count, "Handles for authentication at most.", hasEffect: true),
+        Setting("MREG_POOL_AUTH_TIMEOUT", \.pools.authentication.timeout, upToAnHour, "The longest wait for one.", hasEffect: true),
+        Setting("MREG_POOL_READ_SIZE", \.pools.read.size, count, "Handles for reading at most.", hasEffect: true),
+        Setting("MREG_POOL_READ_TIMEOUT", \.pools.read.timeout, upToAnHour, "The longest wait for one.", hasEffect: true),
+        Setting("MREG_POOL_WRITE_SIZE", \.pools.write.size, count, "Slots in the queue of the one writer.", hasEffect: true),
+        Setting("MREG_POOL_WRITE_TIMEOUT", \.pools.write.timeout, upToAnHour, "The longest wait for one.", hasEffect: true),
+        Setting("MREG_POOL_ANALYTICS_SIZE", \.pools.analytics.size, count, "Handles for reports at most.", hasEffect: true),
+        Setting("MREG_POOL_ANALYTICS_TIMEOUT", \.pools.analytics.timeout, upToAnHour, "The longest wait for one.", hasEffect: true),
     )
 
     private static let hotState = Subject(
@@ -152,17 +152,17 @@ enum SettingsCatalogue {
         "Sessions",
         Setting(
             "MREG_FASTMCP_MAX_CONCURRENT_USERS", \.sessions.maximumUsers, .integer(1...1_000_000), "Users with an active session at the same time."),
-        Setting("MREG_FASTMCP_SESSION_CLEANUP_INTERVAL", \.sessions.cleanupInterval, upToAnHour, "How often idle sessions are swept out."),
+        Setting("MREG_FASTMCP_SESSION_CLEANUP_INTERVAL", \.sessions.cleanupInterval, upToAnHour, "How often idle sessions are swept out.", hasEffect: true),
         Setting(
             "MREG_FASTMCP_USER_ACTIVITY_TIMEOUT", \.sessions.activityTimeout, .seconds(1...86_400),
-            "How long after its last request a session is active."),
+            "How long after its last request a session is active.", hasEffect: true),
     )
 
     private static let metrics = Subject(
         "Metrics",
         Setting("MREG_FASTMCP_METRICS_EXPORT_INTERVAL", \.metrics.exportInterval, upToAnHour, "How often metrics are written out."),
         Setting("MREG_FASTMCP_ENABLE_USER_ANALYTICS", \.metrics.countsUsers, .boolean, "Whether there are rollups for each user."),
-        Setting("MREG_FASTMCP_ENABLE_BEHAVIOR_TRACKING", \.metrics.tracksBehavior, .boolean, "Whether last activities and patterns are kept."),
+        Setting("MREG_FASTMCP_ENABLE_BEHAVIOR_TRACKING", \.metrics.tracksBehavior, .boolean, "Whether last activities and patterns are kept.", hasEffect: true),
         Setting("MREG_FASTMCP_TENANT_RESOURCE_MONITORING", \.metrics.monitorsTenants, .boolean, "Whether there are gauges for each tenant."),
     )
 
@@ -208,12 +208,12 @@ enum SettingsCatalogue {
 
     private static let audit = Subject(
         "Audit trail",
-        Setting("MREG_AUDIT_RETENTION_DAYS", \.audit.retention, .days(1...3650), "How long records are kept."),
+        Setting("MREG_AUDIT_RETENTION_DAYS", \.audit.retention, .days(1...3650), "How long records are kept.", hasEffect: true),
         Setting(
-            "MREG_AUDIT_MAX_BYTES", \.audit.maximumBytes, .bytes((1 << 20)...(16 << 40)), "The size of the trail above which the oldest records go."),
+            "MREG_AUDIT_MAX_BYTES", \.audit.maximumBytes, .bytes((1 << 20)...(16 << 40)), "The size of the trail above which the oldest records go.", hasEffect: true),
         Setting(
             "MREG_AUDIT_DURABILITY", \.audit.durability, .choice,
-            "When a record is on disk: soon after the answer, before it, or its intent already before the call."),
+            "When a record is on disk: soon after the answer, before it, or its intent already before the call.", hasEffect: true),
     )
 
     private static let log = Subject(

@@ -1,0 +1,2 @@
+package struct DailyReport: Sendable { package init() {} }
+package struct WeeklyReport: Sendable { package init() {} }

@@ -1,0 +1,63 @@
+package import Gateway
+package import Pacing
+package import Proof
+package import Reports
+
+/// What administrators and auditors ask of the record: live, the database; in a test, literals.
+///
+/// Who may ask, and of which tenant, is the API's to judge; here a tenant that is nil means all of them.
+package struct AdminQueries: Sendable {
+    package var pools: @Sendable () -> [PoolMetrics]
+    package var tenant: @Sendable (_ name: String) async throws -> Tenant?
+    package var user: @Sendable (UserID) async throws -> User?
+    package var userNamed: @Sendable (_ name: String, TenantID) async throws -> User?
+    package var userActivity: @Sendable (TenantID, _ since: Timestamp) async throws -> [UserActivity]
+    package var rateLimitEvents: @Sendable (UserID, _ since: Timestamp, _ limit: Int) async throws -> [RateLimitEvent]
+    package var tenantAnalytics: @Sendable (TenantID?, _ since: Timestamp) async throws -> [TenantAnalytics]
+    /// Latest first; `before` is the lowest row of the page before.
+    package var auditRows:
+        @Sendable (TenantID?, UserID?, _ since: Timestamp, _ before: Int64?, _ limit: Int) async throws -> [AuditRow]
+    /// Latest first; `before` is the last activity of the page before.
+    package var sessions: @Sendable (TenantID?, _ isActive: Bool, _ before: Timestamp?, _ limit: Int) async throws -> [ListedSession]
+    /// Ends a session for good. The tenant is whose it must be.
+    package var revokeSession: @Sendable (SessionID, TenantID?, AuditRecord) async throws -> Void
+    /// Ends all sessions of a user and revokes their tokens; says how many sessions were active.
+    package var signOut: @Sendable (UserID, TenantID?, AuditRecord) async throws -> Int
+    package var dailyReport: @Sendable () async throws -> DailyReport
+    package var weeklyReport: @Sendable () async throws -> WeeklyReport
+    /// Does the housekeeping now; says what was done, in words.
+    package var maintain: @Sendable (AuditRecord) async throws -> [String]
+    /// Makes a copy and checks it.
+    package var backUp: @Sendable (AuditRecord) async throws -> (path: String, bytes: Int, auditRows: Int)
+
+    package init(
+        pools: @escaping @Sendable () -> [PoolMetrics], tenant: @escaping @Sendable (_ name: String) async throws -> Tenant?,
+        user: @escaping @Sendable (UserID) async throws -> User?, userNamed: @escaping @Sendable (_ name: String, TenantID) async throws -> User?,
+        userActivity: @escaping @Sendable (TenantID, _ since: Timestamp) async throws -> [UserActivity],
+        rateLimitEvents: @escaping @Sendable (UserID, _ since: Timestamp, _ limit: Int) async throws -> [RateLimitEvent],
+        tenantAnalytics: @escaping @Sendable (TenantID?, _ since: Timestamp) async throws -> [TenantAnalytics],
+        auditRows: @escaping @Sendable (TenantID?, UserID?, _ since: Timestamp, _ before: Int64?, _ limit: Int) async throws -> [AuditRow],
+        sessions: @escaping @Sendable (TenantID?, _ isActive: Bool, _ before: Timestamp?, _ limit: Int) async throws -> [ListedSession],
+        revokeSession: @escaping @Sendable (SessionID, TenantID?, AuditRecord) async throws -> Void,
+        signOut: @escaping @Sendable (UserID, TenantID?, AuditRecord) async throws -> Int,
+        dailyReport: @escaping @Sendable () async throws -> DailyReport, weeklyReport: @escaping @Sendable () async throws -> WeeklyReport,
+        maintain: @escaping @Sendable (AuditRecord) async throws -> [String],
+        backUp: @escaping @Sendable (AuditRecord) async throws -> (path: String, bytes: Int, auditRows: Int)
+    ) {
+        self.pools = pools
+        self.tenant = tenant
+        self.user = user
+        self.userNamed = userNamed
+        self.userActivity = userActivity
+        self.rateLimitEvents = rateLimitEvents
+        self.tenantAnalytics = tenantAnalytics
+        self.auditRows = auditRows
+        self.sessions = sessions
+        self.revokeSession = revokeSession
+        self.signOut = signOut
+        self.dailyReport = dailyReport
+        self.weeklyReport = weeklyReport
+        self.maintain = maintain
+        self.backUp = backUp
+    }
+}

@@ -1,0 +1,80 @@
+import Audit
+import Forwarding
+import FoundationEssentials
+import Gateway
+import Glibc
+import Identity
+import Proof
+import Reports
+import Serving
+import Storage
+
+extension Assembly {
+    /// What the admin API asks, answered from the record and from what is in memory.
+    static func queries(
+        _ database: Storage.Database, _ authenticator: Authenticator, _ sessions: SessionTable, _ housekeeping: Housekeeping, _ settings: Settings,
+        _ now: @escaping @Sendable () -> Moment
+    ) -> AdminQueries {
+        let reports = RecordReports(database: database, settings: settings) { now().wall }
+        return AdminQueries(
+            pools: { database.pools }, tenant: { try await database.tenant(named: $0) }, user: { try await database.user($0) },
+            userNamed: { try await database.user(named: $0, of: $1) },
+            userActivity: { tenant, since in
+                try await sessions.flush()
+                return try await database.userActivity(of: tenant, since: since)
+            },
+            rateLimitEvents: { try await database.rateLimitEvents(of: $0, since: $1, limit: $2) },
+            tenantAnalytics: { try await database.tenantAnalytics(of: $0, since: $1) },
+            auditRows: { try await database.auditRows(of: $0, user: $1, since: $2, before: $3, limit: $4) },
+            sessions: { tenant, isActive, before, limit in
+                try await sessions.flush()
+                return try await database.sessions(of: tenant, isActive: isActive, before: before, limit: limit)
+            },
+            revokeSession: { id, tenant, audit in
+                try await sessions.flush()
+                _ = try await database.revokeSession(id, of: tenant, audit: audit)
+                authenticator.end(id, at: audit.at)
+                sessions.forget(id)
+            },
+            signOut: { user, tenant, audit in
+                try await sessions.flush()
+                let (_, count) = try await database.signOut(user, of: tenant, audit: audit)
+                authenticator.forget(user)
+                sessions.forget(user)
+                return count
+            },
+            dailyReport: { try await reports.daily() }, weeklyReport: { try await reports.weekly() },
+            maintain: { try await housekeeping.maintain($0) },
+            backUp: { audit in
+                let copy = try await housekeeping.backUp(audit)
+                return (copy.path, copy.bytes, copy.auditRows)
+            })
+    }
+}
+
+extension Settings.Pools {
+    /// The same as the database takes it.
+    var plan: PoolPlan {
+        func pool(_ pool: Pool) -> PoolPlan.Pool { PoolPlan.Pool(ceiling: pool.size, timeout: min(pool.timeout, connectionTimeout)) }
+        var plan = PoolPlan()
+        plan.authentication = pool(authentication)
+        plan.read = pool(read)
+        plan.write = pool(write)
+        plan.analytics = PoolPlan.Pool(ceiling: analytics.size, timeout: analytics.timeout)
+        plan.handles = handles
+        plan.isAdaptive = isAdaptive && isScalingEnabled
+        plan.growthFactor = scalingFactor
+        plan.threshold = utilizationThreshold
+        return plan
+    }
+}
+
+extension Settings.Audit.Durability {
+    var durability: Durability {
+        switch self {
+        case .batched: .batched
+        case .answered: .answered
+        case .strict: .strict
+        }
+    }
+}
