@@ -83,6 +83,7 @@ let package = Package(
                 "Gateway", "MCP", "Access", "Pacing", "Reports", "Proof", "Storage", "Identity", "Upstreams", "Audit", "Forwarding", "Serving",
                 hummingbird, httpTypes, nio, nioPosix, lifecycle, unixSignals, logging, argumentParser,
             ],
+            resources: [.embedInCode("Resources/verify.py")],
             swiftSettings: settings
         ),
 

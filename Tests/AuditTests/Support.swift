@@ -39,7 +39,7 @@ final class Disk: Sendable {
                 if state.freely == true { state.written += records }
                 return state.freely
             }
-            self.begin.yield(records.map { Int($0.requestID.rawValue) })
+            self.begin.yield(records.map { Int(truncatingIfNeeded: $0.requestID.rawValue) })
             if let works { done(works ? nil : DiskFull()) }
         }
     }
@@ -66,7 +66,7 @@ final class Disk: Sendable {
     }
 
     var records: [AuditRecord] { state.withLock { $0.written } }
-    var numbers: [Int] { records.map { Int($0.requestID.rawValue) } }
+    var numbers: [Int] { records.map { Int(truncatingIfNeeded: $0.requestID.rawValue) } }
 }
 
 /// Counts log lines of one level.

@@ -4,33 +4,40 @@ import Testing
 
 struct SettingsReportTests {
     static let effective = [
-        "MREG_HOST", "MREG_PORT", "MREG_PUBLIC_URL", "MREG_ALLOWED_ORIGINS", "MREG_STATE_DIR", "DB_NAME", "MREG_BUCKETS_MAP_BYTES",
+        "MREG_HOST", "MREG_PORT", "MREG_PUBLIC_URL", "MREG_ALLOWED_ORIGINS", "MREG_STATE_DIR", "DB_NAME",
+        "MREG_FASTMCP_ENABLE_ADAPTIVE_CONNECTION_POOLING", "MREG_FASTMCP_CONNECTION_POOL_SCALING_ENABLED", "MREG_FASTMCP_MIN_POOL_SIZE",
+        "MREG_FASTMCP_MAX_POOL_SIZE", "MREG_FASTMCP_POOL_SCALING_FACTOR", "MREG_FASTMCP_POOL_UTILIZATION_THRESHOLD", "DB_MAX_CONNECTIONS",
+        "DB_MIN_CONNECTIONS", "DB_CONNECTION_TIMEOUT", "MREG_POOL_AUTH_SIZE", "MREG_POOL_AUTH_TIMEOUT", "MREG_POOL_READ_SIZE",
+        "MREG_POOL_READ_TIMEOUT", "MREG_POOL_WRITE_SIZE", "MREG_POOL_WRITE_TIMEOUT", "MREG_POOL_ANALYTICS_SIZE", "MREG_POOL_ANALYTICS_TIMEOUT",
+        "MREG_BUCKETS_MAP_BYTES",
         "MREG_FASTMCP_RATE_LIMIT_ADMIN_RPM", "MREG_FASTMCP_RATE_LIMIT_SERVER_OWNER_RPM", "MREG_FASTMCP_RATE_LIMIT_USER_RPM",
-        "MREG_FASTMCP_RATE_LIMIT_BURST_FACTOR", "MREG_ALLOWED_PRIVATE_UPSTREAMS", "MREG_STDIO_SERVERS_FILE", "MREG_LOG_LEVEL", "MREG_LOG_FORMAT",
+        "MREG_FASTMCP_RATE_LIMIT_BURST_FACTOR", "MREG_FASTMCP_SESSION_CLEANUP_INTERVAL", "MREG_FASTMCP_USER_ACTIVITY_TIMEOUT",
+        "MREG_FASTMCP_ENABLE_BEHAVIOR_TRACKING", "MREG_ALLOWED_PRIVATE_UPSTREAMS", "MREG_STDIO_SERVERS_FILE", "MREG_AUDIT_RETENTION_DAYS",
+        "MREG_AUDIT_MAX_BYTES", "MREG_AUDIT_DURABILITY", "MREG_LOG_LEVEL", "MREG_LOG_FORMAT",
     ]
 
     @Test func `what the program acts on today is known name by name`() throws {
         #expect(SettingsCatalogue.all.filter(\.hasEffect).map(\.name) == Self.effective)
-        let settings = try Settings(environment: ["MREG_PORT": "1", "MREG_OIDC_ISSUER": "https://id.example", "DB_MIN_CONNECTIONS": "6"])
-        #expect(settings.setWithoutEffect == ["DB_MIN_CONNECTIONS", "MREG_OIDC_ISSUER"])
+        let settings = try Settings(environment: ["MREG_PORT": "1", "MREG_OIDC_ISSUER": "https://id.example", "DB_REDIS_MAX_CONNECTIONS": "6"])
+        #expect(settings.setWithoutEffect == ["DB_REDIS_MAX_CONNECTIONS", "MREG_OIDC_ISSUER"])
         #expect(Settings.namesWithoutEffect.count == SettingsCatalogue.all.count - Self.effective.count)
     }
 
     @Test func `the report says where each value came from and what has no effect`() throws {
-        let file = SettingsFile(parsing: "MREG_PUBLIC_URL=https://Gateway.example\nDB_MIN_CONNECTIONS=6", path: "/etc/gateway.env")
+        let file = SettingsFile(parsing: "MREG_PUBLIC_URL=https://Gateway.example\nDB_REDIS_MAX_CONNECTIONS=6", path: "/etc/gateway.env")
         let report = try Settings(environment: ["MREG_PORT": "09000", "MREG_OIDC_CLIENT_SECRET": "canary"], file: file).report()
         #expect(
             report.hasPrefix(
                 """
                 settings are good: 4 set, 74 at their defaults
 
-                  MREG_PORT                9000                     environment
-                  MREG_PUBLIC_URL          https://gateway.example  /etc/gateway.env:1
-                  DB_MIN_CONNECTIONS       6                        /etc/gateway.env:2
-                  MREG_OIDC_CLIENT_SECRET  redacted                 environment
+                  MREG_PORT                 9000                     environment
+                  MREG_PUBLIC_URL           https://gateway.example  /etc/gateway.env:1
+                  DB_REDIS_MAX_CONNECTIONS  6                        /etc/gateway.env:2
+                  MREG_OIDC_CLIENT_SECRET   redacted                 environment
 
                 set, but without effect in this version:
-                  DB_MIN_CONNECTIONS
+                  DB_REDIS_MAX_CONNECTIONS
                   MREG_OIDC_CLIENT_SECRET
 
                 all names without effect in this version:
