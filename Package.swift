@@ -94,7 +94,7 @@ let package = Package(
         tests("Reports", ["Gateway"]),
         tests("Proof", ["Gateway", crypto]),
         tests("LMDB"),
-        tests("Storage", ["Gateway", "Pacing", "Proof", "Reports", "Schema", grdb, logging]),
+        tests("Storage", ["Gateway", "Pacing", "Proof", "Reports", "Schema", grdb, grdbSQLite, logging]),
         tests("Identity", ["Gateway", jwtKit, crypto]),
         tests("Upstreams", ["Gateway", "MCP", "Access", nio, nioPosix, nioHTTP1, lifecycle, logging]),
         tests("Audit", ["Gateway", lifecycle, logging]),

@@ -7,6 +7,8 @@ package enum Permission: String, Sendable, CaseIterable {
     case writeOwnServers = "write_own_servers"
     case writeAllServers = "write_all_servers"
     case readReports = "read_reports"
+    case endSessions = "end_sessions"
+    case maintain
 
     /// Who holds it, in the words a refusal uses.
     var holders: String {
@@ -16,6 +18,7 @@ package enum Permission: String, Sendable, CaseIterable {
         case .writeOwnServers: "the role server_owner or admin"
         case .writeAllServers: "the role admin, or being the server's owner"
         case .readReports: "the role auditor or admin"
+        case .endSessions, .maintain: "the role admin"
         }
     }
 }
@@ -27,7 +30,7 @@ extension Role {
         case .anonymous: []
         case .user: [.useTools, .readServers]
         case .serverOwner: [.useTools, .readServers, .writeOwnServers]
-        case .admin: [.useTools, .readServers, .writeOwnServers, .writeAllServers, .readReports]
+        case .admin: [.useTools, .readServers, .writeOwnServers, .writeAllServers, .readReports, .endSessions, .maintain]
         case .auditor: [.readServers, .readReports]
         }
     }

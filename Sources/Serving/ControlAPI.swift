@@ -10,6 +10,7 @@ package import Reports
 /// directory, so there is nobody else to ask; what is done is recorded under the tenant's user `operator`.
 package struct ControlAPI: Sendable {
     package var registry: Registry
+    package var queries: AdminQueries
     package var makeTenant: @Sendable (_ name: String, AuditRecord) async throws -> Tenant
     /// The tenant of that name and its operator; nil if there is no such tenant.
     package var operatorOf: @Sendable (_ tenant: String, AuditRecord) async throws -> User?
@@ -20,13 +21,14 @@ package struct ControlAPI: Sendable {
     package var now: @Sendable () -> Moment
 
     package init(
-        registry: Registry, makeTenant: @escaping @Sendable (_ name: String, AuditRecord) async throws -> Tenant,
+        registry: Registry, queries: AdminQueries, makeTenant: @escaping @Sendable (_ name: String, AuditRecord) async throws -> Tenant,
         operatorOf: @escaping @Sendable (_ tenant: String, AuditRecord) async throws -> User?,
         ensureUser: @escaping @Sendable (_ name: String, Role, TenantID, AuditRecord) async throws -> User,
         issueToken: @escaping @Sendable (User, AuditRecord) async throws -> Secret<String>,
         callReport: @escaping @Sendable (_ since: Timestamp) async throws -> CallReport, now: @escaping @Sendable () -> Moment
     ) {
         self.registry = registry
+        self.queries = queries
         self.makeTenant = makeTenant
         self.operatorOf = operatorOf
         self.ensureUser = ensureUser
@@ -93,12 +95,54 @@ package struct ControlAPI: Sendable {
                 return .json(["name": .string(try await makeTenant(name, record).name)], status: .created)
             }
         }
+        addRecordRoutes(to: router)
         router.get("/reports/calls") { request, context in
             try await answering(context) {
                 let hours = request.uri.queryParameters["hours"].flatMap { Int($0) } ?? 24
                 guard (1...2400).contains(hours) else { throw Refusal.invalid("“hours” is 1 to 2400.") }
                 let report = try await callReport(now().wall.advanced(by: .seconds(-3600 * hours)))
                 return .json(["lines": .array(report.lines.map(Self.written))])
+            }
+        }
+    }
+
+    private func addRecordRoutes(to router: Router<GatewayContext>) {
+        router.get("/reports/daily") { _, context in
+            try await answering(context) { .json(AdminText.written(try await queries.dailyReport())) }
+        }
+        router.get("/reports/weekly") { _, context in
+            try await answering(context) { .json(AdminText.written(try await queries.weeklyReport())) }
+        }
+        router.get("/reports/pools") { _, _ in Response.json(AdminText.written(queries.pools())) }
+        router.get("/sessions") { request, context in
+            try await answering(context) {
+                let user = try await operatorUser(request.uri.queryParameters["tenant"].map { String($0) }, context)
+                let listed = try await queries.sessions(user.tenant, true, nil, 1000)
+                return .json(["sessions": .array(listed.map(AdminText.written))])
+            }
+        }
+        router.post("/maintenance") { _, context in
+            try await answering(context) {
+                let user = try await operatorUser(nil, context)
+                let done = try await queries.maintain(record(context, user, "maintenance.run", "asked for"))
+                return .json(["done": .array(done.map { .string($0) })])
+            }
+        }
+        router.post("/backups") { _, context in
+            try await answering(context) {
+                let user = try await operatorUser(nil, context)
+                let copy = try await queries.backUp(record(context, user, "backup.create", ""))
+                return .json(["path": .string(copy.path), "bytes": .number(copy.bytes), "audit_rows": .number(copy.auditRows)], status: .created)
+            }
+        }
+        router.post("/sign-outs") { request, context in
+            try await answering(context) {
+                let members = try Members(try await request.wholeBody(), known: ["tenant", "user"])
+                guard let name = try members.string("user") else { throw Refusal.invalid("“user” is missing.") }
+                let operatorUser = try await operatorUser(try members.string("tenant"), context)
+                guard let user = try await queries.userNamed(name, operatorUser.tenant) else { throw Refusal.notFound("user “\(name.cut(64))”") }
+                let count = try await queries.signOut(user.id, user.tenant, record(context, operatorUser, "user.sign_out", name))
+                return .json(["user": .string(name), "sessions_ended": .number(count)])
             }
         }
     }

@@ -104,7 +104,7 @@ extension Database {
     package func writeSums() async throws { try await write { try $1.flush($0) } }
 
     /// The gateway's sums by hour, oldest first.
-    package func hourTotals(since hour: Int64) async throws -> [(hour: Int64, sum: RollupSum)] {
+    package func hourTotals(since hour: Int64) async throws -> [HourTotals] {
         try await writeSums()
         return try await report { db in
             var hours: [Int64: RollupSum] = [:]
@@ -112,7 +112,7 @@ extension Database {
             while let row = try rows.next() {
                 try hours[row["hour"], default: RollupSum()].add(RollupSum(row: row))
             }
-            return hours.sorted { $0.key < $1.key }.map { (hour: $0.key, sum: $0.value) }
+            return hours.sorted { $0.key < $1.key }.map { HourTotals(hour: $0.key, sum: $0.value) }
         }
     }
 }
@@ -176,8 +176,13 @@ enum ActivityQuery {
         SELECT tenant_id, sum(CASE outcome WHEN 'intended' THEN -1 ELSE weight - 1 END) FROM audit_logs
         WHERE (weight > 1 OR outcome = 'intended') AND created_at >= ? AND created_at < ? AND tenant_id IS NOT NULL GROUP BY tenant_id
         """
+    /// The tenants that have hours, each found behind the last, so that none is read for its name.
     static let totals = """
+        WITH RECURSIVE t (tenant_id) AS (
+            SELECT min(tenant_id) FROM tenant_rollups
+            UNION ALL SELECT (SELECT min(tenant_id) FROM tenant_rollups n WHERE n.tenant_id > t.tenant_id) FROM t WHERE t.tenant_id IS NOT NULL
+        )
         SELECT r.hour, r.requests, r.errors, r.unauthenticated, r.response_time_us, r.latency, r.users
-        FROM (SELECT tenant_id FROM tenants UNION ALL SELECT 0) t CROSS JOIN tenant_rollups r ON r.tenant_id = t.tenant_id WHERE r.hour >= ?
+        FROM t CROSS JOIN tenant_rollups r ON r.tenant_id = t.tenant_id WHERE r.hour >= ?
         """
 }

@@ -118,9 +118,10 @@ package final class Database: Sendable {
             throw Damaged(description: "\(path) was written by a newer mreg; run that one, or restore a backup of before the upgrade.")
         }
         try connection.writeWithoutTransaction { db in
-            // Of what is dropped, pages go back to the file system step by step; only an empty file takes the choice.
-            if try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_schema WHERE type = 'table'") == 0 {
-                try db.execute(sql: "PRAGMA auto_vacuum = INCREMENTAL")
+            // Of what is dropped, pages go back to the file system step by step. The choice is made with the first page, or by
+            // writing the file anew, which of an empty one costs nothing.
+            if try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_schema") == 0 {
+                try db.execute(sql: "PRAGMA auto_vacuum = INCREMENTAL; VACUUM")
             }
         }
         try migrator.migrate(connection)

@@ -49,11 +49,17 @@ extension Database {
     @discardableResult
     package func retain(_ retention: Retention, audit: AuditRecord) async throws -> Int {
         try await writeSums()
-        let end = try await read { [now] db in
-            max(try Self.endOfAge(now().advanced(by: .zero - retention.rows), db), try Self.endOfSize(retention.bytes, db))
+        var dropped = 0
+        // How much a row weighs is estimated, so the file is measured again.
+        for _ in 0..<4 {
+            let end = try await read { [now] db in
+                max(try Self.endOfAge(now().advanced(by: .zero - retention.rows), db), try Self.endOfSize(retention.bytes, db))
+            }
+            let isNews = end > 0 ? try await setWatermark(upTo: end, audit: audit) : false
+            dropped += try await dropBelowWatermark()
+            if !isNews { break }
         }
-        if end > 0 { try await setWatermark(upTo: end, audit: audit) }
-        return try await dropBelowWatermark()
+        return dropped
     }
 
     /// The last row of the last run whose rows are all older.
@@ -76,11 +82,12 @@ extension Database {
         return try Int64.fetchOne(db, sql: "SELECT coalesce(max(last_id), 0) FROM audit_seals WHERE last_id <= ?", arguments: [row]) ?? 0
     }
 
-    private func setWatermark(upTo row: Int64, audit: AuditRecord) async throws {
+    /// - Returns: whether it is further than before.
+    private func setWatermark(upTo row: Int64, audit: AuditRecord) async throws -> Bool {
         try await write { [now] db, ledger in
             guard try AuditLedger.watermark(db).lastRow < row,
                 let seal = try Row.fetchOne(db, sql: "SELECT * FROM audit_seals WHERE last_id = ?", arguments: [row]).map(Seal.init(row:))
-            else { return }
+            else { return false }
             let mac = ledger.mac(of: Watermark.canonicalBytes(ChainPosition(seal)))
             try db.execute(
                 sql: "INSERT INTO audit_watermarks (last_id, seal_id, hash, set_at, mac) VALUES (?, ?, ?, ?, ?)",
@@ -89,6 +96,7 @@ extension Database {
             audit.action = "audit.retain"
             audit.target = "rows up to \(row)"
             try ledger.append(audit, db)
+            return true
         }
     }
 
@@ -151,9 +159,7 @@ extension Database {
             let freed = try await betweenTransactions { db, _ in
                 let free = try Int.fetchOne(db, sql: "PRAGMA freelist_count") ?? 0
                 guard free > 0 else { return 0 }
-                // The pragma frees one page for each row that is stepped through.
-                let rows = try Row.fetchCursor(db, sql: "PRAGMA incremental_vacuum(500)")
-                while try rows.next() != nil {}
+                try db.execute(sql: "PRAGMA incremental_vacuum(500)")
                 return free - (try Int.fetchOne(db, sql: "PRAGMA freelist_count") ?? 0)
             }
             if freed <= 0 { break }

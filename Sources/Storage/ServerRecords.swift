@@ -167,5 +167,5 @@ extension ServerRecord {
 
 enum ServerQuery {
     /// Tenant by tenant, so that the index leads to the active ones of each.
-    static let active = "SELECT s.* FROM tenants t JOIN server_registrations s ON s.tenant_id = t.tenant_id AND s.status = 'active'"
+    static let active = "SELECT s.* FROM tenants t CROSS JOIN server_registrations s ON s.tenant_id = t.tenant_id AND s.status = 'active'"
 }

@@ -1,6 +1,7 @@
 import GRDB
 package import Gateway
 import Pacing
+package import Reports
 
 #if canImport(FoundationEssentials)
     import FoundationEssentials
@@ -8,31 +9,11 @@ import Pacing
     import Foundation
 #endif
 
-/// How full the gateway was, minute by minute.
-package struct UsageRow: Sendable {
-    package struct Pool: Codable, Sendable {
-        package let name: String
-        package let size: Int
-        package let ceiling: Int
-        package let inUsePeak: Int
-        package let waitMilliseconds: Double
-        package let timeouts: Int
-    }
-
-    package let at: Timestamp
-    package let activeUsers: Int
-    package let cpuShare: Double
-    package let memoryBytes: Int
-    package let diskBytes: Int
-    package let walBytes: Int
-    package let pools: [Pool]
-}
-
 extension Database {
     /// Ends a minute: samples the pools and stores what the minute was like.
     package func sampleUsage(activeUsers: Int, cpuShare: Double, memoryBytes: Int) async throws {
         let pools = samplePools().map { metrics in
-            UsageRow.Pool(
+            UsageSample.Pool(
                 name: metrics.name, size: metrics.size, ceiling: metrics.ceiling, inUsePeak: metrics.peakInUse,
                 waitMilliseconds: Double(metrics.longestWait.microseconds) / 1000, timeouts: metrics.timeouts)
         }
@@ -48,14 +29,14 @@ extension Database {
     }
 
     /// Samples since a moment, oldest first.
-    package func usageSamples(since: Timestamp) async throws -> [UsageRow] {
+    package func usageSamples(since: Timestamp) async throws -> [UsageSample] {
         try await report { db in
             try Row.fetchAll(db, sql: "SELECT * FROM usage_samples WHERE sampled_at >= ? ORDER BY sampled_at", arguments: [since.microseconds])
                 .map { row in
-                    UsageRow(
+                    UsageSample(
                         at: Timestamp(microseconds: row["sampled_at"]), activeUsers: row["active_users"], cpuShare: row["cpu_share"],
                         memoryBytes: row["memory_bytes"], diskBytes: row["disk_bytes"], walBytes: row["wal_bytes"],
-                        pools: (try? JSONDecoder().decode([UsageRow.Pool].self, from: Data((row["pools"] as String).utf8))) ?? [])
+                        pools: (try? JSONDecoder().decode([UsageSample.Pool].self, from: Data((row["pools"] as String).utf8))) ?? [])
                 }
         }
     }

@@ -87,7 +87,7 @@ struct Assembly {
             authenticator.end(session, at: moment)
         }
         let housekeeping = Housekeeping(
-            database: database, key: key, state: state,
+            database: database, key: key, stateDirectory: state.path,
             retention: Retention(rows: settings.audit.retention, bytes: settings.audit.maximumBytes), sessions: sessions,
             now: { now().wall }, logger: logger)
 
@@ -269,7 +269,7 @@ struct Assembly {
         _ registry: Registry, _ people: People, _ database: Storage.Database, _ queries: AdminQueries, _ now: @escaping @Sendable () -> Moment
     ) -> ControlAPI {
         ControlAPI(
-            registry: registry,
+            registry: registry, queries: queries,
             makeTenant: { try await database.ensureTenant($0, audit: $1) },
             operatorOf: { name, audit in
                 guard let tenant = try await database.tenant(named: name) else { return nil }

@@ -12,7 +12,7 @@ import Storage
 final class Housekeeping: Service {
     private let database: Storage.Database
     private let key: SigningKey
-    private let state: StateDirectory
+    private let stateDirectory: String
     private let retention: Retention
     private let sessions: SessionTable
     private let now: @Sendable () -> Timestamp
@@ -23,12 +23,12 @@ final class Housekeeping: Service {
     private static let hour = 720
 
     init(
-        database: Storage.Database, key: SigningKey, state: StateDirectory, retention: Retention, sessions: SessionTable,
+        database: Storage.Database, key: SigningKey, stateDirectory: String, retention: Retention, sessions: SessionTable,
         now: @escaping @Sendable () -> Timestamp, logger: Logger
     ) {
         self.database = database
         self.key = key
-        self.state = state
+        self.stateDirectory = stateDirectory
         self.retention = retention
         self.sessions = sessions
         self.now = now
@@ -88,7 +88,7 @@ final class Housekeeping: Service {
 
     // MARK: Backups
 
-    private var folder: String { state.path + "/backups" }
+    private var folder: String { stateDirectory + "/backups" }
 
     private var backups: [String] { ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).sorted() }
 
@@ -119,7 +119,7 @@ final class Housekeeping: Service {
         let signature = try key.signature(of: Array(line.utf8))
         try await database.storeHead(
             AuditVerifier.Head(seal: head.seal, hash: head.hash, signedAt: moment, keyID: key.id, signature: signature))
-        try AuditHead.append("\(line) \(key.id) \(Data(signature).base64EncodedString())\n", to: state.path + "/audit-heads")
+        try AuditHead.append("\(line) \(key.id) \(Data(signature).base64EncodedString())\n", to: stateDirectory + "/audit-heads")
         logger.info("the record was signed", metadata: ["audit.seal": "\(head.seal)", "audit.hash": "\(AuditHead.hex(head.hash))"])
     }
 }

@@ -28,7 +28,7 @@ struct RunningGateway: Sendable {
         defer { if folder == nil { try? FileManager.default.removeItem(atPath: directory) } }
         var environment = settings
         environment["MREG_STATE_DIR"] = directory + "/state"
-        environment["MREG_PORT"] = "0"
+        environment["MREG_PORT"] = settings["MREG_PORT"] ?? "0"
         var logger = Logger(label: "test") { LogLines(label: $0, format: .text, logLevel: .error) }
         logger.logLevel = .error
         let mode = isEvaluation ? Evaluation.mode(isWithStdioDemo: false) : Assembly.Mode()

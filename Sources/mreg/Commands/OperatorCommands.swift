@@ -145,7 +145,7 @@ struct TokenCommand: ParsableCommand {
 
 struct ReportCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "report", abstract: "What the record says.", subcommands: [Calls.self])
+        commandName: "report", abstract: "What the record says.", subcommands: [Calls.self, Daily.self, Weekly.self, Pools.self])
 
     struct Calls: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "What was called, how it ended, and how long it took.")

@@ -1,2 +1,0 @@
-package struct DailyReport: Sendable { package init() {} }
-package struct WeeklyReport: Sendable { package init() {} }
