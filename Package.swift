@@ -87,6 +87,11 @@ let package = Package(
             swiftSettings: settings
         ),
 
+        // `make bench` runs it; it is part of no product.
+        .executableTarget(
+            name: "record-benchmark", dependencies: ["Gateway", "Proof", "Storage", "Audit", logging], path: "Benchmarks/Record",
+            swiftSettings: settings),
+
         tests("Gateway"),
         tests("MCP", ["Gateway"]),
         tests("Access", ["Gateway"], exclude: ["Golden"]),

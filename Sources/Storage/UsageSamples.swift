@@ -41,3 +41,14 @@ extension Database {
         }
     }
 }
+
+extension Database {
+    /// Bytes of each table and index, the largest first; empty where SQLite was built without `dbstat`.
+    package func tableBytes() async throws -> [(name: String, bytes: Int)] {
+        try await report { db in
+            guard try Bool.fetchOne(db, sql: "SELECT EXISTS (SELECT 1 FROM pragma_module_list WHERE name = 'dbstat')") ?? false else { return [] }
+            return try Row.fetchAll(db, sql: "SELECT name, sum(pgsize) AS bytes FROM dbstat GROUP BY name ORDER BY bytes DESC")
+                .map { ($0["name"], $0["bytes"]) }
+        }
+    }
+}

@@ -7,6 +7,7 @@ import random
 import shutil
 import sqlite3
 import struct
+import subprocess
 import sys
 import time
 from bisect import bisect_left
@@ -21,7 +22,6 @@ OPEN, WRITE, SYNC, TRUNCATE, UNLINK, RENAME, MKDIR, ALLOCATE, ANSWER, CLOSE = ra
 SECTOR = 512
 KINDS = ("synced", "all", "prefix", "subset", "torn", "shredded")
 PHASES = ("first start", "steady", "checkpoint", "stop and start")
-BATCHED_MAY_LOSE = 100_000_000  # nanoseconds
 
 
 # --- recording ---------------------------------------------------------------------------------------------------------
@@ -33,7 +33,7 @@ def record(arguments: argparse.Namespace, folder: Path) -> dict:
     watched.mkdir()
     shim = compiled("trace.c", folder)
     env = environment(arguments.durability, LD_PRELOAD=shim, CRASH_TRACE_DIR=str(watched), CRASH_TRACE_LOG=str(log))
-    answers: list[tuple[int, int]] = []
+    answers: list[tuple[int, int]] = []  # that were seen by a caller, and when
     marks = [("first start", 0)]
 
     def start() -> Gateway:
@@ -49,19 +49,34 @@ def record(arguments: argparse.Namespace, folder: Path) -> dict:
         if callers.statuses:
             print(f"note: answers other than 200: {callers.statuses}")
 
+    def touched() -> int:
+        return os.stat(watched / "state/gateway.sqlite").st_mtime_ns
+
     gateway = start()
+    before = touched()
     load(gateway, arguments.calls)
+    for _ in range(5):  # until the log has been copied back at least once under load
+        if touched() != before:
+            load(gateway, arguments.calls // 4)
+            break
+        load(gateway, arguments.calls)
     marks.append(("stop and start", time.monotonic_ns()))
     gateway.stop()
     gateway = start()
     load(gateway, arguments.calls // 2)
     marks.append(("stop and start", time.monotonic_ns()))
+    killed = time.monotonic_ns()
     gateway.kill()
+    if arguments.durability == "batched":
+        answers = [(moment, request) for moment, request in answers if moment < killed - arguments.grace * 1_000_000]
     gateway = start()
     load(gateway, arguments.calls // 8)
     marks.append(("stop and start", time.monotonic_ns()))
     gateway.stop()
-    return {"log": log, "state": str(watched / "state"), "answers": answers, "marks": marks}
+    key = watched / "state/keys/record-key"
+    help_text = subprocess.run([arguments.mreg, "audit", "verify", "--help"], capture_output=True, text=True, env=environment()).stdout
+    has_verify = arguments.verify > 0 and key.exists() and "--key" in help_text
+    return {"key": key if has_verify else None, "log": log, "state": str(watched / "state"), "answers": answers, "marks": marks}
 
 
 class Operation:
@@ -293,7 +308,14 @@ class Disk:
 # --- looking at it -------------------------------------------------------------------------------------------------------
 
 
-def examine(folder: Path, files: dict[str, bytearray], owed: set[int]) -> tuple[str, int, str]:
+def verified(mreg: str, folder: Path, key: Path) -> str:
+    """What `mreg audit verify` has against the database in the folder; nothing if it agrees."""
+    command = [mreg, "audit", "verify", "--database", str(folder / "gateway.sqlite"), "--key", str(key)]
+    run = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=60)
+    return "" if run.returncode == 0 else f"audit verify: {(run.stdout + run.stderr).strip()[-300:]}"
+
+
+def examine(folder: Path, files: dict[str, bytearray], owed: dict[int, int], moment: int, verify=None) -> tuple[str, int, str]:
     """What became of it (ok, absent, corrupt), how many of the owed answers are not there, and what SQLite said."""
     for name, image in files.items():
         with open(folder / name, "wb", buffering=0) as file:
@@ -301,7 +323,9 @@ def examine(folder: Path, files: dict[str, bytearray], owed: set[int]) -> tuple[
     try:
         if not files.get("gateway.sqlite") and not files.get("gateway.sqlite-wal"):
             return "absent", len(owed), ""
-        database = sqlite3.connect(folder / "gateway.sqlite", isolation_level=None, timeout=0)
+        # A reader recovers the log just as well, and does not copy it back when it leaves. It cannot undo a rollback journal.
+        mode = "rw" if files.get("gateway.sqlite-journal") else "ro"
+        database = sqlite3.connect(f"file:{folder}/gateway.sqlite?mode={mode}", uri=True, isolation_level=None, timeout=0)
         try:
             database.execute("PRAGMA cell_size_check = ON")
             verdict = database.execute("PRAGMA quick_check").fetchone()[0]
@@ -310,10 +334,14 @@ def examine(folder: Path, files: dict[str, bytearray], owed: set[int]) -> tuple[
             if not database.execute("SELECT 1 FROM sqlite_schema WHERE name = 'audit_logs'").fetchone():
                 return "absent", len(owed), ""
             rows = {row[0] for row in database.execute("SELECT request_id FROM audit_logs")}
+            lost = owed.keys() - rows
             first, last, count = database.execute("SELECT min(audit_id), max(audit_id), count(*) FROM audit_logs").fetchone()
             if count and last - first + 1 != count:
-                return "corrupt", len(owed - rows), f"audit_id: {count} rows from {first} to {last}"
-            return "ok", len(owed - rows), ""
+                return "corrupt", len(lost), f"audit_id: {count} rows from {first} to {last}"
+            said = verify(folder) if verify and count else ""
+            if lost and not said:
+                return "ok", len(lost), f"{(moment - min(owed[request] for request in lost)) / 1e6:.0f} ms before the cut"
+            return "corrupt" if said else "ok", len(lost), said
         except sqlite3.Error as error:
             return "corrupt", 0, str(error)
         finally:
@@ -354,16 +382,21 @@ def explore(arguments: argparse.Namespace, recorded: dict, worker: int, wanted: 
     # An answer counts from when the program began to send it, and only if a caller got it.
     answers = sorted((sent.get(request, moment), request) for moment, request in recorded["answers"])
     moments = [moment for moment, _ in answers]
-    grace = BATCHED_MAY_LOSE if arguments.durability == "batched" else 0
+    grace = arguments.grace * 1_000_000 if arguments.durability == "batched" else 0
     by_begin = sorted((o for o in operations if o.kind in (WRITE, TRUNCATE, ALLOCATE)), key=lambda o: o.begin)
     tally: Counter = Counter()
     notes: list[str] = []
     states = checked = lost = 0
+    every = max(1, wanted * arguments.workers // max(1, arguments.verify))
     began = time.monotonic()
+
+    def verify(folder: Path) -> str:
+        return verified(arguments.mreg, folder, recorded["key"])
+
     with Folder(in_memory=True) as folder:
         while states < wanted:
             disk = Disk(arguments.forget_sync)
-            owed: set[int] = set()
+            owed: dict[int, int] = {}  # id and moment
             at = begun = owed_count = 0
             for moment, phase in choose(operations, recorded, min(1000, (wanted - states) // arguments.kinds_per_cut + 4), chance):
                 while at < len(operations) and operations[at].end < moment:
@@ -373,12 +406,14 @@ def explore(arguments: argparse.Namespace, recorded: dict, worker: int, wanted: 
                     begun += 1
                 under_way = [o for o in by_begin[max(0, begun - 64):begun] if o.end >= moment]
                 due = bisect_left(moments, moment - grace)
-                owed.update(request for _, request in answers[owed_count:due])
+                owed.update((request, moment) for moment, request in answers[owed_count:due])
                 owed_count = max(owed_count, due)
                 has_choice = disk.directory or under_way or any(f.pending for f in {*disk.live.values(), *disk.durable.values()})
                 for kind in chance.sample(KINDS, arguments.kinds_per_cut) if has_choice else ("synced",):
                     files = disk.left(kind, under_way, chance)
-                    verdict, missing, said = examine(folder, files, owed)
+                    is_verified = recorded["key"] and states % every == 0
+                    verdict, missing, said = examine(folder, files, owed, moment, verify if is_verified else None)
+                    tally["verified", ""] += bool(is_verified and verdict != "absent")
                     states += 1
                     checked += len(owed)
                     lost += missing
@@ -388,7 +423,8 @@ def explore(arguments: argparse.Namespace, recorded: dict, worker: int, wanted: 
                         tally[kind, "with losses"] += 1
                     if (missing or verdict == "corrupt") and len(notes) < 5:
                         sizes = ", ".join(f"{name} {len(image)}" for name, image in files.items())
-                        notes.append(f"{phase}, {kind}: {verdict} {said}; {missing} of {len(owed)} answers lost; cut at {moment}; {sizes}")
+                        oldest = f", the oldest {said}" if missing and said else f"; {said}" if said else ""
+                        notes.append(f"{phase}, {kind}: {verdict}; {missing} of {len(owed)} answers lost{oldest}; cut at {moment}; {sizes}")
     results.put((states, checked, lost, tally, notes, time.monotonic() - began))
 
 
@@ -402,6 +438,8 @@ def main() -> int:
     parser.add_argument("--durability", choices=["answered", "batched", "strict"])
     parser.add_argument("--forget-sync", action="store_true", help="a disk that never heard of fsync: losses must be found")
     parser.add_argument("--self-test", action="store_true", help="first show, on the same record, that --forget-sync finds losses")
+    parser.add_argument("--grace", type=int, default=100, help="milliseconds within which a batched record may be lost")
+    parser.add_argument("--verify", type=int, default=40, help="about so many of the states also go to `mreg audit verify`")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--keep", help="copy the record to this folder")
@@ -426,7 +464,9 @@ def main() -> int:
         is_good = True
         if arguments.self_test and not arguments.forget_sync:
             arguments.forget_sync = True
-            states, _, lost, tally, _, seconds = in_parallel(arguments, recorded, 60)
+            verify, arguments.verify = arguments.verify, 0
+            states, _, lost, tally, _, seconds = in_parallel(arguments, recorded | {"key": None}, 60)
+            arguments.verify = verify
             corrupt = sum(count for (_, verdict), count in tally.items() if verdict == "corrupt")
             print(f"self-test, all fsyncs forgotten: {states} states, {lost} losses, {corrupt} corrupt, {seconds:.1f} s: "
                   + ("the rig can fail" if lost else "VIOLATION the rig found nothing"))
@@ -440,7 +480,9 @@ def main() -> int:
     for kind in KINDS:
         print(f"  {kind:9} ok {tally[kind, 'ok']:6}  not there yet {tally[kind, 'absent']:5}  corrupt {tally[kind, 'corrupt']:4}  "
               f"with losses {tally[kind, 'with losses']:4}")
-    print(f"  acks checked {checked}, lost {lost}; corrupt states {corrupt}")
+    print(f"  acks checked {checked}, lost {lost}; corrupt states {corrupt}; {tally['verified', '']} also passed to mreg audit verify")
+    if not tally["phase", "checkpoint"]:
+        print("note: the log was never copied back under load; --calls says how much load there is")
     for note in notes[:8]:
         print(f"VIOLATION {note}")
     if not recorded["answers"]:

@@ -6,5 +6,5 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 mreg=${1:-$here/../../.build/debug/mreg}
 python3 "$here/kill_loop.py" --mreg "$mreg" --rounds 40
-python3 "$here/replay.py" --mreg "$mreg" --states 2500 --self-test
+python3 "$here/replay.py" --mreg "$mreg" --states 1500 --self-test
 python3 "$here/locks.py" --mreg "$mreg" --seconds 8
