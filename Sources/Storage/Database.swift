@@ -46,6 +46,12 @@ package final class Database: Sendable {
         self.readers = readers
         do {
             var configuration = Self.configuration(label: "writer", busyTimeout: TimeInterval(Writer.busyTimeout) / 1000)
+            // Rows of many users go into pages all over an index: the writer keeps those of a busy day in memory.
+            configuration.prepareDatabase { db in
+                // The first two take effect on a file that is made now. A commit writes whole pages, and its rows go into as many
+                // pages of an index as there are users: with 4 KiB it is mostly copies of what did not change.
+                try db.execute(sql: "PRAGMA page_size = 1024; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA cache_size = -131072")
+            }
             configuration.journalMode = .wal
             let connection = try DatabaseQueue(path: path, configuration: configuration)
             self.connection = connection
@@ -116,13 +122,6 @@ package final class Database: Sendable {
         }
         if try connection.read(migrator.hasBeenSuperseded) {
             throw Damaged(description: "\(path) was written by a newer mreg; run that one, or restore a backup of before the upgrade.")
-        }
-        try connection.writeWithoutTransaction { db in
-            // Of what is dropped, pages go back to the file system step by step. The choice is made with the first page, or by
-            // writing the file anew, which of an empty one costs nothing.
-            if try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_schema") == 0 {
-                try db.execute(sql: "PRAGMA auto_vacuum = INCREMENTAL; VACUUM")
-            }
         }
         try migrator.migrate(connection)
     }

@@ -49,13 +49,13 @@ final class Writer: @unchecked Sendable {
         var isFlushBroken = false
     }
 
-    /// Of 4 KiB and a little: the log stays under 64 MiB.
-    private static let mostFrames = 14_000
+    /// Of 1 KiB and a little: the log stays under 64 MiB.
+    private static let mostFrames = 56_000
     /// From here on whoever reads for long is interrupted.
-    private static let pressingFrames = 8_000
-    private static let framesBetweenCheckpoints = 4_000
+    private static let pressingFrames = 32_000
+    private static let framesBetweenCheckpoints = 16_000
     /// While a reader is in the way.
-    private static let framesBetweenAttempts = 500
+    private static let framesBetweenAttempts = 2_000
     private static let mostRecords = 1024
     /// Milliseconds that another process may hold the file's write lock.
     static let busyTimeout: Int32 = 2_000

@@ -44,6 +44,7 @@ class Loop:
     def fresh(self) -> None:
         self.number += 1
         self.rounds_here = 0
+        self.has_demo = False
         self.state = self.folder / f"state-{self.number}"
         self.due: list[int] = []  # answered before the last kill, not yet looked for
         self.found_here: set[int] = set()  # found before: they must stay
@@ -127,8 +128,11 @@ class Loop:
     def loaded(self) -> tuple[Gateway, Callers]:
         gateway = self.restarted()
         self.look()
-        if gateway.serve and self.rounds_here == 0:
-            gateway.command("server", "add", "demo", "--shared", "--", self.arguments.mreg, "demo-server", "--stdio")
+        if gateway.serve and not self.has_demo:
+            add = gateway.command("server", "add", "demo", "--shared", "--", self.arguments.mreg, "demo-server", "--stdio")
+            if add.returncode != 0:
+                raise DidNotStart(f"server add: {add.stderr}")
+            self.has_demo = True
         tokens = [gateway.token(user) for user in ("alice", "bob")]
         return gateway, Callers(gateway.address, tokens, THREADS)
 
@@ -182,7 +186,8 @@ class Loop:
         seen = self.losses - before[1]
         del self.violations[before[0]:]
         self.losses = before[1]
-        print(f"self-test, an answer that was never given: {seen} lost: " + ("the rig can fail" if seen == 1 else "VIOLATION it should be 1"))
+        verdict = "the rig can fail" if seen == 1 else "VIOLATION it should be 1"
+        print(f"self-test, an answer that was never given: {seen} lost: {verdict}")
         return seen == 1
 
 
@@ -202,7 +207,7 @@ def main() -> int:
         loop = Loop(arguments, folder)
         works = loop.can_fail()
         loop.run()
-    kinds = ", ".join(f"{count} in a {kind}" if kind != "load" else f"{count} under load" for kind, count in sorted(loop.kinds.items()))
+    kinds = ", ".join(f"{count} {'under' if kind == 'load' else 'in a'} {kind}" for kind, count in sorted(loop.kinds.items()))
     print(f"kill loop: {arguments.rounds} rounds ({kinds}) in {time.monotonic() - began:.1f} s, seed {arguments.seed}")
     print(f"  durability {arguments.durability or 'as shipped'}; stops that ended before the kill: {loop.clean_stops}")
     print(f"  acks checked {loop.checked}, lost {loop.losses}" + (f", too young to be promised {loop.excused}" if loop.excused else ""))
