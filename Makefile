@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := run
-.PHONY: run test unit-test interop-test bench lint format fuzz clean packages-build packages-test packages-bench
+.PHONY: run test unit-test interop-test crash-test torture bench lint format fuzz clean packages-build packages-test packages-bench
 
 SWIFT_SOURCES := Sources Tests schema Package.swift
 
@@ -15,7 +15,7 @@ run: packages-build
 	@swift build -c release --product mreg
 	@exec .build/release/mreg evaluate $(ARGS)
 
-test: lint unit-test interop-test
+test: lint unit-test interop-test crash-test
 	@echo "== all tests passed"
 
 unit-test: packages-build packages-test
@@ -28,6 +28,18 @@ interop-test: packages-build packages-test
 	@swift build --product mreg
 	@echo "== running real MCP clients and servers (environments are made from PyPI the first time)"
 	@Tests/Interop/run.sh
+
+crash-test: packages-build packages-test
+	@swift build --product mreg
+	@echo "== killing the program, replaying power cuts, watching its locks (a minute and a half)"
+	@Tests/Crash/run.sh .build/debug/mreg
+
+# The same at length: some twenty minutes, with the release.
+torture: packages-build packages-test
+	@swift build -c release --product mreg
+	@for durability in answered strict batched; do python3 Tests/Crash/kill_loop.py --mreg .build/release/mreg --rounds 150 --durability $$durability; done
+	@python3 Tests/Crash/replay.py --mreg .build/release/mreg --states 20000 --self-test
+	@python3 Tests/Crash/locks.py --mreg .build/release/mreg --seconds 60
 
 bench: packages-build packages-bench
 	@echo "== building the release (some minutes the first time)"

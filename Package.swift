@@ -72,7 +72,8 @@ let package = Package(
         room(
             "Serving",
             [
-                "Gateway", "MCP", "Access", "Pacing", "Reports", "Proof", "Identity", "Audit", "Forwarding", hummingbird, hummingbirdCore, httpTypes, nio,
+                "Gateway", "MCP", "Access", "Pacing", "Reports", "Proof", "Identity", "Audit", "Forwarding", hummingbird, hummingbirdCore, httpTypes,
+                nio,
                 nioHTTP1,
                 nioHTTPTypes, lifecycle, logging,
             ]
@@ -108,7 +109,9 @@ let package = Package(
         // The assembled program, on port 0 and a temporary folder.
         .testTarget(
             name: "IntegrationTests",
-            dependencies: ["mreg", "Gateway", "MCP", "Proof", "Forwarding", "Identity", "Serving", "Storage", grdb, nio, nioPosix, nioHTTP1, lifecycle, logging],
+            dependencies: [
+                "mreg", "Gateway", "MCP", "Proof", "Forwarding", "Identity", "Serving", "Storage", grdb, nio, nioPosix, nioHTTP1, lifecycle, logging,
+            ],
             swiftSettings: settings),
     ]
 )

@@ -28,12 +28,6 @@ BEGIN
     SELECT RAISE(ABORT, 'the audit log is never changed');
 END;
 
-CREATE TRIGGER audit_logs_refuse_replace BEFORE INSERT ON audit_logs
-WHEN EXISTS (SELECT 1 FROM audit_logs WHERE audit_id = NEW.audit_id)
-BEGIN
-    SELECT RAISE(ABORT, 'the audit log is never changed');
-END;
-
 CREATE TRIGGER audit_logs_refuse_delete BEFORE DELETE ON audit_logs
 WHEN OLD.audit_id > (SELECT coalesce(max(last_id), 0) FROM audit_watermarks)
 BEGIN

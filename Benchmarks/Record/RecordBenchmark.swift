@@ -260,6 +260,7 @@ struct Rows {
             requestID: RequestID(UInt64(number)), at: Timestamp(microseconds: time * 1000), user: people.users[user],
             tenant: people.tenants[user % RecordBenchmark.tenants], server: method == "tools/call" ? ServerID(1) : nil, action: method,
             target: method == "tools/call" ? "echo_\(user % 10)" : "", outcome: status == 200 ? .ok : status == 500 ? .failed : .refused,
-            reason: status == 429 ? "throttled_earlier" : "", status: status, duration: .microseconds(Int64(milliseconds * 1000)), address: "10.0.0.1")
+            reason: status == 429 ? "throttled_earlier" : "", status: status, duration: .microseconds(Int64(milliseconds * 1000)), address: "10.0.0.1"
+        )
     }
 }

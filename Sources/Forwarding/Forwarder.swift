@@ -203,7 +203,8 @@ package struct Forwarder: Sendable {
             let elapsed = Duration.nanoseconds(forwarder.now().boot.nanoseconds - opened.boot.nanoseconds)
             return AuditRecord(
                 requestID: inbound.requestID, at: opened.wall, user: decision.principal?.user, tenant: decision.principal?.tenant,
-                server: decision.serverID, action: decision.action, target: decision.incoming?.operation.target ?? "", outcome: outcome, reason: reason,
+                server: decision.serverID, action: decision.action, target: decision.incoming?.operation.target ?? "", outcome: outcome,
+                reason: reason,
                 status: forwarder.statusCode(status),
                 duration: elapsed, address: inbound.address)
         }

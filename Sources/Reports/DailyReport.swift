@@ -27,7 +27,9 @@ package struct DailyReport: Sendable {
         for hour in hours { sum.add(hour.sum) }
         requests = sum.requests
 
-        func figure(_ name: String, _ value: Double?, _ unit: String, _ formula: String, _ target: Figure.Target? = nil, note: String? = nil) -> Figure {
+        func figure(_ name: String, _ value: Double?, _ unit: String, _ formula: String, _ target: Figure.Target? = nil, note: String? = nil)
+            -> Figure
+        {
             Figure(name, value, unit: unit, window: window, formula: formula, target: target, note: note)
         }
         func perRequest(_ value: Double) -> Double? { sum.requests > 0 ? value / Double(sum.requests) : nil }
@@ -51,7 +53,8 @@ package struct DailyReport: Sendable {
             "the largest of the minute samples of users with a request within MREG_FASTMCP_USER_ACTIVITY_TIMEOUT",
             .below(Double(bounds.users), "MREG_FASTMCP_MAX_CONCURRENT_USERS (\(bounds.users))"))
         errorRate = figure(
-            "error_rate", perRequest(Double(sum.errors)), "share", "requests that failed, whose outcome is unknown, or that were answered 5xx / requests",
+            "error_rate", perRequest(Double(sum.errors)), "share",
+            "requests that failed, whose outcome is unknown, or that were answered 5xx / requests",
             .below(0.01, "0.01"), note: sum.requests == 0 ? "no requests" : nil)
 
         func peak(_ value: (UsageSample) -> Double?) -> Double? { samples.compactMap(value).max() }
@@ -66,7 +69,8 @@ package struct DailyReport: Sendable {
                 figure(
                     "disk", samples.last.map { Double($0.diskBytes) / Double(max(1, bounds.databaseBytes)) }, "share",
                     "database file at the last sample / MREG_AUDIT_MAX_BYTES", .below(0.8, "0.8")),
-                figure("wal_peak", peak { Double($0.walBytes) }, "bytes", "largest minute sample of the write-ahead log", .below(67_108_864, "64 MiB")),
+                figure(
+                    "wal_peak", peak { Double($0.walBytes) }, "bytes", "largest minute sample of the write-ahead log", .below(67_108_864, "64 MiB")),
             ]
             + Self.poolNames(samples).flatMap { name -> [Figure] in
                 let pools = samples.compactMap { $0.pools.first { $0.name == name } }

@@ -35,7 +35,8 @@ package struct WeeklyReport: Sendable {
         performanceImprovement = [
             Figure(
                 "p95_change", isComparable ? p95(recent).flatMap { new in p95(before).map { new / $0 - 1 } } : nil, unit: "share", window: week,
-                formula: "p95 of this week / p95 of the week before - 1; below 0 is faster", target: .below(0.05, "0.05"), note: isComparable ? nil : few),
+                formula: "p95 of this week / p95 of the week before - 1; below 0 is faster", target: .below(0.05, "0.05"),
+                note: isComparable ? nil : few),
             Figure(
                 "error_rate_change", isComparable ? errors(recent) - errors(before) : nil, unit: "share points", window: week,
                 formula: "error rate of this week - that of the week before; below 0 is better", target: .below(0.005, "0.005"),
@@ -54,7 +55,8 @@ package struct WeeklyReport: Sendable {
             let note = trend == nil ? "not enough data: \(Self.fewestDays) days are needed" : nil
             return [
                 Figure(
-                    "\(name)_per_day", trend?.slope, unit: "\(unit) a day", window: period, formula: "slope of the least-squares line through the days",
+                    "\(name)_per_day", trend?.slope, unit: "\(unit) a day", window: period,
+                    formula: "slope of the least-squares line through the days",
                     note: note),
                 Figure(
                     "\(name)_per_day_confidence", trend?.halfInterval, unit: "± \(unit) a day", window: period,
@@ -76,7 +78,8 @@ package struct WeeklyReport: Sendable {
         infrastructureScaling = [
             Figure(
                 "days_until_users", toUsers.0, unit: "days", window: period,
-                formula: "(MREG_FASTMCP_MAX_CONCURRENT_USERS - the last day's peak) / peak users a day", target: .above(30, "30 days"), note: toUsers.1),
+                formula: "(MREG_FASTMCP_MAX_CONCURRENT_USERS - the last day's peak) / peak users a day", target: .above(30, "30 days"),
+                note: toUsers.1),
             Figure(
                 "days_until_disk", toDisk.0, unit: "days", window: period,
                 formula: "(MREG_AUDIT_MAX_BYTES - the database file) / its bytes a day", target: .above(30, "30 days"), note: toDisk.1),
@@ -98,21 +101,26 @@ package struct WeeklyReport: Sendable {
     private static func opportunities(_ all: [UsageSample], _ sum: RollupSum, _ bounds: Bounds, _ now: Timestamp) -> [Opportunity] {
         let samples = all.filter { $0.at >= now.advanced(by: .seconds(-7 * 86_400)) }
         var found: [Opportunity] = []
-        func fire(_ rule: String, _ evidence: String, _ setting: String) { found.append(Opportunity(rule: rule, evidence: evidence, setting: setting)) }
+        func fire(_ rule: String, _ evidence: String, _ setting: String) {
+            found.append(Opportunity(rule: rule, evidence: evidence, setting: setting))
+        }
         for name in DailyReport.poolNames(samples) {
             let pools = samples.compactMap { $0.pools.first { $0.name == name } }
             let peak = pools.map { Double($0.inUsePeak) / Double(max(1, $0.ceiling)) }.max() ?? 0
             // Counted since the start, so a later sample may have fewer.
             let timeouts = zip(pools, pools.dropFirst()).reduce(0) { $0 + max(0, $1.1.timeouts - $1.0.timeouts) }
             let size = "MREG_POOL_\(name.uppercased())_SIZE"
-            if timeouts > 0 { fire("somebody waited in vain for a handle", "\(timeouts) timeouts in the pool \(name)", "\(size), DB_MAX_CONNECTIONS") }
+            if timeouts > 0 {
+                fire("somebody waited in vain for a handle", "\(timeouts) timeouts in the pool \(name)", "\(size), DB_MAX_CONNECTIONS")
+            }
             if peak > 0.8 { fire("a pool comes near its ceiling", "\(percent(peak)) of the pool \(name) in use", size) }
         }
         if let wal = samples.map(\.walBytes).max(), wal > 32 << 20 {
             fire("the write-ahead log grows long", "\(wal >> 20) MiB at its largest", "shorter reports; end foreign readers of the database")
         }
         if let disk = samples.last?.diskBytes, Double(disk) > 0.8 * Double(bounds.databaseBytes) {
-            fire("the record comes near its bound", "\(percent(Double(disk) / Double(max(1, bounds.databaseBytes)))) of MREG_AUDIT_MAX_BYTES",
+            fire(
+                "the record comes near its bound", "\(percent(Double(disk) / Double(max(1, bounds.databaseBytes)))) of MREG_AUDIT_MAX_BYTES",
                 "MREG_AUDIT_RETENTION_DAYS, MREG_AUDIT_MAX_BYTES")
         }
         if let users = samples.map(\.activeUsers).max(), Double(users) > 0.8 * Double(bounds.users) {

@@ -119,7 +119,9 @@ struct AdminAPI: Sendable {
         let tenant = asked.principal.role == .admin ? asked.tenant : asked.principal.tenant
         var user: UserID?
         if let name = asked.query["user"] {
-            guard let found = try await queries.userNamed(name, tenant ?? asked.principal.tenant) else { throw Refusal.notFound("user “\(name.cut(64))”") }
+            guard let found = try await queries.userNamed(name, tenant ?? asked.principal.tenant) else {
+                throw Refusal.notFound("user “\(name.cut(64))”")
+            }
             user = found.id
         }
         let limit = try asked.limit(Self.pageLength)

@@ -15,8 +15,7 @@ package struct AdminQueries: Sendable {
     package var rateLimitEvents: @Sendable (UserID, _ since: Timestamp, _ limit: Int) async throws -> [RateLimitEvent]
     package var tenantAnalytics: @Sendable (TenantID?, _ since: Timestamp) async throws -> [TenantAnalytics]
     /// Latest first; `before` is the lowest row of the page before.
-    package var auditRows:
-        @Sendable (TenantID?, UserID?, _ since: Timestamp, _ before: Int64?, _ limit: Int) async throws -> [AuditRow]
+    package var auditRows: @Sendable (TenantID?, UserID?, _ since: Timestamp, _ before: Int64?, _ limit: Int) async throws -> [AuditRow]
     /// Latest first; `before` is the last activity of the page before.
     package var sessions: @Sendable (TenantID?, _ isActive: Bool, _ before: Timestamp?, _ limit: Int) async throws -> [ListedSession]
     /// Ends a session for good. The tenant is whose it must be.

@@ -83,7 +83,9 @@ extension Database {
     }
 
     /// Counts and response times from rows, by tenant.
-    private static func sums(of tenant: TenantID?, _ period: Range<Timestamp>, _ db: GRDB.Database) throws -> [Int64: (requests: Int, microseconds: Int64)] {
+    private static func sums(of tenant: TenantID?, _ period: Range<Timestamp>, _ db: GRDB.Database) throws -> [Int64: (
+        requests: Int, microseconds: Int64
+    )] {
         var sums: [Int64: (requests: Int, microseconds: Int64)] = [:]
         let range: StatementArguments = [period.lowerBound.microseconds, period.upperBound.microseconds]
         let rows = try Row.fetchCursor(

@@ -125,7 +125,8 @@ package struct AuditVerifier: Sendable {
         let mac = try Data.fetchOne(db, sql: "SELECT mac FROM audit_watermarks ORDER BY watermark_id DESC LIMIT 1")
         guard mac.map({ [UInt8]($0) }) == key.mac(of: Watermark.canonicalBytes(start)) else {
             throw Verification.Finding(
-                row: start.lastRow, description: "The watermark at row \(start.lastRow) was not set by the gateway: rows up to it were cut by somebody else.")
+                row: start.lastRow,
+                description: "The watermark at row \(start.lastRow) was not set by the gateway: rows up to it were cut by somebody else.")
         }
     }
 

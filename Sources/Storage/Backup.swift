@@ -1,7 +1,7 @@
 import GRDB
 import GRDBSQLite
-import Glibc
 package import Gateway
+import Glibc
 package import Proof
 
 #if canImport(FoundationEssentials)
@@ -134,7 +134,9 @@ package enum BackupRotation {
 
     /// Days since 1970; nil for another name.
     private static func day(of name: String) -> Int? {
-        guard name.hasPrefix("gateway-"), name.hasSuffix("Z.sqlite"), name.utf8.count == "gateway-20261127T184500Z.sqlite".utf8.count else { return nil }
+        guard name.hasPrefix("gateway-"), name.hasSuffix("Z.sqlite"), name.utf8.count == "gateway-20261127T184500Z.sqlite".utf8.count else {
+            return nil
+        }
         let digits = name.dropFirst("gateway-".count).prefix(8)
         guard let date = Int(digits) else { return nil }
         // Days from civil (Hinnant), with March as the first month.

@@ -46,11 +46,11 @@ package final class Database: Sendable {
         self.readers = readers
         do {
             var configuration = Self.configuration(label: "writer", busyTimeout: TimeInterval(Writer.busyTimeout) / 1000)
-            // Rows of many users go into pages all over an index: the writer keeps those of a busy day in memory.
             configuration.prepareDatabase { db in
                 // The first two take effect on a file that is made now. A commit writes whole pages, and its rows go into as many
-                // pages of an index as there are users: with 4 KiB it is mostly copies of what did not change.
-                try db.execute(sql: "PRAGMA page_size = 1024; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA cache_size = -131072")
+                // pages of an index as there are users: with 4 KiB it is mostly copies of what did not change. And SQLite walks a
+                // share of its page cache at every commit, so a large one costs more than the reads it saves (measured).
+                try db.execute(sql: "PRAGMA page_size = 1024; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA cache_size = -2048")
             }
             configuration.journalMode = .wal
             let connection = try DatabaseQueue(path: path, configuration: configuration)

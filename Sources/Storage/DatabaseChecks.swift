@@ -31,7 +31,8 @@ enum DatabaseChecks {
                 }
             }
             let expected = [
-                ("journal_mode", "wal"), ("auto_vacuum", "2"), ("synchronous", "2"), ("foreign_keys", "1"), ("wal_autocheckpoint", "0"), ("recursive_triggers", "1"),
+                ("journal_mode", "wal"), ("auto_vacuum", "2"), ("synchronous", "2"), ("foreign_keys", "1"), ("wal_autocheckpoint", "0"),
+                ("recursive_triggers", "1"),
             ]
             for (pragma, value) in expected {
                 let found = try String.fetchOne(db, sql: "PRAGMA \(pragma)") ?? ""

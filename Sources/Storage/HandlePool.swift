@@ -69,7 +69,8 @@ package final class HandlePool<Handle: Sendable>: Sendable {
     ///   - budget: nil for slots that hold no handle of their own.
     ///   - isAdaptive: otherwise the pool holds its ceiling, or what the budget leaves of it.
     package init(
-        name: String, sizing: PoolSizing, isAdaptive: Bool, timeout: Duration, budget: HandleBudget?, isBroken: @escaping @Sendable (any Error) -> Bool,
+        name: String, sizing: PoolSizing, isAdaptive: Bool, timeout: Duration, budget: HandleBudget?,
+        isBroken: @escaping @Sendable (any Error) -> Bool,
         open: @escaping @Sendable () throws -> Handle, close: @escaping @Sendable (Handle) -> Void
     ) {
         self.name = name

@@ -177,14 +177,30 @@ final class Writer: @unchecked Sendable {
     private func commit(_ jobs: [Job], _ submissions: [Submission]) throws -> Failures {
         if state.withLock({ $0.isFlushBroken }) { throw FlushFailed() }
         try makeRoom()
+        do {
+            return try transaction(jobs, submissions, isCareful: false)
+        } catch let error as DatabaseError where !error.endsTransaction {
+            // Some record cannot be held by its table: once more, so that it alone fails.
+            return try transaction(jobs, submissions, isCareful: true)
+        }
+    }
+
+    /// - Parameter isCareful: whether each submission can fail by itself. A savepoint copies every page that is written
+    ///   after it, which a record that can be held need not pay for.
+    private func transaction(_ jobs: [Job], _ submissions: [Submission], isCareful: Bool) throws -> Failures {
         let mark = ledger.mark
         do {
             return try connection.writeWithoutTransaction { db in
                 var failures: Failures = ([], [])
                 try db.inTransaction(.immediate) {
-                    failures = ([], [])
                     for job in jobs { failures.jobs.append(try attempt(db) { try job.body(db, ledger) }) }
-                    failures.submissions = try append(submissions, db)
+                    failures.submissions = try submissions.map { submission in
+                        guard isCareful else {
+                            for record in submission.records { try ledger.append(record, db) }
+                            return nil
+                        }
+                        return try attempt(db) { for record in submission.records { try ledger.append(record, db) } }
+                    }
                     try ledger.finish(at: now(), db)
                     return .commit
                 }
@@ -216,17 +232,6 @@ final class Writer: @unchecked Sendable {
         }
         if failure != nil { ledger.undo(to: mark) }
         return failure
-    }
-
-    /// All in one savepoint; if one record cannot be held by its table, each in its own.
-    private func append(_ submissions: [Submission], _ db: GRDB.Database) throws -> [(any Error)?] {
-        let together = try attempt(db) {
-            for submission in submissions { for record in submission.records { try ledger.append(record, db) } }
-        }
-        guard together != nil else { return submissions.map { _ in nil } }
-        return try submissions.map { submission in
-            try attempt(db) { for record in submission.records { try ledger.append(record, db) } }
-        }
     }
 
     private func note(_ error: any Error) {

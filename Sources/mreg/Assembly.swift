@@ -172,7 +172,9 @@ struct Assembly {
         // In order of dependency. Stopped in the reverse: the doors fall silent first, then the conversations with
         // servers end, the audit trail is written to its end, and only then the database closes.
         services =
-            [DatabaseService(database: database, state: state, mark: mark), audit, sessions, housekeeping, keeper, catalogue] + mode.companions + [control, listener, draining]
+            [DatabaseService(database: database, state: state, mark: mark), audit, sessions, housekeeping, keeper, catalogue] + mode.companions + [
+                control, listener, draining,
+            ]
     }
 
     /// Everything that runs, to be run once: until one of the signals, then until what is under way has finished.

@@ -152,7 +152,8 @@ struct AdminTests {
         try await RunningGateway.with(["MREG_AUDIT_DURABILITY": "strict"]) { gateway in
             let call = #"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"demo-http__echo","arguments":{"text":"x"}}}"#
             #expect(try await gateway.mcp(call, token: try await gateway.token()).status == 200)
-            let rows = try await gateway.api(.GET, Self.admin + "audit", token: try await gateway.token("auditor", .auditor)).json?["rows"]?.elements ?? []
+            let rows =
+                try await gateway.api(.GET, Self.admin + "audit", token: try await gateway.token("auditor", .auditor)).json?["rows"]?.elements ?? []
             let calls = rows.filter { $0["action"]?.string == "tools/call" }
             #expect(calls.map { $0["outcome"]?.string } == ["ok", "intended"])
             #expect(Set(calls.map { $0["request_id"]?.string }).count == 1)
@@ -186,7 +187,8 @@ struct AdminTests {
             let arguments = #"{"text":"\#(canary)","password":"\#(canary)"}"#
             for name in ["demo-http__echo", "nowhere__tool"] {
                 _ = try await gateway.mcp(
-                    #"{"jsonrpc":"2.0","id":"\#(canary)","method":"tools/call","params":{"name":"\#(name)","arguments":\#(arguments)}}"#, token: token)
+                    #"{"jsonrpc":"2.0","id":"\#(canary)","method":"tools/call","params":{"name":"\#(name)","arguments":\#(arguments)}}"#, token: token
+                )
             }
             _ = try await gateway.mcp(Self.ping, token: canary)
             return token

@@ -9,7 +9,8 @@ struct SealChainTests {
 
     static func record(_ number: Int, target: String = "demo__echo") -> AuditRecord {
         AuditRecord(
-            requestID: RequestID(UInt64(number)), at: Timestamp(microseconds: Int64(number)), user: UserID(1), tenant: TenantID(2), server: ServerID(3),
+            requestID: RequestID(UInt64(number)), at: Timestamp(microseconds: Int64(number)), user: UserID(1), tenant: TenantID(2),
+            server: ServerID(3),
             action: "tools/call", target: target, duration: .microseconds(1234), address: "10.0.0.1")
     }
 
@@ -142,7 +143,8 @@ struct SealChainTests {
             seen.insert(AuditRow.canonicalBytes(id: 1, record))
         }
         #expect(seen.count == changes.count + 2)
-        #expect(Mirror(reflecting: plain).children.count == changes.count, "a new field needs a column, a place in the canonical form, and a line here")
+        #expect(
+            Mirror(reflecting: plain).children.count == changes.count, "a new field needs a column, a place in the canonical form, and a line here")
     }
 
     @Test func `no text flows into the next column`() {

@@ -10,7 +10,8 @@ struct AuditRecordsTests {
     @Test(arguments: AuditRecord.Outcome.allCases)
     func `a record comes back as it was written`(outcome: AuditRecord.Outcome) async throws {
         let record = AuditRecord(
-            requestID: RequestID(0xFEDC_BA98_7654_3210), at: Timestamp(microseconds: 1_790_000_000_123_456), user: UserID(3), tenant: TenantID(2), server: ServerID(4),
+            requestID: RequestID(0xFEDC_BA98_7654_3210), at: Timestamp(microseconds: 1_790_000_000_123_456), user: UserID(3), tenant: TenantID(2),
+            server: ServerID(4),
             action: "tools/call", target: "demo__é", outcome: outcome, reason: "throttled", status: 429, duration: .microseconds(1500),
             address: "2001:db8::1", weight: 3)
         try await withDatabase { database in

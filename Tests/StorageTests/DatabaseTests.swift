@@ -108,9 +108,9 @@ struct DatabaseTests {
             _ = try await Household("home", in: database)
             let page = try await database.read { try Int.fetchOne($0, sql: "SELECT rootpage FROM sqlite_schema WHERE name = 'users'") }
             try await database.close()
-            let start = (try #require(page) - 1) * 4096
+            let start = (try #require(page) - 1) * 1024
             var content = try Data(contentsOf: URL(filePath: path))
-            content.replaceSubrange(start..<start + 4096, with: Data(repeating: 0xA5, count: 4096))
+            content.replaceSubrange(start..<start + 1024, with: Data(repeating: 0xA5, count: 1024))
             try content.write(to: URL(filePath: path))
             #expect(throws: Database.Damaged.self) { _ = try Database(folder) }
         }

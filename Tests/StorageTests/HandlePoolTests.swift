@@ -17,7 +17,8 @@ struct HandlePoolTests {
         let order = Mutex<[Int]>([])
 
         func pool(
-            minimum: Int = 1, ceiling: Int = 4, timeout: Duration = .seconds(30), budget: HandleBudget? = HandleBudget(limit: 10), isAdaptive: Bool = true
+            minimum: Int = 1, ceiling: Int = 4, timeout: Duration = .seconds(30), budget: HandleBudget? = HandleBudget(limit: 10),
+            isAdaptive: Bool = true
         ) -> HandlePool<Int> {
             HandlePool(
                 name: "read", sizing: PoolSizing(minimum: minimum, ceiling: ceiling), isAdaptive: isAdaptive, timeout: timeout, budget: budget,

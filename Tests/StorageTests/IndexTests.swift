@@ -51,7 +51,9 @@ struct IndexTests {
                 if let index = query.index, !index.hasPrefix("sqlite_") {
                     #expect(plan.contains { $0.contains(" \(index) ") || $0.hasSuffix(" \(index)") }, "\(query.name): \(plan)")
                 }
-                let scanned = plan.filter { $0.hasPrefix("SCAN") && !$0.hasPrefix("SCAN active") && !$0.hasPrefix("SCAN a") || $0 == "SCAN audit_logs" }
+                let scanned = plan.filter {
+                    $0.hasPrefix("SCAN") && !$0.hasPrefix("SCAN active") && !$0.hasPrefix("SCAN a") || $0 == "SCAN audit_logs"
+                }
                 if !Self.scans.contains(query.name), query.index != nil { #expect(scanned.isEmpty, "\(query.name): \(plan)") }
             }
             let used = Set(plans.joined().flatMap { step in indexes.filter { step.contains($0) } })

@@ -55,13 +55,21 @@ struct RecordTests {
     }
 
     /// Whoever edits the file has SQLite, and no triggers in the way.
-    @Test(arguments: [
-        ("UPDATE audit_logs SET target = 'demo__other' WHERE audit_id = 37", 37), ("UPDATE audit_logs SET user_id = NULL WHERE audit_id = 290", 290),
-        ("DELETE FROM audit_logs WHERE audit_id = 100", 100), ("DELETE FROM audit_logs WHERE audit_id = 295", 295),
-        ("UPDATE audit_logs SET audit_id = -audit_id WHERE audit_id IN (5, 6); UPDATE audit_logs SET audit_id = 11 + audit_id WHERE audit_id < 0", 5),
-        ("DELETE FROM audit_seals", nil), ("UPDATE audit_seals SET hash = zeroblob(32)", 1),
-        ("DELETE FROM audit_logs WHERE audit_id <= 100; INSERT INTO audit_watermarks (last_id, seal_id, hash, set_at, mac) VALUES (100, 1, zeroblob(32), 0, zeroblob(8))", 100),
-    ] as [(String, Int64?)])
+    @Test(
+        arguments: [
+            ("UPDATE audit_logs SET target = 'demo__other' WHERE audit_id = 37", 37),
+            ("UPDATE audit_logs SET user_id = NULL WHERE audit_id = 290", 290),
+            ("DELETE FROM audit_logs WHERE audit_id = 100", 100), ("DELETE FROM audit_logs WHERE audit_id = 295", 295),
+            (
+                "UPDATE audit_logs SET audit_id = -audit_id WHERE audit_id IN (5, 6); UPDATE audit_logs SET audit_id = 11 + audit_id WHERE audit_id < 0",
+                5
+            ),
+            ("DELETE FROM audit_seals", nil), ("UPDATE audit_seals SET hash = zeroblob(32)", 1),
+            (
+                "DELETE FROM audit_logs WHERE audit_id <= 100; INSERT INTO audit_watermarks (last_id, seal_id, hash, set_at, mac) VALUES (100, 1, zeroblob(32), 0, zeroblob(8))",
+                100
+            ),
+        ] as [(String, Int64?)])
     func `an edit of the file is found, and its first row named`(sql: String, row: Int64?) async throws {
         try await withTemporaryFolder { folder in
             let database = try Database(folder)
@@ -133,7 +141,8 @@ struct RecordTests {
             for number in 0..<3000 {
                 records.append(
                     Self.call(
-                        number, at: .seconds(number * 7), user: Int64(number * number % 40), tenant: tenants[number % 3], weight: number % 50 == 0 ? 3 : 1))
+                        number, at: .seconds(number * 7), user: Int64(number * number % 40), tenant: tenants[number % 3],
+                        weight: number % 50 == 0 ? 3 : 1))
             }
             try await database.append(records)
             let begin = Timestamp(microseconds: (Self.start.seconds / 3600 + 1) * 3_600_000_000).advanced(by: .seconds(edge))
@@ -192,7 +201,9 @@ struct RecordTests {
             _ = try await database.backUp(to: folder + "/copy.sqlite")
             try await database.close()
             let editor = try DatabaseQueue(path: folder + "/copy.sqlite")
-            try await editor.write { try $0.execute(sql: "DROP TRIGGER audit_logs_refuse_update; UPDATE audit_logs SET status = 500 WHERE audit_id = 3") }
+            try await editor.write {
+                try $0.execute(sql: "DROP TRIGGER audit_logs_refuse_update; UPDATE audit_logs SET status = 500 WHERE audit_id = 3")
+            }
             try editor.close()
             #expect(throws: Database.Damaged.self) { _ = try Database.check(folder + "/copy.sqlite", recordKey) }
         }

@@ -117,7 +117,8 @@ struct HeadChecks {
                 finding
                 ?? Verification.Finding(
                     row: 0,
-                    description: "\(path) has a signed head of seal \(seal), and the database \(found == nil ? "ends before it" : "has another seal there").")
+                    description:
+                        "\(path) has a signed head of seal \(seal), and the database \(found == nil ? "ends before it" : "has another seal there").")
         }
     }
 }

@@ -144,6 +144,8 @@ struct BackupCommand: ParsableCommand {
 
     func run() throws {
         let answer = try instance.request("POST", "/backups")
-        print("\(answer?["path"]?.string ?? "") holds \(answer?["audit_rows"]?.integer ?? 0) audit rows in \(answer?["bytes"]?.integer ?? 0) bytes, and is whole.")
+        print(
+            "\(answer?["path"]?.string ?? "") holds \(answer?["audit_rows"]?.integer ?? 0) audit rows in \(answer?["bytes"]?.integer ?? 0) bytes, and is whole."
+        )
     }
 }

@@ -51,6 +51,8 @@ struct RestoreCommand: AsyncParsableCommand {
         // Heads that were signed since are not in the backup; that is no forgery.
         let heads = "\(state.path)/audit-heads"
         if access(heads, F_OK) == 0 { try Files.rename(heads, "\(heads)-before-\(Clocks.now().wall.microseconds)") }
-        print("Restored \(checked.auditRows) audit rows, up to row \(checked.lastRow)\(key == nil ? "; the record key is missing, so only the chain was checked" : "").")
+        print(
+            "Restored \(checked.auditRows) audit rows, up to row \(checked.lastRow)\(key == nil ? "; the record key is missing, so only the chain was checked" : "")."
+        )
     }
 }

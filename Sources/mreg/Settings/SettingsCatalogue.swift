@@ -55,7 +55,9 @@ enum SettingsCatalogue {
 
     private static let pools = Subject(
         "Handle pools",
-        Setting("MREG_FASTMCP_ENABLE_ADAPTIVE_CONNECTION_POOLING", \.pools.isAdaptive, .boolean, "Whether handle pools resize themselves.", hasEffect: true),
+        Setting(
+            "MREG_FASTMCP_ENABLE_ADAPTIVE_CONNECTION_POOLING", \.pools.isAdaptive, .boolean, "Whether handle pools resize themselves.",
+            hasEffect: true),
         Setting(
             "MREG_FASTMCP_CONNECTION_POOL_SCALING_ENABLED", \.pools.isScalingEnabled, .boolean,
             "Whether handle pools resize themselves; both must be true.", hasEffect: true),
@@ -65,9 +67,11 @@ enum SettingsCatalogue {
         Setting(
             "MREG_FASTMCP_MAX_POOL_SIZE", \.pools.maximumSize, count,
             "Handles over all pools at most; the smaller of this and `DB_MAX_CONNECTIONS` holds.", hasEffect: true),
-        Setting("MREG_FASTMCP_POOL_SCALING_FACTOR", \.pools.scalingFactor, .number(1...10), "How much larger a pool grows in one step.", hasEffect: true),
         Setting(
-            "MREG_FASTMCP_POOL_UTILIZATION_THRESHOLD", \.pools.utilizationThreshold, .number(0.05...1), "The used share above which a pool grows.", hasEffect: true),
+            "MREG_FASTMCP_POOL_SCALING_FACTOR", \.pools.scalingFactor, .number(1...10), "How much larger a pool grows in one step.", hasEffect: true),
+        Setting(
+            "MREG_FASTMCP_POOL_UTILIZATION_THRESHOLD", \.pools.utilizationThreshold, .number(0.05...1), "The used share above which a pool grows.",
+            hasEffect: true),
         Setting("DB_MAX_CONNECTIONS", \.pools.maximumConnections, count, "SQLite handles over all pools at most.", hasEffect: true),
         Setting("DB_MIN_CONNECTIONS", \.pools.minimumConnections, count, "SQLite handles kept over all pools.", hasEffect: true),
         Setting("DB_CONNECTION_TIMEOUT", \.pools.connectionTimeout, upToAnHour, "The longest wait for a handle, whatever the pool.", hasEffect: true),
@@ -152,7 +156,9 @@ enum SettingsCatalogue {
         "Sessions",
         Setting(
             "MREG_FASTMCP_MAX_CONCURRENT_USERS", \.sessions.maximumUsers, .integer(1...1_000_000), "Users with an active session at the same time."),
-        Setting("MREG_FASTMCP_SESSION_CLEANUP_INTERVAL", \.sessions.cleanupInterval, upToAnHour, "How often idle sessions are swept out.", hasEffect: true),
+        Setting(
+            "MREG_FASTMCP_SESSION_CLEANUP_INTERVAL", \.sessions.cleanupInterval, upToAnHour, "How often idle sessions are swept out.", hasEffect: true
+        ),
         Setting(
             "MREG_FASTMCP_USER_ACTIVITY_TIMEOUT", \.sessions.activityTimeout, .seconds(1...86_400),
             "How long after its last request a session is active.", hasEffect: true),
@@ -162,7 +168,9 @@ enum SettingsCatalogue {
         "Metrics",
         Setting("MREG_FASTMCP_METRICS_EXPORT_INTERVAL", \.metrics.exportInterval, upToAnHour, "How often metrics are written out."),
         Setting("MREG_FASTMCP_ENABLE_USER_ANALYTICS", \.metrics.countsUsers, .boolean, "Whether there are rollups for each user."),
-        Setting("MREG_FASTMCP_ENABLE_BEHAVIOR_TRACKING", \.metrics.tracksBehavior, .boolean, "Whether last activities and patterns are kept.", hasEffect: true),
+        Setting(
+            "MREG_FASTMCP_ENABLE_BEHAVIOR_TRACKING", \.metrics.tracksBehavior, .boolean, "Whether last activities and patterns are kept.",
+            hasEffect: true),
         Setting("MREG_FASTMCP_TENANT_RESOURCE_MONITORING", \.metrics.monitorsTenants, .boolean, "Whether there are gauges for each tenant."),
     )
 
@@ -210,7 +218,8 @@ enum SettingsCatalogue {
         "Audit trail",
         Setting("MREG_AUDIT_RETENTION_DAYS", \.audit.retention, .days(1...3650), "How long records are kept.", hasEffect: true),
         Setting(
-            "MREG_AUDIT_MAX_BYTES", \.audit.maximumBytes, .bytes((1 << 20)...(16 << 40)), "The size of the trail above which the oldest records go.", hasEffect: true),
+            "MREG_AUDIT_MAX_BYTES", \.audit.maximumBytes, .bytes((1 << 20)...(16 << 40)), "The size of the trail above which the oldest records go.",
+            hasEffect: true),
         Setting(
             "MREG_AUDIT_DURABILITY", \.audit.durability, .choice,
             "When a record is on disk: soon after the answer, before it, or its intent already before the call.", hasEffect: true),
