@@ -1,6 +1,7 @@
 # make run     build the release and try the gateway on this machine
 # make test    every test: units, the assembled program, real MCP clients and servers
-# make bench   requests a second, latency and CPU beside nginx as a plain proxy
+# make bench   requests a second beside nginx as a plain proxy; the record beside PostgreSQL
+# make torture kills, power cuts and locks at length
 # make lint    check the formatting; make format mends it
 
 SHELL := /bin/bash
@@ -44,7 +45,9 @@ torture: packages-build packages-test
 bench: packages-build packages-bench
 	@echo "== building the release (some minutes the first time)"
 	@swift build -c release --product mreg
+	@swift build -c release --product record-benchmark
 	@python3 Benchmarks/run.py --mreg .build/release/mreg $(ARGS)
+	@python3 Benchmarks/record.py --benchmark .build/release/record-benchmark
 
 lint:
 	@echo "== checking the formatting"

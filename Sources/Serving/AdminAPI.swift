@@ -10,7 +10,7 @@ import Reports
 
 /// `/api/v1/admin`: what the record says, and what administrators do to sessions and the store.
 ///
-/// An auditor sees their own tenant. Only an admin names another one, and that is itself put on record first.
+/// An auditor sees their own tenant. Only an admin sees another one, and that is itself put on record before the answer.
 struct AdminAPI: Sendable {
     let queries: AdminQueries
     let policy: Policy
@@ -31,17 +31,15 @@ struct AdminAPI: Sendable {
         read(admin, "user-activity/:user", ["hours", "tenant"]) { asked, context in
             try await userActivity(asked, try await user(context, in: asked.tenant ?? asked.principal.tenant))
         }
-        read(admin, "tenant-analytics", ["hours", "tenant"]) { asked, _ in
-            // Without a name: all of them for who may see all, else one's own.
-            try await analytics(asked, asked.principal.role == .admin ? asked.tenant : asked.principal.tenant)
-        }
-        read(admin, "tenant-analytics/:tenant", ["hours"]) { asked, _ in try await analytics(asked, asked.tenant) }
-        read(admin, "audit", ["hours", "tenant", "user", "limit", "cursor"]) { asked, _ in try await audit(asked) }
-        read(admin, "sessions", ["active", "tenant", "limit", "cursor"]) { asked, _ in try await sessions(asked) }
+        read(admin, "tenant-analytics", ["hours", "tenant"], isOfAll: true) { asked, _ in try await analytics(asked) }
+        read(admin, "tenant-analytics/:tenant", ["hours"], isOfAll: true) { asked, _ in try await analytics(asked) }
+        read(admin, "audit", ["hours", "tenant", "user", "limit", "cursor"], isOfAll: true) { asked, _ in try await audit(asked) }
+        read(admin, "sessions", ["active", "tenant", "limit", "cursor"], isOfAll: true) { asked, _ in try await sessions(asked) }
 
         admin.delete("sessions/:id") { request, context in
             try await signedIn(request, context, action: "session.revoke") { principal in
                 try policy.require(.endSessions, of: principal)
+                _ = try await Asked(request, context, principal, known: [], queries, signedIn.now().wall)
                 let text = context.parameters.get("id") ?? ""
                 guard let id = Int64(text), id > 0 else { throw Refusal.notFound("session \(text.cut(20))") }
                 try await queries.revokeSession(
@@ -62,14 +60,16 @@ struct AdminAPI: Sendable {
         admin.post("maintenance") { request, context in
             try await signedIn(request, context, action: "maintenance.run") { principal in
                 try policy.require(.maintain, of: principal)
+                _ = try await Asked(request, context, principal, known: [], queries, signedIn.now().wall)
                 let done = try await queries.maintain(signedIn.record(context, principal, action: "maintenance.run", target: "asked for"))
                 return .json(["done": .array(done.map { .string($0) })])
             }
         }
     }
 
+    /// - Parameter isOfAll: whether an admin who names no tenant gets the rows of all.
     private func read(
-        _ admin: RouterGroup<GatewayContext>, _ path: String, _ known: Set<String>,
+        _ admin: RouterGroup<GatewayContext>, _ path: String, _ known: Set<String>, isOfAll: Bool = false,
         _ body: @escaping @Sendable (Asked, GatewayContext) async throws -> JSONText
     ) {
         let action = "report." + path.split(separator: "/").prefix { !$0.hasPrefix(":") }.joined(separator: ".").replacing("-", with: "_")
@@ -77,13 +77,17 @@ struct AdminAPI: Sendable {
             try await signedIn(request, context, action: action) { principal in
                 try policy.require(.readReports, of: principal)
                 let asked = try await Asked(request, context, principal, known: known, queries, signedIn.now().wall)
+                let answer = try await body(asked, context)
+                // Before the answer leaves; what was not found was not seen.
                 if let tenant = asked.tenant, tenant != principal.tenant {
                     // The row stands in the tenant that was looked into.
                     var record = signedIn.record(context, principal, action: action, target: asked.tenantName ?? "")
                     record.tenant = tenant
                     try await signedIn.audit.recordDurably(record)
+                } else if isOfAll, asked.reach == nil {
+                    try await signedIn.audit.recordDurably(signedIn.record(context, principal, action: action, target: "all tenants"))
                 }
-                return .json(try await body(asked, context))
+                return .json(answer)
             }
         }
     }
@@ -109,24 +113,22 @@ struct AdminAPI: Sendable {
         ]
     }
 
-    private func analytics(_ asked: Asked, _ tenant: TenantID?) async throws -> JSONText {
+    private func analytics(_ asked: Asked) async throws -> JSONText {
         let since = try asked.since(hours: 24, most: 2160)
-        let tenants = try await queries.tenantAnalytics(tenant, since)
+        let tenants = try await queries.tenantAnalytics(asked.reach, since)
         return ["since": .string(since.rfc3339), "until": .string(asked.now.rfc3339), "tenants": .array(tenants.map(AdminText.written))]
     }
 
     private func audit(_ asked: Asked) async throws -> JSONText {
-        let tenant = asked.principal.role == .admin ? asked.tenant : asked.principal.tenant
         var user: UserID?
         if let name = asked.query["user"] {
-            guard let found = try await queries.userNamed(name, tenant ?? asked.principal.tenant) else {
+            guard let found = try await queries.userNamed(name, asked.reach ?? asked.principal.tenant) else {
                 throw Refusal.notFound("user “\(name.cut(64))”")
             }
             user = found.id
         }
         let limit = try asked.limit(Self.pageLength)
-        let rows = try await queries.auditRows(
-            user == nil ? tenant : tenant ?? asked.principal.tenant, user, try asked.since(hours: 24, most: 87_600), try asked.cursor(), limit + 1)
+        let rows = try await queries.auditRows(asked.reach, user, try asked.since(hours: 24, most: 87_600), try asked.cursor(), limit + 1)
         return [
             "rows": .array(rows.prefix(limit).map(AdminText.written)),
             "next_cursor": rows.count > limit ? rows.prefix(limit).last.map { .string(String($0.id)) } ?? .null : .null,
@@ -134,11 +136,10 @@ struct AdminAPI: Sendable {
     }
 
     private func sessions(_ asked: Asked) async throws -> JSONText {
-        let tenant = asked.principal.role == .admin ? asked.tenant : asked.principal.tenant
         let limit = try asked.limit(Self.pageLength)
         guard ["true", "false", nil].contains(asked.query["active"]) else { throw Refusal.invalid("“active” is true or false.") }
         let before = try asked.cursor().map { Timestamp(microseconds: $0) }
-        let listed = try await queries.sessions(tenant, asked.query["active"] != "false", before, limit + 1)
+        let listed = try await queries.sessions(asked.reach, asked.query["active"] != "false", before, limit + 1)
         return [
             "sessions": .array(listed.prefix(limit).map(AdminText.written)),
             "next_cursor": listed.count > limit
@@ -156,6 +157,9 @@ struct Asked: Sendable {
     let tenantName: String?
     let now: Timestamp
 
+    /// Whose rows may be shown: nil for everybody's, which only an admin gets who names neither a tenant nor a user.
+    var reach: TenantID? { tenant ?? (principal.role == .admin && query["user"] == nil ? nil : principal.tenant) }
+
     init(
         _ request: Request, _ context: GatewayContext, _ principal: Principal, known: Set<String>, _ queries: AdminQueries, _ now: Timestamp
     ) async throws {
@@ -170,7 +174,7 @@ struct Asked: Sendable {
             guard query.updateValue(String(value), forKey: String(name)) == nil else { throw Refusal.invalid("“\(name)” is there more than once.") }
         }
         self.query = query
-        tenantName = query["tenant"] ?? context.parameters.get("tenant").flatMap { $0.removingURLPercentEncoding() }
+        tenantName = try query["tenant"] ?? Self.tenantInPath(context)
         guard let tenantName else {
             tenant = nil
             return
@@ -182,6 +186,13 @@ struct Asked: Sendable {
         }
         guard let found else { throw Refusal.notFound("tenant “\(tenantName.cut(64))”") }
         tenant = found.id
+    }
+
+    /// Nil only for a path without a tenant in it: one that cannot be read must not pass for none.
+    private static func tenantInPath(_ context: GatewayContext) throws(Refusal) -> String? {
+        guard let text = context.parameters.get("tenant") else { return nil }
+        guard let name = text.removingURLPercentEncoding() else { throw .notFound("tenant “\(text.cut(64))”") }
+        return name
     }
 
     func since(hours standard: Int, most: Int) throws(Refusal) -> Timestamp {
@@ -216,10 +227,20 @@ extension String {
                 bytes.append(byte)
                 continue
             }
-            guard rest.count >= 2, let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16) else { return nil }
-            bytes.append(value)
-            rest = rest.dropFirst(2)
+            guard let high = rest.popFirst()?.hexDigit, let low = rest.popFirst()?.hexDigit else { return nil }
+            bytes.append(high << 4 | low)
         }
         return String(validating: bytes, as: UTF8.self)
+    }
+}
+
+extension UInt8 {
+    fileprivate var hexDigit: UInt8? {
+        switch self {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): self - UInt8(ascii: "0")
+        case UInt8(ascii: "A")...UInt8(ascii: "F"): self - UInt8(ascii: "A") + 10
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): self - UInt8(ascii: "a") + 10
+        default: nil
+        }
     }
 }

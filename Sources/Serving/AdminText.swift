@@ -21,6 +21,10 @@ enum AdminText {
         return value == value.rounded() && abs(value) < 1e15 ? .number(Int64(value)) : .number((value * 1e6).rounded() / 1e6)
     }
 
+    private static func hex(_ bytes: [UInt8]) -> String {
+        bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    }
+
     private static func milliseconds(_ duration: Duration?) -> JSONText { number(duration.map { Double($0.microseconds) / 1000 }) }
 
     static func written(_ report: DailyReport) -> JSONText {
@@ -50,7 +54,8 @@ enum AdminText {
             let latency = pool.latency.average.map { Double($0.microseconds) / 1000 }
             let wait = pool.wait.average.map { Double($0.microseconds) / 1000 }
             return [
-                "name": .string(pool.name), "kind": pool.isSlots ? "slots in the queue of the one writer, which commits in groups" : "handles",
+                "name": .string(pool.name), "kind": pool.isSlots ? "slots" : "handles",
+                "note": pool.isSlots ? "Its connections are slots in the queue of the one writer, which commits in groups." : nil,
                 "pool_utilization": number(pool.utilization), "avg_connection_latency": number(latency), "connection_wait_time": number(wait),
                 "pool_efficiency": number(pool.efficiency), "longest_wait": milliseconds(pool.wait.longest), "size": .number(pool.size),
                 "minimum": .number(pool.minimum), "maximum": .number(pool.ceiling), "timeout_seconds": number(pool.timeout / .seconds(1)),
@@ -104,6 +109,7 @@ enum AdminText {
             "action": .string(record.action), "target": .string(record.target), "outcome": .string(record.outcome.rawValue),
             "reason": .string(record.reason), "status": .number(record.status), "response_time_ms": number(record.milliseconds),
             "address": .string(record.address), "request_id": .string(record.requestID.description), "count": .number(record.weight),
+            "mac": .string(hex(row.mac)),
         ]
     }
 

@@ -155,6 +155,8 @@ enum PrivateFile {
         guard Glibc.write(descriptor, bytes, bytes.count) == bytes.count, fsync(descriptor) == 0, rename(partial, path) == 0 else {
             throw OperatorError("\(path) cannot be written: \(String(cString: strerror(errno))).")
         }
+        // A key whose name is lost with the power would take with it what it vouches for.
+        try Files.sync(String(path[..<(path.lastIndex(of: "/") ?? path.endIndex)]))
     }
 }
 

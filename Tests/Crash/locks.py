@@ -151,7 +151,7 @@ def stress(arguments: argparse.Namespace, shim: str, log: Path, folder: Path) ->
         return step
 
     def reading(connection: Connection, number: int) -> None:
-        paths = ("/api/v1/servers", "/health", "/health/ready", "/metrics", "/api/v1/audit?limit=100", "/api/v1/audit/logs?limit=100")
+        paths = ("/api/v1/servers", "/health", "/health/ready", "/metrics", "/api/v1/admin/audit?limit=100", "/api/v1/admin/tenant-analytics", "/api/v1/admin/sessions")
         path = paths[number % len(paths)]
         status, _, _ = connection.request("GET", path)
         done[f"GET {path.partition('?')[0]} {status}"] += 1

@@ -75,6 +75,52 @@ struct AdminTests {
         }
     }
 
+    @Test(arguments: ["%FF", "%zz", "%", "%+1", "%C3", "acm%ff"])
+    func `a tenant that cannot be read from the path is no tenant, not all of them`(name: String) async throws {
+        try await RunningGateway.with { gateway in
+            _ = try await gateway.control("POST", "/tenants", ["name": "acme"])
+            _ = try await gateway.control("POST", "/tokens", ["user": "alice", "tenant": "acme"])
+            for role in [Role.auditor, .admin] {
+                let answer = try await gateway.api(
+                    .GET, Self.admin + "tenant-analytics/" + name, token: try await gateway.token(role.rawValue, role))
+                #expect(answer.status == 404, "\(role)")
+                #expect(answer.json?["tenants"] == nil, "\(role)")
+            }
+            // One that is encoded, and can be read, is itself.
+            let auditor = try await gateway.token("auditor", .auditor)
+            #expect(try await gateway.api(.GET, Self.admin + "tenant-analytics/def%61ult", token: auditor).status == 200)
+            #expect(try await gateway.api(.GET, Self.admin + "tenant-analytics/%61cme", token: auditor).status == 403)
+        }
+    }
+
+    @Test(arguments: ["tenant-analytics", "audit", "sessions"])
+    func `an admin who looks into all tenants at once is on record`(path: String) async throws {
+        try await RunningGateway.with { gateway in
+            let admin = try await gateway.token("admin", .admin)
+            let action = "report." + path.replacing("-", with: "_")
+            func seen() async throws -> Int {
+                let rows = try await gateway.api(.GET, Self.admin + "audit?tenant=default", token: admin).json?["rows"]?.elements ?? []
+                return rows.count { $0["action"]?.string == action && $0["target"]?.string == "all tenants" && $0["outcome"]?.string == "ok" }
+            }
+            #expect(try await gateway.api(.GET, Self.admin + path, token: admin).status == 200)
+            #expect(try await seen() == 1)
+            // One's own tenant is no other, and what was refused was not seen.
+            #expect(try await gateway.api(.GET, Self.admin + path + "?tenant=default", token: admin).status == 200)
+            #expect(try await gateway.api(.GET, Self.admin + path + "?tenant=none", token: admin).status == 404)
+            #expect(try await gateway.api(.GET, Self.admin + path, token: try await gateway.token("auditor", .auditor)).status == 200)
+            #expect(try await seen() == 1)
+        }
+    }
+
+    @Test func `what is changed takes no parameter that means nothing`() async throws {
+        try await RunningGateway.with { gateway in
+            let admin = try await gateway.token("admin", .admin)
+            #expect(try await gateway.api(.POST, Self.admin + "maintenance?x=1", token: admin).status == 422)
+            #expect(try await gateway.api(.DELETE, Self.admin + "sessions/1?x=1", token: admin).status == 422)
+            #expect(try await gateway.api(.POST, Self.admin + "users/admin/sign-out?x=1", token: admin).status == 422)
+        }
+    }
+
     @Test func `the audit log is read page by page`() async throws {
         try await RunningGateway.with { gateway in
             let auditor = try await gateway.token("auditor", .auditor)
@@ -230,4 +276,38 @@ struct AdminTests {
     }
 
     private static let ping = #"{"jsonrpc":"2.0","id":1,"method":"ping"}"#
+}
+
+/// What grows and shrinks, seen from outside.
+struct PoolTests {
+    @Test func `reports that come all at once make their pool grow, and each is answered`() async throws {
+        try await RunningGateway.with(["MREG_FASTMCP_RATE_LIMIT_USER_RPM": "0"]) { gateway in
+            let auditor = try await gateway.token("auditor", .auditor)
+            func pool() async throws -> JSON? {
+                try await gateway.api(.GET, "/api/v1/admin/connection-pool-metrics", token: auditor).json?["pools"]?.elements
+                    .first { $0["name"]?.string == "analytics" }
+            }
+            let before = try #require(try await pool()?["size"]?.integer)
+            for _ in 0..<20 where try await pool()?["grown"]?.integer == 0 {
+                try await withThrowingTaskGroup(of: Int.self) { group in
+                    for _ in 0..<40 {
+                        group.addTask { try await gateway.api(.GET, "/api/v1/admin/tenant-analytics?hours=2000", token: auditor).status }
+                    }
+                    for try await status in group { #expect(status == 200) }
+                }
+            }
+            let after = try #require(try await pool())
+            #expect(after["grown"]?.integer ?? 0 > 0)
+            #expect(after["size"]?.integer ?? 0 > before)
+            #expect(after["size"]?.integer ?? 0 <= after["maximum"]?.integer ?? 0)
+            #expect(after["waiters"]?.integer == 0)
+        }
+    }
+
+    @Test func `with scaling switched off a pool has its size from the start`() async throws {
+        try await RunningGateway.with(["MREG_FASTMCP_ENABLE_ADAPTIVE_CONNECTION_POOLING": "false", "MREG_POOL_ANALYTICS_SIZE": "3"]) { gateway in
+            let pools = try await gateway.control("GET", "/reports/pools")?["pools"]?.elements ?? []
+            #expect(pools.first { $0["name"]?.string == "analytics" }?["size"]?.integer == 3)
+        }
+    }
 }

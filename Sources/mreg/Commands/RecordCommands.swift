@@ -11,7 +11,9 @@ extension ReportCommand {
 
         func run() throws {
             guard let report = try instance.request("GET", "/reports/daily") else { return }
-            print(json ? report.text.description : FigureTable.text(report))
+            if json { return print(report.text.description) }
+            let window = report["avg_response_time"]?["window"]?.string?.withoutControls ?? ""
+            print("Requests: \(report["total_requests"]?.integer ?? 0), \(window)\n\n" + FigureTable.text(report))
         }
     }
 
@@ -117,7 +119,8 @@ struct UserCommand: ParsableCommand {
         func run() throws {
             let answer = try instance.request(
                 "POST", "/sign-outs", body: ["user": .string(user), "tenant": tenant.map { .string($0) }])
-            print("\(user) is signed out everywhere: \(answer?["sessions_ended"]?.integer ?? 0) sessions ended.")
+            let count = answer?["sessions_ended"]?.integer ?? 0
+            print("\(user) is signed out everywhere: \(count) \(count == 1 ? "session" : "sessions") ended.")
         }
     }
 }
