@@ -41,6 +41,7 @@ torture: packages-build packages-test
 	@for durability in answered strict batched; do python3 Tests/Crash/kill_loop.py --mreg .build/release/mreg --rounds 150 --durability $$durability; done
 	@python3 Tests/Crash/replay.py --mreg .build/release/mreg --states 20000 --self-test
 	@python3 Tests/Crash/locks.py --mreg .build/release/mreg --seconds 60
+	@python3 Tests/Crash/faults.py --mreg .build/release/mreg
 
 bench: packages-build packages-bench
 	@echo "== building the release (some minutes the first time)"
