@@ -18,6 +18,7 @@ package struct House: Sendable {
     package var policy: Policy
     package var forwarder: Forwarder
     package var audit: AuditTrail
+    package var sessions: SessionTable
     package var registry: Registry
     package var queries: AdminQueries
     package var metrics: CallMetrics
@@ -30,7 +31,8 @@ package struct House: Sendable {
 
     package init(
         version: String, origin: @escaping @Sendable () -> Origin, allowedOrigins: [String], key: SigningKey, authenticator: Authenticator,
-        policy: Policy, forwarder: Forwarder, audit: AuditTrail, registry: Registry, queries: AdminQueries, metrics: CallMetrics,
+        policy: Policy, forwarder: Forwarder, audit: AuditTrail, sessions: SessionTable, registry: Registry, queries: AdminQueries,
+        metrics: CallMetrics,
         gauges: @escaping @Sendable () -> [Gauge], health: [HealthComponent], isDraining: @escaping @Sendable () -> Bool,
         login: EvaluationLogin?, now: @escaping @Sendable () -> Moment
     ) {
@@ -42,6 +44,7 @@ package struct House: Sendable {
         self.policy = policy
         self.forwarder = forwarder
         self.audit = audit
+        self.sessions = sessions
         self.registry = registry
         self.queries = queries
         self.metrics = metrics
@@ -94,7 +97,8 @@ package enum Listener {
         let router = Router(context: GatewayContext.self)
         router.add(middleware: ListenerChecks(origin: house.origin, allowedOrigins: house.allowedOrigins))
         router.add(middleware: LastResort(logger: logger))
-        let signedIn = SignedIn(authenticator: house.authenticator, audit: house.audit, origin: house.origin, now: house.now)
+        let signedIn = SignedIn(
+            authenticator: house.authenticator, audit: house.audit, sessions: house.sessions, origin: house.origin, now: house.now)
         MCPEndpoint(forwarder: house.forwarder, origin: house.origin).addRoutes(to: router)
         WellKnown(origin: house.origin, key: house.key).addRoutes(to: router)
         ServersAPI(registry: house.registry, policy: house.policy, signedIn: signedIn).addRoutes(to: router)

@@ -9,6 +9,7 @@ import Identity
 struct SignedIn: Sendable {
     let authenticator: Authenticator
     let audit: AuditTrail
+    let sessions: SessionTable
     let origin: @Sendable () -> Origin
     let now: @Sendable () -> Moment
 
@@ -25,7 +26,9 @@ struct SignedIn: Sendable {
             let known = try authenticator.recognize(authorization, for: .api, at: wall)
             let found = if let known { known } else { try await authenticator.verify(authorization, for: .api, at: wall) }
             principal = found
-            return try await body(found)
+            let response = try await body(found)
+            sessions.note(found, client: request.headers[.userAgent], era: "modern", action: action, target: "", isError: false, at: wall)
+            return response
         } catch let refusal as Refusal {
             var headers: HTTPFields = [:]
             switch refusal {

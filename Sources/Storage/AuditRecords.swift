@@ -62,7 +62,17 @@ extension Database {
 /// The reads of the audit log, latest first.
 enum AuditQuery {
     static let all = "SELECT * FROM audit_logs WHERE audit_id < ? ORDER BY audit_id DESC"
-    static let ofTenant = "SELECT * FROM audit_logs WHERE tenant_id = ? AND created_at >= ? AND audit_id < ? ORDER BY created_at DESC, audit_id DESC"
-    static let ofUser =
-        "SELECT * FROM audit_logs WHERE user_id = ? AND tenant_id = ? AND created_at >= ? AND audit_id < ? ORDER BY created_at DESC, audit_id DESC"
+    static let ofTenant = """
+        SELECT * FROM audit_logs WHERE tenant_id = ?1 AND created_at >= ?2 AND (created_at, audit_id) < \(before("?3"))
+        ORDER BY created_at DESC, audit_id DESC
+        """
+    static let ofUser = """
+        SELECT * FROM audit_logs WHERE user_id = ?1 AND tenant_id = ?2 AND created_at >= ?3 AND (created_at, audit_id) < \(before("?4"))
+        ORDER BY created_at DESC, audit_id DESC
+        """
+
+    /// Where a page goes on: behind the row that the one before ended with. There is nothing behind a row that was dropped.
+    private static func before(_ row: String) -> String {
+        "(coalesce((SELECT created_at FROM audit_logs WHERE audit_id = \(row)), iif(\(row) = \(Int64.max), \(Int64.max), \(Int64.min))), \(row))"
+    }
 }

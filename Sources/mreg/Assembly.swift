@@ -133,7 +133,8 @@ struct Assembly {
         let queries = Self.queries(database, authenticator, sessions, housekeeping, settings, now)
         let house = House(
             version: Version.current, origin: { origin.withLock { $0 } }, allowedOrigins: settings.listener.allowedOrigins.map(\.description),
-            key: key, authenticator: authenticator, policy: policy, forwarder: forwarder, audit: audit, registry: registry, queries: queries,
+            key: key, authenticator: authenticator, policy: policy, forwarder: forwarder, audit: audit, sessions: sessions, registry: registry,
+            queries: queries,
             metrics: metrics, gauges: { Self.gauges(catalogue, database, sessions) },
             health: [
                 HealthComponent("database") { await Self.state { try await database.probe() } },

@@ -1,5 +1,6 @@
 import GRDB
 import Gateway
+import Proof
 import Testing
 
 @testable import Storage
@@ -73,6 +74,29 @@ struct AuditRecordsTests {
             ])
             #expect(try await database.auditRecords(of: TenantID(1), since: Self.dawn, limit: 9).map(\.action) == ["ours"])
             #expect(try await database.auditRecords(of: TenantID(3), since: Self.dawn, limit: 9) == [])
+        }
+    }
+
+    /// Calls are recorded when they end and stand at the moment they began, so a slow one stands before its predecessors.
+    @Test(arguments: [nil, UserID(1)]) func `page by page every row comes once, whatever order they were written in`(user: UserID?) async throws {
+        try await withDatabase { database in
+            try await database.append(
+                (0..<300).map { number in
+                    AuditRecord(
+                        requestID: RequestID(UInt64(number)), at: Timestamp(microseconds: Int64(number * 7919 % 100)), user: UserID(1),
+                        tenant: TenantID(1),
+                        action: "x")
+                })
+            var seen: [UInt64] = []
+            var before: Int64?
+            while true {
+                let page = try await database.auditRows(of: TenantID(1), user: user, since: Self.dawn, before: before, limit: 7)
+                if page.isEmpty { break }
+                seen += page.map(\.record.requestID.rawValue)
+                before = page.last?.id
+            }
+            #expect(seen.count == 300)
+            #expect(Set(seen).count == 300)
         }
     }
 
