@@ -34,7 +34,8 @@ package final class AuditTrail: Service {
         var buffer: [AuditRecord] = []
         var flood = RefusalFlood()
         var isClosed = false
-        var isFailing = false
+        /// Why the last records could not be written; nil while they can.
+        var failure: String?
         var drained: CheckedContinuation<Void, Never>?
 
         var waiting: Int { underWay + buffer.count }
@@ -106,8 +107,11 @@ package final class AuditTrail: Service {
         return isAccepted
     }
 
-    /// Whether the last records were written; what `/health` reports.
-    package var isHealthy: Bool { state.withLock { !$0.isFailing && !$0.isClosed } }
+    /// Whether the last records were written.
+    package var isHealthy: Bool { state.withLock { $0.failure == nil && !$0.isClosed } }
+
+    /// Why they were not, for `/health`; nil if they were.
+    package var failure: String? { state.withLock { $0.isClosed ? "the audit trail is closed" : $0.failure } }
 
     // MARK: Writing
 
@@ -135,7 +139,7 @@ package final class AuditTrail: Service {
     private func tick() async {
         while (try? await Task.sleep(for: Self.tick)) != nil {
             writeSums(all: false)
-            if !state.withLock({ $0.isFailing }) { continue }
+            if state.withLock({ $0.failure == nil }) { continue }
             flush()
             try? await recordDurably(AuditRecord(requestID: .random(), at: now(), action: "audit.resume"))
         }
@@ -171,8 +175,8 @@ package final class AuditTrail: Service {
     private func written(_ records: [AuditRecord], _ error: (any Error)?) {
         let (isNews, drained) = state.withLock { state -> (Bool, CheckedContinuation<Void, Never>?) in
             state.underWay -= records.count
-            let isNews = state.isFailing != (error != nil)
-            state.isFailing = error != nil
+            let isNews = (state.failure != nil) != (error != nil)
+            state.failure = error.map { "\($0)" }
             guard state.underWay == 0 else { return (isNews, nil) }
             defer { state.drained = nil }
             return (isNews, state.drained)

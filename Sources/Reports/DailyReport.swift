@@ -33,16 +33,17 @@ package struct DailyReport: Sendable {
             Figure(name, value, unit: unit, window: window, formula: formula, target: target, note: note)
         }
         func perRequest(_ value: Double) -> Double? { sum.requests > 0 ? value / Double(sum.requests) : nil }
+        let timed = sum.latency.count
         let few = "not enough data: \(sum.requests) requests, \(Self.fewest) are needed"
 
         averageResponseTime = figure(
-            "avg_response_time", perRequest(Double(sum.microseconds) / 1000), "ms",
-            "sum of the response times of all recorded requests / their number", .below(100, "100 ms"), note: sum.requests == 0 ? "no requests" : nil)
+            "avg_response_time", timed > 0 ? Double(sum.microseconds) / 1000 / Double(timed) : nil, "ms",
+            "sum of the response times of all timed rows / their number", .below(100, "100 ms"), note: timed == 0 ? "no requests" : nil)
         percentiles = [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)].map { name, share in
             figure(
-                name, sum.requests >= Self.fewest ? sum.latency.percentile(share).map { Double($0.microseconds) / 1000 } : nil, "ms",
+                name, timed >= Self.fewest ? sum.latency.percentile(share).map { Double($0.microseconds) / 1000 } : nil, "ms",
                 "the upper bound of the histogram bucket that holds the \(name.dropFirst())th percentile: never too low, above 50 µs at most 26 % too high",
-                note: sum.requests >= Self.fewest ? nil : few)
+                note: timed >= Self.fewest ? nil : "not enough data: \(timed) timed requests, \(Self.fewest) are needed")
         }
         authenticationSuccessRate = figure(
             "authentication_success_rate", sum.requests >= Self.fewest ? perRequest(Double(sum.requests - sum.unauthenticated)) : nil, "share",

@@ -35,7 +35,8 @@ package struct RollupSum: Hashable, Sendable {
         if record.reason == "unauthenticated" { unauthenticated += record.weight }
         let (sum, isBeyond) = microseconds.addingReportingOverflow(record.duration.microseconds)
         microseconds = isBeyond ? .max : sum
-        latency.record(record.duration)
+        // What administrators and schedules do is not timed.
+        if record.duration > .zero { latency.record(record.duration) }
         if let user = record.user { users.insert(user, second: second) }
     }
 

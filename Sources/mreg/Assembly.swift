@@ -139,7 +139,7 @@ struct Assembly {
             health: [
                 HealthComponent("database") { await Self.state { try await database.probe() } },
                 HealthComponent("buckets") { await Self.state { try hotState.probe() } },
-                HealthComponent("audit") { audit.isHealthy ? (.healthy, "") : (.unhealthy, "the last records could not be written") },
+                HealthComponent("audit") { audit.failure.map { (.unhealthy, "the last records could not be written: \($0)") } ?? (.healthy, "") },
                 HealthComponent("servers") {
                     let (failing, all) = catalogue.tally
                     return failing == 0 ? (.healthy, "") : (.degraded, "\(failing) of \(all) servers cannot be asked")
