@@ -1,6 +1,8 @@
 /// How many handles a pool keeps, decided from how many it needed. A value: no clock, no handle.
 package struct PoolSizing: Hashable, Sendable {
+    /// Handles it keeps at least, 1 to `ceiling`.
     package let minimum: Int
+    /// Handles it holds at most, at least 1.
     package let ceiling: Int
     /// How much larger a pool grows in one step, at least 1.
     package let growthFactor: Double
@@ -17,30 +19,37 @@ package struct PoolSizing: Hashable, Sendable {
         self.threshold = threshold.isFinite ? min(max(threshold, 0.01), 1) : 1
     }
 
-    /// The size of a pool in which somebody would have to wait.
+    /// The size of a pool in which somebody would have to wait: never smaller than `size`. Counts below zero are zero.
     ///
-    /// - Parameter room: handles that all pools together may still add.
+    /// - Parameters:
+    ///   - waiting: who waits, whoever asks now among them.
+    ///   - room: handles that all pools together may still add.
     package func grown(from size: Int, inUse: Int, waiting: Int, room: Int) -> Int {
-        let limit = min(ceiling, size + max(0, room))
+        let (sum, isBeyond) = max(0, size).addingReportingOverflow(max(0, room))
+        let limit = min(ceiling, isBeyond ? .max : sum)
         guard size < limit else { return size }
-        guard size > 0, Double(inUse + waiting) / Double(size) > threshold else { return max(size, min(limit, size == 0 ? 1 : size)) }
-        return min(limit, max(size + 1, Self.rounded(up: Double(size) * growthFactor)))
+        guard size > 0 else { return 1 }
+        guard (Double(max(0, inUse)) + Double(max(0, waiting))) / Double(size) > threshold else { return size }
+        return min(limit, max(size + 1, Self.whole((Double(size) * growthFactor).rounded(.up))))
     }
 
-    /// The size of a pool after a minute.
+    /// The size of a pool after a minute: never larger than `size`, and never below `minimum` nor what the last five
+    /// minutes needed.
     ///
-    /// - Parameter history: the largest used share of each minute, newest last.
+    /// - Parameter history: the largest used share of each minute, of a pool of this `size`, newest last.
     package func shrunk(from size: Int, history: some Collection<Double>) -> Int {
-        guard size > minimum, history.count >= Self.quietMinutes else { return size }
-        let peak = history.suffix(Self.quietMinutes).max() ?? 1
-        let smaller = max(minimum, Int(Double(size) / growthFactor))
-        let needed = peak * Double(size)
-        // Twice the step: a pool that would soon grow again does not shrink.
-        guard smaller < size, needed <= threshold / growthFactor * Double(smaller) else { return size }
-        return max(smaller, Self.rounded(up: needed))
+        let peaks = history.suffix(Self.quietMinutes)
+        // A share that is no number says nothing about how quiet it was.
+        guard size > minimum, peaks.count == Self.quietMinutes, let peak = peaks.max(), !peaks.contains(where: \.isNaN) else { return size }
+        // One at least, as it grows: a factor of 1 would otherwise keep for good whatever was added.
+        let smaller = max(minimum, min(size - 1, Self.whole((Double(size) / growthFactor).rounded(.down))))
+        // Twice the step: a pool that would soon grow again does not shrink. It also holds what is needed, as threshold <= 1 <= factor.
+        guard peak * Double(size) <= threshold / growthFactor * Double(smaller) else { return size }
+        return smaller
     }
 
-    private static func rounded(up value: Double) -> Int { Int(min(value.rounded(.up), 1_000_000)) }
+    /// A whole number of handles; more than can be counted is `Int.max`.
+    private static func whole(_ value: Double) -> Int { Int(exactly: value) ?? .max }
 }
 
 /// How full a pool was: 24 hours, one sample a minute.

@@ -16,8 +16,9 @@ package struct DailyReport: Sendable {
 
     /// - Parameters:
     ///   - hours: of the window; others are left out.
-    ///   - samples: of the window.
+    ///   - samples: of the window, oldest first.
     package init(hours all: [HourTotals], samples allSamples: [UsageSample], bounds: Bounds, now: Timestamp) {
+        let now = max(now, Timestamp(microseconds: 0))
         let last = now.seconds / 3600
         let hours = all.filter { $0.hour > last - Self.hours && $0.hour <= last }
         let start = Timestamp(microseconds: (last - Self.hours + 1) * 3_600_000_000)
@@ -68,22 +69,24 @@ package struct DailyReport: Sendable {
                 figure("cpu_peak", cpu.max(), "share", "largest minute sample of processor time / (time × processors)"),
                 figure("memory_peak", peak { Double($0.memoryBytes) }, "bytes", "largest minute sample of resident memory"),
                 figure(
-                    "disk", samples.last.map { Double($0.diskBytes) / Double(max(1, bounds.databaseBytes)) }, "share",
+                    "handles_peak", peak { Double($0.handles) / Double(bounds.handles) }, "share",
+                    "largest minute sum of the reading pools' most handles lent at once / the smaller of DB_MAX_CONNECTIONS and "
+                        + "MREG_FASTMCP_MAX_POOL_SIZE", .below(0.8, "0.8")),
+                figure(
+                    "disk", samples.last.map { Double($0.diskBytes) / Double(bounds.databaseBytes) }, "share",
                     "database file at the last sample / MREG_AUDIT_MAX_BYTES", .below(0.8, "0.8")),
                 figure(
                     "wal_peak", peak { Double($0.walBytes) }, "bytes", "largest minute sample of the write-ahead log", .below(67_108_864, "64 MiB")),
             ]
-            + Self.poolNames(samples).flatMap { name -> [Figure] in
-                let pools = samples.compactMap { $0.pools.first { $0.name == name } }
+            + samples.poolNames.flatMap { name -> [Figure] in
+                let pools = samples.pools(named: name)
                 return [
                     figure(
-                        "pool_\(name)_peak", pools.map { Double($0.inUsePeak) / Double(max(1, $0.ceiling)) }.max(), "share",
+                        "pool_\(name)_peak", pools.map(\.peakShare).max(), "share",
                         "most handles lent at once / the pool's ceiling", .below(0.8, "0.8")),
                     figure(
                         "pool_\(name)_longest_wait", pools.map(\.waitMilliseconds).max(), "ms", "longest wait for a handle", .below(10, "10 ms")),
                 ]
             }
     }
-
-    static func poolNames(_ samples: [UsageSample]) -> [String] { samples.last?.pools.map(\.name) ?? [] }
 }

@@ -20,10 +20,11 @@ package struct LatencyHistogram: Hashable, Sendable {
 
     package init() { counts = [Int](repeating: 0, count: Self.bounds.count + 1) }
 
-    package var count: Int { counts.reduce(0, +) }
+    package var count: Int { counts.reduce(0) { $0.adding(saturating: $1) } }
 
     package mutating func record(_ duration: Duration) {
-        let (seconds, attoseconds) = duration.components
+        // More than the last bound is the same bucket, however much more.
+        let (seconds, attoseconds) = min(duration, .seconds(101)).components
         let microseconds = seconds * 1_000_000 + (attoseconds + 999_999_999_999) / 1_000_000_000_000
         counts[Self.index(of: microseconds)] += 1
         total += duration
@@ -31,14 +32,14 @@ package struct LatencyHistogram: Hashable, Sendable {
     }
 
     package mutating func add(_ other: Self) {
-        for index in counts.indices { counts[index] += other.counts[index] }
+        for index in counts.indices { counts[index] = counts[index].adding(saturating: other.counts[index]) }
         total += other.total
         longest = max(longest, other.longest)
     }
 
     mutating func add(bucket index: Int, count: Int) {
         guard counts.indices.contains(index) else { return }
-        counts[index] += count
+        counts[index] = counts[index].adding(saturating: count)
         // How long the longest was is not stored; what it surely exceeded is.
         if index == Self.bounds.count { longest = max(longest, .microseconds(Self.bounds[index - 1])) }
     }
@@ -51,10 +52,11 @@ package struct LatencyHistogram: Hashable, Sendable {
     package func percentile(_ share: Double) -> Duration? {
         let count = count
         guard count > 0 else { return nil }
-        let rank = max(1, Int((share * Double(count)).rounded(.up)))
+        // What cannot be told as a whole number is beyond all of them.
+        let rank = min(count, max(1, Int(exactly: (share * Double(count)).rounded(.up)) ?? count))
         var seen = 0
         for (index, here) in counts.enumerated() {
-            seen += here
+            seen = seen.adding(saturating: here)
             if seen >= rank { return index < Self.bounds.count ? .microseconds(Self.bounds[index]) : longest }
         }
         return nil
@@ -68,5 +70,13 @@ package struct LatencyHistogram: Hashable, Sendable {
             if bounds[middle] < microseconds { low = middle + 1 } else { high = middle }
         }
         return low
+    }
+}
+
+extension FixedWidthInteger {
+    /// The sum, or the number nearest to it: sums are read from files, and a damaged one must not end the program.
+    func adding(saturating other: Self) -> Self {
+        let (sum, isBeyond) = addingReportingOverflow(other)
+        return isBeyond ? (other < 0 ? .min : .max) : sum
     }
 }

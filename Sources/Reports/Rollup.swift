@@ -30,22 +30,20 @@ package struct RollupSum: Hashable, Sendable {
     package init() {}
 
     package mutating func add(_ record: AuditRecord, second: Int) {
-        requests += record.weight
-        if record.isError { errors += record.weight }
-        if record.reason == "unauthenticated" { unauthenticated += record.weight }
-        let (sum, isBeyond) = microseconds.addingReportingOverflow(record.duration.microseconds)
-        microseconds = isBeyond ? .max : sum
+        requests = requests.adding(saturating: record.weight)
+        if record.isError { errors = errors.adding(saturating: record.weight) }
+        if record.reason == "unauthenticated" { unauthenticated = unauthenticated.adding(saturating: record.weight) }
+        microseconds = microseconds.adding(saturating: record.duration.microseconds)
         // What administrators and schedules do is not timed.
         if record.duration > .zero { latency.record(record.duration) }
         if let user = record.user { users.insert(user, second: second) }
     }
 
     package mutating func add(_ other: RollupSum) {
-        requests += other.requests
-        errors += other.errors
-        unauthenticated += other.unauthenticated
-        let (sum, isBeyond) = microseconds.addingReportingOverflow(other.microseconds)
-        microseconds = isBeyond ? .max : sum
+        requests = requests.adding(saturating: other.requests)
+        errors = errors.adding(saturating: other.errors)
+        unauthenticated = unauthenticated.adding(saturating: other.unauthenticated)
+        microseconds = microseconds.adding(saturating: other.microseconds)
         latency.add(other.latency)
         users.merge(other.users)
     }

@@ -22,9 +22,12 @@ package struct WeeklyReport: Sendable {
 
     /// - Parameters:
     ///   - hours: of the last 14 days.
-    ///   - samples: of the last 14 days.
-    package init(hours: [HourTotals], samples: [UsageSample], bounds: Bounds, now: Timestamp) {
+    ///   - samples: of the last 14 days, oldest first.
+    package init(hours allHours: [HourTotals], samples allSamples: [UsageSample], bounds: Bounds, now: Timestamp) {
+        let now = max(now, Timestamp(microseconds: 0))
         let today = now.seconds / 86_400
+        let hours = allHours.filter { $0.day > today - Self.days && $0.day <= today }
+        let samples = allSamples.filter { $0.at <= now && HourTotals.day(ofHour: $0.hour) > today - Self.days }
         let recent = Self.sum(hours.filter { $0.day > today - 7 && $0.day <= today })
         let before = Self.sum(hours.filter { $0.day > today - 14 && $0.day <= today - 7 })
         let week = "the 7 days to \(now.rfc3339) against the 7 before"
@@ -46,13 +49,19 @@ package struct WeeklyReport: Sendable {
         let users = Self.daily(samples) { Double($0.activeUsers) }
         let disk = Self.daily(samples) { Double($0.diskBytes) }
         var requests: [Int64: Double] = [:]
-        for hour in hours where hour.day > today - Self.days { requests[hour.day, default: 0] += Double(hour.sum.requests) }
+        for hour in hours { requests[hour.day, default: 0] += Double(hour.sum.requests) }
+        let wholeDaysOfUsers = users.filter { Self.wholeDays(samples.map(\.hour), today).contains($0.key) }
+        let wholeDaysOfRequests = requests.filter { Self.wholeDays(hours.map(\.hour), today).contains($0.key) }
+        let whole = "the whole days with data of the \(Self.days) to \(now.rfc3339)"
+        let period = "the days with data of the \(Self.days) to \(now.rfc3339)"
         let trends = [
-            ("users", "peak users", Trend(users)), ("requests", "requests", Trend(requests)), ("disk", "bytes of the database file", Trend(disk)),
+            (name: "users", unit: "peak users", window: whole, days: wholeDaysOfUsers, trend: Trend(wholeDaysOfUsers)),
+            (name: "requests", unit: "requests", window: whole, days: wholeDaysOfRequests, trend: Trend(wholeDaysOfRequests)),
+            (name: "disk", unit: "bytes of the database file", window: period, days: disk, trend: Trend(disk)),
         ]
-        let period = "the days with data of the 14 to \(now.rfc3339)"
-        capacityGrowth = trends.flatMap { name, unit, trend -> [Figure] in
-            let note = trend == nil ? "not enough data: \(Self.fewestDays) days are needed" : nil
+        func fewDays(_ days: [Int64: Double]) -> String { "not enough data: \(days.count) days, \(Self.fewestDays) are needed" }
+        capacityGrowth = trends.flatMap { name, unit, period, days, trend -> [Figure] in
+            let note = trend == nil ? fewDays(days) : nil
             return [
                 Figure(
                     "\(name)_per_day", trend?.slope, unit: "\(unit) a day", window: period,
@@ -67,18 +76,21 @@ package struct WeeklyReport: Sendable {
 
         optimizationOpportunities = Self.opportunities(samples, recent, bounds, now)
 
-        func days(_ trend: Trend?, _ present: Double?, to bound: Double) -> (Double?, String?) {
-            guard let trend, let present else { return (nil, "not enough data: \(Self.fewestDays) days are needed") }
-            if present >= bound { return (0, "the bound is reached") }
+        func days(_ trend: Trend?, of days: [Int64: Double], from present: Double?, to bound: Double) -> (Double?, String?) {
+            if let present, present >= bound { return (0, "the bound is reached") }
+            guard let trend, let present else { return (nil, fewDays(days)) }
             guard trend.slope > trend.halfInterval else { return (nil, "no growth that the data bears out: the bound is not in sight") }
             return ((bound - present) / trend.slope, nil)
         }
-        let toUsers = days(trends[0].2, users.max { $0.key < $1.key }?.value, to: Double(bounds.users))
-        let toDisk = days(trends[2].2, disk.max { $0.key < $1.key }?.value, to: Double(bounds.databaseBytes))
+        // Today's peak may be yet to come, and yesterday's may be past.
+        let latest = [users[today], users.filter { $0.key < today }.max { $0.key < $1.key }?.value].compactMap(\.self).max()
+        let toUsers = days(trends[0].trend, of: trends[0].days, from: latest, to: Double(bounds.users))
+        let toDisk = days(trends[2].trend, of: disk, from: samples.last.map { Double($0.diskBytes) }, to: Double(bounds.databaseBytes))
         infrastructureScaling = [
             Figure(
-                "days_until_users", toUsers.0, unit: "days", window: period,
-                formula: "(MREG_FASTMCP_MAX_CONCURRENT_USERS - the last day's peak) / peak users a day", target: .above(30, "30 days"),
+                "days_until_users", toUsers.0, unit: "days", window: whole,
+                formula: "(MREG_FASTMCP_MAX_CONCURRENT_USERS - the larger peak of today and the day before) / peak users a day",
+                target: .above(30, "30 days"),
                 note: toUsers.1),
             Figure(
                 "days_until_disk", toDisk.0, unit: "days", window: period,
@@ -90,10 +102,17 @@ package struct WeeklyReport: Sendable {
         hours.reduce(into: RollupSum()) { $0.add($1.sum) }
     }
 
+    /// Days that are over and were seen from their first hour on: a part of a day would look like fewer users and requests.
+    private static func wholeDays(_ hours: [Int64], _ today: Int64) -> Range<Int64> {
+        guard let first = hours.min() else { return today..<today }
+        let day = HourTotals.day(ofHour: first)
+        return min(first == day * 24 ? day : day + 1, today)..<today
+    }
+
     /// The largest sample of each day.
     private static func daily(_ samples: [UsageSample], _ value: (UsageSample) -> Double) -> [Int64: Double] {
         samples.reduce(into: [:]) { days, sample in
-            let day = sample.at.seconds / 86_400
+            let day = HourTotals.day(ofHour: sample.hour)
             days[day] = max(days[day] ?? 0, value(sample))
         }
     }
@@ -104,23 +123,34 @@ package struct WeeklyReport: Sendable {
         func fire(_ rule: String, _ evidence: String, _ setting: String) {
             found.append(Opportunity(rule: rule, evidence: evidence, setting: setting))
         }
-        for name in DailyReport.poolNames(samples) {
-            let pools = samples.compactMap { $0.pools.first { $0.name == name } }
-            let peak = pools.map { Double($0.inUsePeak) / Double(max(1, $0.ceiling)) }.max() ?? 0
-            // Counted since the start, so a later sample may have fewer.
-            let timeouts = zip(pools, pools.dropFirst()).reduce(0) { $0 + max(0, $1.1.timeouts - $1.0.timeouts) }
+        for name in samples.poolNames {
+            let pools = samples.pools(named: name)
+            let peak = pools.map(\.peakShare).max() ?? 0
+            // Counted since the start of the program: fewer than before means that it began anew, and all of them are new.
+            let timeouts = zip(pools, pools.dropFirst()).reduce(0) { sum, pair in
+                let (before, after) = (pair.0.timeouts, pair.1.timeouts)
+                return sum.adding(saturating: after < before ? after : after - before)
+            }
             let size = "MREG_POOL_\(name.uppercased())_SIZE"
             if timeouts > 0 {
-                fire("somebody waited in vain for a handle", "\(timeouts) timeouts in the pool \(name)", "\(size), DB_MAX_CONNECTIONS")
+                let lendsHandles = pools.contains(where: \.lendsHandles)
+                fire(
+                    "somebody waited in vain for a handle", "\(timeouts) timeouts in the pool \(name)",
+                    lendsHandles ? "\(size), DB_MAX_CONNECTIONS" : size)
             }
             if peak > 0.8 { fire("a pool comes near its ceiling", "\(percent(peak)) of the pool \(name) in use", size) }
+        }
+        if let handles = samples.map(\.handles).max(), Double(handles) > 0.8 * Double(bounds.handles) {
+            fire(
+                "all pools together come near their ceiling", "\(handles) of \(bounds.handles) handles",
+                "DB_MAX_CONNECTIONS, MREG_FASTMCP_MAX_POOL_SIZE")
         }
         if let wal = samples.map(\.walBytes).max(), wal > 32 << 20 {
             fire("the write-ahead log grows long", "\(wal >> 20) MiB at its largest", "shorter reports; end foreign readers of the database")
         }
         if let disk = samples.last?.diskBytes, Double(disk) > 0.8 * Double(bounds.databaseBytes) {
             fire(
-                "the record comes near its bound", "\(percent(Double(disk) / Double(max(1, bounds.databaseBytes)))) of MREG_AUDIT_MAX_BYTES",
+                "the record comes near its bound", "\(percent(Double(disk) / Double(bounds.databaseBytes))) of MREG_AUDIT_MAX_BYTES",
                 "MREG_AUDIT_RETENTION_DAYS, MREG_AUDIT_MAX_BYTES")
         }
         if let users = samples.map(\.activeUsers).max(), Double(users) > 0.8 * Double(bounds.users) {
@@ -135,7 +165,7 @@ package struct WeeklyReport: Sendable {
         return found
     }
 
-    private static func percent(_ share: Double) -> String { "\(Int((share * 100).rounded())) %" }
+    private static func percent(_ share: Double) -> String { "\(Int(exactly: (share * 100).rounded()) ?? .max) %" }
 }
 
 /// A straight line through daily values, by least squares.
@@ -163,9 +193,9 @@ struct Trend: Hashable {
         halfInterval = Self.quantile(freedom: points.count - 2) * (rest / (count - 2) / xx).squareRoot()
     }
 
-    /// Student's t, two-sided 95 %.
+    /// Student's t, two-sided 95 %; beyond the table its last value, which makes the interval wider than it need be.
     private static func quantile(freedom: Int) -> Double {
         let table = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160]
-        return freedom <= table.count ? table[max(1, freedom) - 1] : 2.0
+        return table[min(max(1, freedom), table.count) - 1]
     }
 }

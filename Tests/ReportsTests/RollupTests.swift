@@ -75,6 +75,27 @@ struct RollupTests {
             } <= 2)
     }
 
+    @Test func `sums stop at the largest number`() {
+        var sum = RollupSum()
+        (sum.requests, sum.errors, sum.unauthenticated, sum.microseconds) = (.max, .max, .max, .max)
+        sum.add(sum)
+        sum.add(Self.record(1, outcome: .failed, weight: 5), second: 0)
+        #expect([sum.requests, sum.errors, sum.unauthenticated] == [.max, .max, .max])
+        #expect(sum.microseconds == .max)
+    }
+
+    @Test func `a damaged histogram stops at the largest number`() {
+        // A bucket and the largest count there is, three times over.
+        let stored = [[UInt8]](repeating: [3] + [UInt8](repeating: 0xFF, count: 8) + [0x7F], count: 3).flatMap(\.self)
+        var histogram = LatencyHistogram()
+        stored.withUnsafeBytes { histogram.add(stored: $0, total: .zero) }
+        histogram.add(histogram)
+        histogram.record(.seconds(1))
+        #expect(histogram.count == .max)
+        for share in [0, 0.5, 0.99, 1, 2, .nan, -1] as [Double] { #expect(histogram.percentile(share) != nil) }
+        #expect(histogram.percentile(0.5) == .microseconds(LatencyHistogram.bounds[3]))
+    }
+
     @Test func `a histogram comes back as it was stored`() {
         var histogram = LatencyHistogram()
         for number in 0..<1000 { histogram.record(.microseconds(number * number)) }
