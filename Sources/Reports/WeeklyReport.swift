@@ -50,8 +50,10 @@ package struct WeeklyReport: Sendable {
         let disk = Self.daily(samples) { Double($0.diskBytes) }
         var requests: [Int64: Double] = [:]
         for hour in hours { requests[hour.day, default: 0] += Double(hour.sum.requests) }
-        let wholeDaysOfUsers = users.filter { Self.wholeDays(samples.map(\.hour), today).contains($0.key) }
-        let wholeDaysOfRequests = requests.filter { Self.wholeDays(hours.map(\.hour), today).contains($0.key) }
+        // What came before the fortnight tells that its first day was seen from the beginning.
+        let (sampledDays, summedDays) = (Self.wholeDays(allSamples.map(\.hour), today), Self.wholeDays(allHours.map(\.hour), today))
+        let wholeDaysOfUsers = users.filter { sampledDays.contains($0.key) }
+        let wholeDaysOfRequests = requests.filter { summedDays.contains($0.key) }
         let whole = "the whole days with data of the \(Self.days) to \(now.rfc3339)"
         let period = "the days with data of the \(Self.days) to \(now.rfc3339)"
         let trends = [
@@ -106,7 +108,7 @@ package struct WeeklyReport: Sendable {
     private static func wholeDays(_ hours: [Int64], _ today: Int64) -> Range<Int64> {
         guard let first = hours.min() else { return today..<today }
         let day = HourTotals.day(ofHour: first)
-        return min(first == day * 24 ? day : day + 1, today)..<today
+        return min(first % 24 == 0 ? day : day + 1, today)..<today
     }
 
     /// The largest sample of each day.

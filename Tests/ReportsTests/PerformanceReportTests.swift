@@ -183,6 +183,13 @@ struct PerformanceReportTests {
         #expect(growth["users_per_day"]?.value == 0)
     }
 
+    @Test func `a day that begins quietly is whole when there was data before it`() {
+        let quiet = [4, 3, 2, 1].map { Self.totals(Self.hour - $0 * 24 + 8, requests: 100) }
+        #expect(Self.named(Self.weekly(quiet).capacityGrowth)["requests_per_day"]?.value == nil)
+        let withBefore = [Self.totals(Self.hour - 14 * 24, requests: 5)] + quiet
+        #expect(Self.named(Self.weekly(withBefore).capacityGrowth)["requests_per_day"]?.value == 0)
+    }
+
     @Test func `three whole days are too few for a trend, and the note counts them`() {
         let growth = Self.named(Self.weekly((0...3).map { Self.totals(Self.hour - Int64($0) * 24, requests: 100) }).capacityGrowth)
         #expect(growth["requests_per_day"]?.value == nil)
