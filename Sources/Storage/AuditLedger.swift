@@ -18,6 +18,7 @@ final class AuditLedger {
     struct Mark {
         fileprivate let chain: SealChain
         fileprivate let appended: Int
+        fileprivate let hasWrittenSums: Bool
     }
 
     private let key: RecordKey
@@ -27,9 +28,10 @@ final class AuditLedger {
     /// Of rows that are committed and whose sums are not.
     private var rollups = Rollups()
     private var summedRow: Int64
-    private var writtenRollups: (requests: Int, row: Int64)?
+    /// Whether the transaction under way has written the sums.
+    private var hasWrittenSums = false
 
-    /// Sums are written with a transaction when so many rows wait for it, or `AuditLedger.flush` is asked.
+    /// With so many rows waiting the next transaction writes the sums.
     private static let mostUnsummedRows = 4096
 
     /// Takes the log up where it ends: hashes what is not sealed, sums what is not summed.
@@ -84,10 +86,9 @@ final class AuditLedger {
         }
     }
 
-    /// Seals what is due, and writes the sums if many wait.
+    /// Seals what is due.
     func finish(at now: Timestamp, _ db: GRDB.Database) throws {
         if chain.isDue(at: now) { try seal(at: now, db) }
-        if rollups.count >= Self.mostUnsummedRows { try flush(db) }
     }
 
     func seal(at now: Timestamp, _ db: GRDB.Database) throws {
@@ -99,38 +100,34 @@ final class AuditLedger {
 
     /// Writes the sums of all rows that were committed before this transaction.
     func flush(_ db: GRDB.Database) throws {
-        guard rollups.count > 0, writtenRollups == nil else { return }
+        guard rollups.count > 0, !hasWrittenSums else { return }
         for (key, sum) in rollups.requests { try sum.add(to: key, db) }
         for (hour, sum) in rollups.tenants { try sum.add(to: hour, db) }
         try db.execute(sql: "UPDATE rollup_progress SET audit_id = ?", arguments: [summedRow])
-        writtenRollups = (rollups.count, summedRow)
+        hasWrittenSums = true
     }
 
     // MARK: Around a transaction
 
-    var mark: Mark { Mark(chain: chain, appended: appended.count) }
+    var mark: Mark { Mark(chain: chain, appended: appended.count, hasWrittenSums: hasWrittenSums) }
 
     func undo(to mark: Mark) {
         chain = mark.chain
         appended.removeLast(appended.count - mark.appended)
-    }
-
-    func transactionFailed(_ mark: Mark) {
-        undo(to: mark)
-        writtenRollups = nil
+        hasWrittenSums = mark.hasWrittenSums
     }
 
     func transactionCommitted() {
-        if writtenRollups != nil { rollups = Rollups() }
-        writtenRollups = nil
+        if hasWrittenSums { rollups = Rollups() }
+        hasWrittenSums = false
         for record in appended { rollups.add(record) }
         appended.removeAll(keepingCapacity: true)
         summedRow = lastRow
     }
 
     var hasUnsummedRows: Bool { rollups.count > 0 }
+    var hasManyUnsummedRows: Bool { rollups.count >= Self.mostUnsummedRows && !hasWrittenSums }
     func isSealDue(at now: Timestamp) -> Bool { chain.isDue(at: now) }
-    var hasUnsealedRows: Bool { chain.hasUnsealedRows }
 
     // MARK: The row itself
 

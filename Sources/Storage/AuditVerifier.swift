@@ -56,52 +56,37 @@ package struct AuditVerifier: Sendable {
         }
     }
 
+    /// Rows that are read in one transaction: a longer one would keep the gateway's write-ahead log from being copied back.
+    private static let step = 4096
+
+    /// Retention dropped rows while they were being read.
+    private struct Overtaken: Error {}
+
     /// - Parameters:
     ///   - key: nil checks the chain alone.
-    ///   - visit: shown every row and every seal in order, for an export.
+    ///   - visit: shown the start, and then every row and every seal in order, for an export. A second start means: from
+    ///     the beginning, because retention has dropped rows meanwhile.
     package func verify(
         key: RecordKey?, visit: (_ start: ChainPosition?, AuditRow?, Seal?) throws -> Void = { _, _, _ in }
     ) throws -> Report {
         do {
-            return try connection.read { try verify($0, key, visit) }
+            while true {
+                do { return try verifyOnce(key, visit) } catch is Overtaken {}
+            }
         } catch let error as DatabaseError {
             throw Database.Damaged(description: "The audit log cannot be read to its end: \(error.message ?? "\(error.resultCode)").")
         }
     }
 
-    private func verify(
-        _ db: GRDB.Database, _ key: RecordKey?, _ visit: (ChainPosition?, AuditRow?, Seal?) throws -> Void
-    ) throws -> Report {
+    private func verifyOnce(_ key: RecordKey?, _ visit: (ChainPosition?, AuditRow?, Seal?) throws -> Void) throws -> Report {
         var report = Report()
-        let start = try AuditLedger.watermark(db)
+        let start = try connection.read { try AuditLedger.watermark($0) }
         try visit(start, nil, nil)
         var verification = Verification(after: start, key: key)
         report.firstRow = start.lastRow + 1
         do {
-            try checkWatermark(start, key, db)
-            let rows = try Row.fetchCursor(db, sql: "SELECT * FROM audit_logs WHERE audit_id > ? ORDER BY audit_id", arguments: [start.lastRow])
-            let seals = try Row.fetchCursor(db, sql: "SELECT * FROM audit_seals WHERE seal_id > ? ORDER BY seal_id", arguments: [start.seal])
-            var seal = try seals.next().map(Seal.init(row:))
-            while let row = try rows.next() {
-                while let closing = seal, !verification.expects(rowUpTo: closing.lastRow) {
-                    try verification.take(closing)
-                    try visit(nil, nil, closing)
-                    seal = try seals.next().map(Seal.init(row:))
-                }
-                let entry: AuditRow
-                do {
-                    entry = try AuditRow(row: row)
-                } catch let error as Database.Damaged {
-                    throw Verification.Finding(row: row["audit_id"], description: error.description)
-                }
-                try verification.take(entry)
-                try visit(nil, entry, nil)
-            }
-            while let closing = seal {
-                try verification.take(closing)
-                try visit(nil, nil, closing)
-                seal = try seals.next().map(Seal.init(row:))
-            }
+            try connection.read { try checkWatermark(start, key, $0) }
+            while try connection.read({ try self.step(&verification, from: start, $0, visit) }) {}
         } catch let finding as Verification.Finding {
             report.finding = finding
         }
@@ -109,15 +94,51 @@ package struct AuditVerifier: Sendable {
         report.seals = verification.seals
         report.lastRow = verification.lastRow
         report.unsealedRows = Int(verification.lastRow - verification.sealed.lastRow)
-        let heads = try Row.fetchCursor(
-            db, sql: "SELECT h.*, s.hash FROM audit_heads h LEFT JOIN audit_seals s ON s.seal_id = h.seal_id ORDER BY h.seal_id")
-        while let row = try heads.next() {
-            report.heads.append(
+        report.heads = try connection.read { try heads($0) }
+        return report
+    }
+
+    /// - Returns: whether there may be more.
+    private func step(
+        _ verification: inout Verification, from start: ChainPosition, _ db: GRDB.Database,
+        _ visit: (ChainPosition?, AuditRow?, Seal?) throws -> Void
+    ) throws -> Bool {
+        if try AuditLedger.watermark(db) != start { throw Overtaken() }
+        let rows = try Row.fetchAll(
+            db, sql: "SELECT * FROM audit_logs WHERE audit_id > ? ORDER BY audit_id LIMIT ?", arguments: [verification.lastRow, Self.step])
+        let isLast = rows.count < Self.step
+        let end: Int64 = isLast ? .max : rows.last?["audit_id"] ?? .max
+        let seals = try Row.fetchAll(
+            db, sql: "SELECT * FROM audit_seals WHERE seal_id > ? AND last_id <= ? ORDER BY seal_id", arguments: [verification.sealed.seal, end]
+        ).map(Seal.init(row:))
+        var rest = seals[...]
+        func close() throws {
+            guard let seal = rest.popFirst() else { return }
+            try verification.take(seal)
+            try visit(nil, nil, seal)
+        }
+        for row in rows {
+            while let seal = rest.first, !verification.expects(rowUpTo: seal.lastRow) { try close() }
+            let entry: AuditRow
+            do {
+                entry = try AuditRow(row: row)
+            } catch let error as Database.Damaged {
+                throw Verification.Finding(row: row["audit_id"], description: error.description)
+            }
+            try verification.take(entry)
+            try visit(nil, entry, nil)
+        }
+        while !rest.isEmpty { try close() }
+        return !isLast
+    }
+
+    private func heads(_ db: GRDB.Database) throws -> [Head] {
+        try Row.fetchAll(db, sql: "SELECT h.*, s.hash FROM audit_heads h LEFT JOIN audit_seals s ON s.seal_id = h.seal_id ORDER BY h.seal_id")
+            .map { row in
                 Head(
                     seal: row["seal_id"], hash: [UInt8](row["hash"] as Data? ?? Data()), signedAt: Timestamp(microseconds: row["signed_at"]),
-                    keyID: row["key_id"], signature: [UInt8](row["signature"] as Data)))
-        }
-        return report
+                    keyID: row["key_id"], signature: [UInt8](row["signature"] as Data))
+            }
     }
 
     private func checkWatermark(_ start: ChainPosition, _ key: RecordKey?, _ db: GRDB.Database) throws {

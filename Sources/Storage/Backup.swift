@@ -1,3 +1,4 @@
+import Dispatch
 import GRDB
 import GRDBSQLite
 package import Gateway
@@ -40,7 +41,10 @@ extension Database {
         // On the queue of the connection it was begun on.
         _ = try await betweenTransactions { _, _ in copy.finish() }
         let key = key
-        let checked = try await Task { try Self.check(partial, key) }.value
+        // Reading every page takes long, and the threads that tasks run on are for those that do not block.
+        let checked: Backup = try await withCheckedThrowingContinuation { continuation in
+            DispatchQueue.global(qos: .utility).async { continuation.resume(with: Result { try Self.check(partial, key) }) }
+        }
         try Files.sync(partial)
         try Files.rename(partial, path)
         return Backup(path: path, bytes: checked.bytes, auditRows: checked.auditRows, lastRow: checked.lastRow)

@@ -74,7 +74,8 @@ package final class Database: Sendable {
             HandlePool(
                 name: name,
                 sizing: PoolSizing(
-                    minimum: plan.minimum(of: pool), ceiling: pool.ceiling, growthFactor: plan.growthFactor, threshold: plan.threshold),
+                    minimum: plan.minimum(of: pool), ceiling: plan.isAdaptive ? pool.ceiling : plan.fixed(pool), growthFactor: plan.growthFactor,
+                    threshold: plan.threshold),
                 isAdaptive: plan.isAdaptive, timeout: pool.timeout, budget: budget,
                 isBroken: { ($0 as? DatabaseError)?.breaksHandle ?? false },
                 open: {

@@ -49,8 +49,10 @@ package final class HandlePool<Handle: Sendable>: Sendable {
         var waiters: [Waiter] = []
         var nextID: UInt64 = 0
         var isClosed = false
-        /// Waiters that gave up before they had queued.
-        var abandoned: Set<UInt64> = []
+        /// Waiters whose time was up, or who were gone, before they had queued; whether it was their time.
+        var abandoned: [UInt64: Bool] = [:]
+        /// Most handles in use at once, in each of the last minutes.
+        var peaks: [Int] = []
         var metrics = PoolMetrics()
     }
 
@@ -156,13 +158,13 @@ package final class HandlePool<Handle: Sendable>: Sendable {
         defer {
             timer.cancel()
             // Cancelled when it had been served already.
-            state.withLock { _ = $0.abandoned.remove(id) }
+            state.withLock { $0.abandoned[id] = nil }
         }
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
                 let outcome = state.withLock { state -> Result<Lease, any Error>? in
                     if state.isClosed { return .failure(DatabaseGate.Closed()) }
-                    if state.abandoned.remove(id) != nil { return .failure(CancellationError()) }
+                    if let isLate = state.abandoned.removeValue(forKey: id) { return .failure(error(isLate)) }
                     // What became free meanwhile belongs to whoever waits longest.
                     if state.waiters.isEmpty, let lease = takeFree(&state) { return .success(lease) }
                     state.waiters.append(Waiter(id: id, continuation: continuation))
@@ -210,14 +212,16 @@ package final class HandlePool<Handle: Sendable>: Sendable {
     private func giveUp(_ id: UInt64, timedOut: Bool) {
         let waiter = state.withLock { state -> Waiter? in
             guard let index = state.waiters.firstIndex(where: { $0.id == id }) else {
-                if !timedOut { state.abandoned.insert(id) }
+                state.abandoned[id] = timedOut
                 return nil
             }
             if timedOut { state.metrics.timeouts += 1 } else { state.metrics.cancelled += 1 }
             return state.waiters.remove(at: index)
         }
-        waiter?.continuation.resume(throwing: timedOut ? Refusal.overloaded(sentence) : CancellationError())
+        waiter?.continuation.resume(throwing: error(timedOut))
     }
+
+    private func error(_ timedOut: Bool) -> any Error { timedOut ? Refusal.overloaded(sentence) : CancellationError() }
 
     private var sentence: String {
         "The gateway had no \(name) handle free within \(timeout.roundedUpSeconds) s; try again, or raise MREG_POOL_\(name.uppercased())_SIZE."
@@ -265,11 +269,14 @@ package final class HandlePool<Handle: Sendable>: Sendable {
         let (metrics, surplus) = state.withLock { state -> (PoolMetrics, [Handle]) in
             let ended = state.metrics
             state.metrics.history.record(ended.size == 0 ? 0 : Double(ended.peakInUse) / Double(ended.size))
+            state.peaks = state.peaks.suffix(PoolSizing.quietMinutes - 1) + [ended.peakInUse]
             state.metrics.peakInUse = ended.inUse
             state.metrics.longestWait = .zero
             var surplus: [Handle] = []
             if isAdaptive, state.waiters.isEmpty {
-                let wanted = max(sizing.shrunk(from: ended.size, history: state.metrics.history.values), state.metrics.inUse)
+                // Shares of the present size: the pool may have been another one when a peak was seen.
+                let shares = state.peaks.map { Double($0) / Double(max(1, ended.size)) }
+                let wanted = max(sizing.shrunk(from: ended.size, history: shares), state.metrics.inUse)
                 if wanted < ended.size {
                     state.metrics.size = wanted
                     state.metrics.shrunk += 1

@@ -23,6 +23,12 @@ package struct PoolPlan: Sendable {
 
     package init() {}
 
+    /// The part of the largest total that a pool has which does not change its size.
+    func fixed(_ pool: Pool) -> Int {
+        let all = authentication.ceiling + read.ceiling + analytics.ceiling
+        return min(pool.ceiling, max(1, (handles.upperBound - 1) * pool.ceiling / max(1, all)))
+    }
+
     /// The part of the smallest total that a pool keeps: by its share of the ceilings, at least one.
     func minimum(of pool: Pool) -> Int {
         let all = authentication.ceiling + read.ceiling + analytics.ceiling

@@ -131,20 +131,25 @@ extension Database {
         let now = now()
         func before(_ age: Duration) -> Int64 { now.advanced(by: .zero - age).microseconds }
         let (rows, sums, samples, sessions) = (before(retention.rows), before(retention.sums), before(retention.samples), before(retention.sessions))
-        return try await write { db, _ in
-            var dropped: [(table: String, rows: Int)] = []
-            func drop(_ table: String, _ condition: String, _ value: Int64) throws {
-                try db.execute(sql: "DELETE FROM \(table) WHERE \(condition)", arguments: [value])
-                if db.changesCount > 0 { dropped.append((table, db.changesCount)) }
+        let hour = sums / 3_600_000_000
+        var dropped: [String: Int] = [:]
+        func drop(_ table: String, _ condition: String, _ arguments: StatementArguments) async throws {
+            let count = try await write { db, _ in
+                try db.execute(sql: "DELETE FROM \(table) WHERE \(condition)", arguments: arguments)
+                return db.changesCount
             }
-            try drop("rate_limit_events", "timestamp < ?", rows)
-            try drop("rate_limit_buckets", "expires_at < ?", now.microseconds)
-            try drop("usage_samples", "sampled_at < ?", samples)
-            try drop("request_rollups", "hour < ?", sums / 3_600_000_000)
-            try drop("tenant_rollups", "hour < ?", sums / 3_600_000_000)
-            try drop("user_sessions", "is_active = 0 AND last_activity < ?", sessions)
-            return dropped
+            if count > 0 { dropped[table, default: 0] += count }
         }
+        try await drop("rate_limit_events", "timestamp < ?", [rows])
+        try await drop("rate_limit_buckets", "expires_at < ?", [now.microseconds])
+        try await drop("usage_samples", "sampled_at < ?", [samples])
+        // Tenant by tenant, along an index each: a scan of the whole table would hold up whoever wants to be recorded.
+        for tenant in try await read({ try Int64.fetchAll($0, sql: "SELECT tenant_id FROM tenants UNION ALL SELECT 0") }) {
+            try await drop("request_rollups", "tenant_id = ? AND hour < ?", [tenant, hour])
+            try await drop("tenant_rollups", "tenant_id = ? AND hour < ?", [tenant, hour])
+            try await drop("user_sessions", "tenant_id = ? AND is_active = 0 AND last_activity < ?", [tenant, sessions])
+        }
+        return dropped.sorted { $0.key < $1.key }.map { (table: $0.key, rows: $0.value) }
     }
 
     /// Keeps the file in shape: statistics for the planner, indexes that have grown ragged, free pages given back.

@@ -11,6 +11,13 @@ package import Gateway
 extension Database {
     /// Stores what happened in sessions; counters are added. A revoked session stays revoked.
     package func writeSessions(_ sessions: [Session]) async throws {
+        // In steps, between which calls are recorded.
+        for start in stride(from: 0, to: sessions.count, by: 200) {
+            try await writeStep(Array(sessions[start..<min(start + 200, sessions.count)]))
+        }
+    }
+
+    private func writeStep(_ sessions: [Session]) async throws {
         try await write { db, _ in
             let statement = try db.cachedStatement(sql: SessionQuery.upsert)
             for session in sessions {

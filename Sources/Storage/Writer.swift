@@ -136,20 +136,21 @@ final class Writer: @unchecked Sendable {
 
     // MARK: Writing
 
+    /// One transaction, and then the queue's turn again: however much there is to write, what is to run between two
+    /// transactions gets its place.
     private func drain() {
-        while let (jobs, submissions) = next() {
-            let outcome = Result { try commit(jobs, submissions) }
-            switch outcome {
-            case .success(let failures):
-                for (job, failure) in zip(jobs, failures.jobs) { job.done(failure) }
-                for (submission, failure) in zip(submissions, failures.submissions) { submission.done(failure) }
-                ledger.transactionCommitted()
-                afterCommit()
-            case .failure(let error):
-                note(error)
-                for job in jobs { job.done(error) }
-                for submission in submissions { submission.done(error) }
-            }
+        guard let (jobs, submissions) = next() else { return }
+        defer { queue.async { [self] in drain() } }
+        do {
+            let failures = try commit(jobs, submissions)
+            for (job, failure) in zip(jobs, failures.jobs) { job.done(failure) }
+            for (submission, failure) in zip(submissions, failures.submissions) { submission.done(failure) }
+            ledger.transactionCommitted()
+            afterCommit()
+        } catch {
+            note(error)
+            for job in jobs { job.done(error) }
+            for submission in submissions { submission.done(error) }
         }
     }
 
@@ -202,12 +203,14 @@ final class Writer: @unchecked Sendable {
                         return try attempt(db) { for record in submission.records { try ledger.append(record, db) } }
                     }
                     try ledger.finish(at: now(), db)
+                    // Sums that cannot be written are no reason to refuse a record; they are tried again.
+                    if ledger.hasManyUnsummedRows { _ = try attempt(db) { try ledger.flush(db) } }
                     return .commit
                 }
                 return failures
             }
         } catch {
-            ledger.transactionFailed(mark)
+            ledger.undo(to: mark)
             throw error
         }
     }
@@ -259,12 +262,17 @@ final class Writer: @unchecked Sendable {
         // Of a log that grew although it is copied back all the time, somebody still reads the beginning.
         if frames > Self.pressingFrames { interruptReaders() }
         checkpointDue = frames + Self.framesBetweenAttempts
-        let result = try? connection.writeWithoutTransaction { db in
-            sqlite3_busy_timeout(db.sqliteConnection, 0)
-            defer { sqlite3_busy_timeout(db.sqliteConnection, Self.busyTimeout) }
-            return try db.checkpoint(mode)
+        do {
+            try connection.writeWithoutTransaction { db in
+                sqlite3_busy_timeout(db.sqliteConnection, 0)
+                defer { sqlite3_busy_timeout(db.sqliteConnection, Self.busyTimeout) }
+                _ = try db.checkpoint(mode)
+            }
+            return true
+        } catch {
+            note(error)
+            return false
         }
-        return result != nil
     }
 
     /// Nothing is written into a log at its bound: the next transaction may be as large as they get.

@@ -6,6 +6,7 @@ import Logging
 import Proof
 import ServiceLifecycle
 import Storage
+import Synchronization
 
 /// What is done again and again: seals and sums every few seconds, a sample a minute, a signed head an hour, and once a
 /// day retention, tidying and a copy.
@@ -17,6 +18,8 @@ final class Housekeeping: Service {
     private let sessions: SessionTable
     private let now: @Sendable () -> Timestamp
     private let logger: Logger
+    /// What runs at the moment, of what takes long: one of each at most.
+    private let running = Mutex<Set<String>>([])
 
     private static let settling = Duration.seconds(5)
     private static let minute = 12
@@ -75,8 +78,17 @@ final class Housekeeping: Service {
 
     // MARK: Maintenance
 
+    private func alone<Value: Sendable>(_ what: String, _ body: () async throws -> Value) async throws -> Value {
+        guard running.withLock({ $0.insert(what).inserted }) else { throw Refusal.conflict("A \(what) is under way; wait for it to end.") }
+        defer { running.withLock { _ = $0.remove(what) } }
+        return try await body()
+    }
+
     /// - Returns: what was done, in words.
-    func maintain(_ audit: AuditRecord) async throws -> [String] {
+    /// - Throws: `Refusal.conflict` while it is done already.
+    func maintain(_ audit: AuditRecord) async throws -> [String] { try await alone("maintenance run") { try await maintainNow(audit) } }
+
+    private func maintainNow(_ audit: AuditRecord) async throws -> [String] {
         try await database.append([audit])
         var done: [String] = []
         let rows = try await database.retain(retention, audit: audit)
@@ -98,7 +110,13 @@ final class Housekeeping: Service {
     }
 
     /// Makes a copy, checks it, and deletes those that are not kept any longer.
-    func backUp(_ audit: AuditRecord) async throws -> Backup {
+    ///
+    /// - Throws: `Refusal.conflict` while one is made.
+    func backUp(_ audit: AuditRecord) async throws -> Backup { try await alone("backup") { try await backUpNow(audit) } }
+
+    private func backUpNow(_ audit: AuditRecord) async throws -> Backup {
+        // Of a process that was killed while it copied.
+        for name in backups where name.hasSuffix(".partial") { try? FileManager.default.removeItem(atPath: "\(folder)/\(name)") }
         var audit = audit
         let name = BackupRotation.name(at: now())
         audit.target = name

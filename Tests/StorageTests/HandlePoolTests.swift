@@ -109,6 +109,38 @@ struct HandlePoolTests {
         #expect(budget.room == 9)
     }
 
+    @Test func `after a peak it keeps for five minutes what the peak needed`() async throws {
+        let pool = Handles().pool(minimum: 1, ceiling: 20, budget: HandleBudget(limit: 30))
+        var borrowers: [Borrower] = []
+        for _ in 0..<6 { borrowers.append(await Borrower(pool)) }
+        while pool.metrics.size < 13 { borrowers.append(await Borrower(pool)) }
+        for borrower in borrowers.dropFirst(6) { try await borrower.letGo() }
+        for _ in 0..<6 { pool.sample() }
+        for borrower in borrowers.prefix(6) { try await borrower.letGo() }
+        pool.sample()
+        for _ in 0..<4 {
+            #expect(pool.metrics.size >= 6)
+            pool.sample()
+        }
+        for _ in 0..<20 { pool.sample() }
+        #expect(pool.metrics.size == 1)
+    }
+
+    @Test(arguments: [4, 5, 10, 50]) func `pools that do not change their size share what there is, and none is left without`(handles: Int)
+        async throws
+    {
+        try await withTemporaryFolder { folder in
+            var plan = PoolPlan()
+            plan.isAdaptive = false
+            plan.handles = 1...handles
+            let database = try Database(folder, pools: plan)
+            for pool in database.pools where !pool.isSlots { #expect(pool.size >= 1, "\(pool.name)") }
+            #expect(database.pools.filter { !$0.isSlots }.map(\.size).reduce(0, +) <= max(3, handles - 1))
+            try await database.probe()
+            try await database.close()
+        }
+    }
+
     @Test func `who waits too long is told so`() async throws {
         let pool = Handles().pool(ceiling: 1, timeout: .milliseconds(1))
         let borrower = await Borrower(pool)

@@ -194,6 +194,74 @@ struct RecordTests {
         }
     }
 
+    /// However much there is to write, what runs between two transactions gets its place: backups, and copying the log back.
+    @Test(.timeLimit(.minutes(1))) func `under writers who never pause a copy is still made`() async throws {
+        try await withDatabase { database in
+            try await database.append((1...3000).map { Self.call($0, user: Int64($0)) })
+            let path = database.path + "-copy"
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for writer in 0..<16 {
+                    group.addTask { while !Task.isCancelled { try await database.append([Self.call(writer)]) } }
+                }
+                let copy = try await database.backUp(to: path)
+                #expect(copy.auditRows >= 3000)
+                group.cancelAll()
+                try await group.waitForAll()
+            }
+        }
+    }
+
+    @Test func `a log that is written and cut while it is verified verifies`() async throws {
+        try await withTemporaryFolder { folder in
+            let clock = WallClock()
+            let database = try Database(folder, clock: clock)
+            try await database.append((1...10_000).map { Self.call($0) })
+            clock.advance(by: .seconds(10 * 86_400))
+            try await database.settle()
+            let path = database.path
+            let cutting = Task {
+                try await database.retain(Retention(rows: .seconds(86_400), bytes: .max), audit: audit("audit.retain", at: clock.now.microseconds))
+                for number in 0..<50 { try await database.append([Self.call(number, at: .seconds(10 * 86_400))]) }
+            }
+            for _ in 0..<5 { #expect(try AuditVerifier(path: path).verify(key: recordKey).finding == nil) }
+            _ = try await cutting.value
+            let report = try AuditVerifier(path: path).verify(key: recordKey)
+            #expect(report.finding == nil)
+            #expect(report.lastRow > 10_000)
+            try await database.close()
+        }
+    }
+
+    @Test func `what has expired goes, table by table, and what has not stays`() async throws {
+        try await withTemporaryFolder { folder in
+            let clock = WallClock()
+            let database = try Database(folder, clock: clock)
+            let home = try await Household("home", in: database)
+            func session(_ id: Int64, isActive: Bool) -> Session {
+                Session(
+                    id: SessionID(id), user: home.owner, tenant: home.tenant, startedAt: clock.now, lastActivity: clock.now, client: "",
+                    era: "modern",
+                    requests: 1, errors: 0, isActive: isActive, activities: [])
+            }
+            try await database.writeSessions([session(1, isActive: false), session(2, isActive: true)])
+            try await database.append([Self.call(1, tenant: home.tenant)])
+            try await database.sampleUsage(activeUsers: 1, cpuShare: 0, memoryBytes: 1)
+            try await database.writeSums()
+            let retention = Retention(rows: .seconds(86_400), bytes: .max)
+            // The household was made in 1970.
+            _ = try await database.expire(retention)
+            let early = try await database.expire(retention)
+            #expect(early.isEmpty)
+            clock.advance(by: .seconds(500 * 86_400))
+            let late = Dictionary(uniqueKeysWithValues: try await database.expire(retention).map { ($0.table, $0.rows) })
+            #expect(late["user_sessions"] == 1)
+            #expect(late["usage_samples"] == 1)
+            #expect(late["tenant_rollups"] ?? 0 >= 1)
+            #expect(try await database.sessions(of: home.tenant, isActive: true, before: nil, limit: 9).map(\.session.id) == [SessionID(2)])
+            try await database.close()
+        }
+    }
+
     @Test func `a copy that was altered is not taken`() async throws {
         try await withTemporaryFolder { folder in
             let database = try Database(folder)

@@ -139,7 +139,12 @@ private final class ExportBundle {
 
     func write(_ start: ChainPosition?, _ row: AuditRow?, _ seal: Seal?) throws {
         var line: JSONText?
-        if let start { line = ["start": ["seal": .number(start.seal), "row": .number(start.lastRow), "hash": .string(AuditHead.hex(start.hash))]] }
+        if let start {
+            // The first line; a second start means: from the beginning, once more.
+            guard fflush(rows) == 0, ftruncate(fileno(rows), 0) == 0 else { throw OperatorError("\(folder) cannot be written.") }
+            rewind(rows)
+            line = ["start": ["seal": .number(start.seal), "row": .number(start.lastRow), "hash": .string(AuditHead.hex(start.hash))]]
+        }
         if let row { line = ["row": Self.text(row)] }
         if let seal {
             line = [
