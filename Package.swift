@@ -101,7 +101,7 @@ let package = Package(
         tests("Proof", ["Gateway", crypto]),
         tests("LMDB"),
         tests("Storage", ["Gateway", "Pacing", "Proof", "Reports", "Schema", grdb, grdbSQLite, logging]),
-        tests("Identity", ["Gateway", jwtKit, crypto]),
+        tests("Identity", ["Gateway", jwtKit, crypto, lifecycle]),
         tests("Upstreams", ["Gateway", "MCP", "Access", nio, nioPosix, nioHTTP1, lifecycle, logging]),
         tests("Audit", ["Gateway", lifecycle, logging]),
         tests("Forwarding", ["Gateway", "MCP", "Access", "Upstreams", nioPosix, logging]),

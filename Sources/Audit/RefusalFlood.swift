@@ -29,10 +29,10 @@ struct RefusalFlood {
     /// With many keys at once a window is longer, or the sums themselves would be a flood.
     static let longWindow = Duration.seconds(900)
     private static let manyKeys = 16
-    static let mostKeys = 256
+    static let mostKeys = 128
 
     private var sums: [Key: Sum] = [:]
-    private var strangers = Allowance(burst: 300, perMinute: 10)
+    private var strangers = Allowance(burst: 300, perMinute: 3)
     private var acquaintances = Allowance(burst: 1000, perMinute: 60)
 
     /// Whether the refusal gets a row of its own; if not, it was counted.
