@@ -89,7 +89,7 @@ def test_a_copy_is_put_back_and_a_database_is_never_overwritten(tmp_path: Path) 
 
     restored = mreg(state, "restore", str(copy), "--replace")
     assert restored.returncode == 0, restored.stderr
-    assert list(state.glob("aside-*.sqlite")), "the database that was there is kept"
+    assert list(state.glob("gateway.sqlite.aside-*")), "the database that was there is kept"
     with Gateway(state) as gateway:
         call(gateway, 1, user="ada")
         users = httpx2.get(f"{gateway.url}/api/v1/admin/user-activity", headers=gateway.bearer("auditor"), timeout=DEADLINE).json()["users"]

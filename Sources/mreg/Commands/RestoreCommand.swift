@@ -41,7 +41,7 @@ struct RestoreCommand: AsyncParsableCommand {
         }
         try Files.sync(partial)
         if exists {
-            let aside = "\(state.path)/aside-\(Clocks.now().wall.microseconds)-\(name).sqlite"
+            let aside = "\(target).aside-\(Clocks.now().wall.microseconds)"
             // The log goes with the database it belongs to, and first: a database without its log is not the same one.
             for suffix in ["-wal", "-shm", ""] where access(target + suffix, F_OK) == 0 { try Files.rename(target + suffix, aside + suffix) }
             print("The database that was there is now \(aside).")
