@@ -62,7 +62,7 @@ package enum Refusal: Error, Hashable, Sendable {
         case .upstreamUnavailable(let server, let reason): "The server “\(server)” could not be asked: \(reason)."
         case .outcomeUnknown(let server, let reason):
             "The call was sent to “\(server)”, but no answer came back (\(reason)). It may have taken effect; check before repeating it."
-        case .auditUnavailable: "The gateway cannot record calls at the moment, so it does not make them."
+        case .auditUnavailable: "The gateway cannot record anything at the moment, so nothing is done; /health says why."
         case .unrecorded:
             "The call was sent, but it cannot be recorded, so its answer is withheld. It may have taken effect; check before repeating it."
         case .overloaded(let why): why

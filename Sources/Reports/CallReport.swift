@@ -15,11 +15,12 @@ package struct CallReport: Sendable {
 
     package init(_ records: some Sequence<AuditRecord>) {
         var lines: [[String]: Line] = [:]
-        for record in records {
+        // A row that announces a call is followed by the one that counts.
+        for record in records where record.outcome != .intended {
             let key = [record.action, record.target]
             var line = lines[key] ?? Line(action: record.action, target: record.target)
-            line.count += 1
-            line.outcomes[record.outcome, default: 0] += 1
+            line.count += record.weight
+            line.outcomes[record.outcome, default: 0] += record.weight
             line.latency.record(record.duration)
             lines[key] = line
         }

@@ -161,9 +161,19 @@ package final class Database: Sendable {
     }
 
     /// Runs a change in a transaction (`BEGIN IMMEDIATE`) on the one connection that writes; returns when it is on disk.
+    ///
+    /// - Throws: `Refusal.auditUnavailable` when the disk or the log takes nothing at the moment; the trail logs why.
     func write<Value: Sendable>(_ body: @Sendable @escaping (GRDB.Database, AuditLedger) throws -> Value) async throws -> Value {
-        try await gate.passing {
-            try await writing.withHandle { _ in try await writer.perform(body) }
+        do {
+            return try await gate.passing {
+                try await writing.withHandle { _ in try await writer.perform(body) }
+            }
+        } catch let error as DatabaseError where error.endsTransaction {
+            throw Refusal.auditUnavailable
+        } catch is Writer.LogFull {
+            throw Refusal.auditUnavailable
+        } catch is Writer.FlushFailed {
+            throw Refusal.auditUnavailable
         }
     }
 

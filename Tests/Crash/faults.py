@@ -76,6 +76,8 @@ def run(mreg, disk):
             pass
     statuses = [gateway.call() for _ in range(200)]
     check("on a full disk calls are refused", 503 in statuses and statuses[-1] == 503, str(sorted(set(statuses))))
+    status, problem = gateway.post("/oauth/login", {"user_id": "newcomer"})
+    check("nobody signs in unrecorded", status == 503 and problem["code"] == "audit_unavailable", problem.get("detail", ""))
     os.unlink(ballast)
     start = time.monotonic()
     while gateway.call() != 200 and time.monotonic() < start + 10:

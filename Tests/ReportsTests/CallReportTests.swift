@@ -33,6 +33,14 @@ struct CallReportTests {
         #expect(line.latency.total == .milliseconds(1006))
     }
 
+    @Test func `a row that stands for many counts as many, and one that announces a call not at all`() throws {
+        var sum = Self.records("tools/call", "a", [.refused])[0]
+        sum.weight = 290
+        let line = try #require(CallReport([sum] + Self.records("tools/call", "a", [.intended, .ok])).lines.first)
+        #expect(line.count == 291)
+        #expect(line.outcomes == [.refused: 290, .ok: 1])
+    }
+
     @Test func `action and target are not confused by what they contain`() {
         let records =
             Self.records("a b", "c", [.ok]) + Self.records("a", "b c", [.ok]) + Self.records("a\0", "b", [.ok]) + Self.records("a", "\0b", [.ok])
