@@ -47,6 +47,9 @@ final class Writer: @unchecked Sendable {
         var submissions: [Submission] = []
         var isScheduled = false
         var isFlushBroken = false
+        /// How many wait for the queue to run something between two transactions.
+        var between = 0
+        var isSomebodyBetween: Bool { between > 0 }
     }
 
     /// Of 1 KiB and a little: the log stays under 64 MiB.
@@ -136,11 +139,15 @@ final class Writer: @unchecked Sendable {
 
     // MARK: Writing
 
-    /// One transaction, and then the queue's turn again: however much there is to write, what is to run between two
-    /// transactions gets its place.
+    /// Writes until nothing is left. However much there is, what is to run between two transactions gets its place.
     private func drain() {
-        guard let (jobs, submissions) = next() else { return }
-        defer { queue.async { [self] in drain() } }
+        while let (jobs, submissions) = next() {
+            write(jobs, submissions)
+            if state.withLock({ $0.isSomebodyBetween }) { return queue.async { [self] in drain() } }
+        }
+    }
+
+    private func write(_ jobs: [Job], _ submissions: [Submission]) {
         do {
             let failures = try commit(jobs, submissions)
             for (job, failure) in zip(jobs, failures.jobs) { job.done(failure) }
@@ -289,7 +296,9 @@ final class Writer: @unchecked Sendable {
     /// Runs something on the writing connection, outside a transaction and between two of them.
     func between<Value: Sendable>(_ body: @escaping @Sendable (GRDB.Database, AuditLedger) throws -> Value) async throws -> Value {
         try await withCheckedThrowingContinuation { continuation in
+            state.withLock { $0.between += 1 }
             queue.async { [self] in
+                state.withLock { $0.between -= 1 }
                 continuation.resume(
                     with: Result {
                         try connection.writeWithoutTransaction { db in try body(db, ledger) }
