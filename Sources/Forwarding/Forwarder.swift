@@ -193,7 +193,8 @@ package struct Forwarder: Sendable {
             forwarder.metrics.count(record)
             if let principal = decision.principal {
                 forwarder.sessions.note(
-                    principal, client: decision.incoming?.client, era: "\(decision.era)", action: record.action, target: record.target,
+                    principal, client: decision.incoming?.client, era: decision.era == .modern ? "modern" : "legacy", action: record.action,
+                    target: record.target,
                     isError: outcome == .failed || outcome == .unknown, at: opened.wall)
             }
             return record

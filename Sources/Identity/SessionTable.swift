@@ -42,22 +42,14 @@ package final class SessionTable: Service {
         guard principal.session != .none else { return }
         state.withLock { state in
             if state.sessions[principal.session] == nil, state.sessions.count >= Self.capacity { Self.makeRoom(&state) }
-            var session =
-                state.sessions[principal.session]
-                ?? Session(
+            // Changed where it lies: this is done for every request.
+            let activity = keepsActivities ? Session.Activity(at: moment, action: action.cut(64), target: target.cut(64)) : nil
+            state.sessions[
+                principal.session,
+                default: Session(
                     id: principal.session, user: principal.user, tenant: principal.tenant, startedAt: moment, lastActivity: moment, client: "",
                     era: era, requests: 0, errors: 0, isActive: true, activities: [])
-            session.lastActivity = max(session.lastActivity, moment)
-            session.isActive = true
-            session.era = era
-            if let client, !client.isEmpty { session.client = client.cut(128).withoutControls.cut(128) }
-            session.requests += 1
-            if isError { session.errors += 1 }
-            if keepsActivities {
-                session.activities.insert(Session.Activity(at: moment, action: action.cut(64), target: target.cut(64)), at: 0)
-                if session.activities.count > Self.mostActivities { session.activities.removeLast() }
-            }
-            state.sessions[principal.session] = session
+            ].note(activity, client: client, era: era, isError: isError, at: moment)
             state.changed.insert(principal.session)
         }
     }
@@ -153,5 +145,19 @@ package final class SessionTable: Service {
             }
         }
         try? await Task { try await self.flush() }.value
+    }
+}
+
+extension Session {
+    fileprivate mutating func note(_ activity: Activity?, client: String?, era: String, isError: Bool, at moment: Timestamp) {
+        lastActivity = max(lastActivity, moment)
+        isActive = true
+        self.era = era
+        if let client, !client.isEmpty, client != self.client { self.client = client.cut(128).withoutControls.cut(128) }
+        requests += 1
+        if isError { errors += 1 }
+        guard let activity else { return }
+        if activities.count == SessionTable.mostActivities { activities.removeLast() }
+        activities.insert(activity, at: 0)
     }
 }
