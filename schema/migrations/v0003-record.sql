@@ -63,7 +63,7 @@ BEGIN
 END;
 
 -- Also what REPLACE deletes: every connection of the gateway has recursive_triggers on. (A trigger on INSERT would make
--- SQLite keep a way back for every single row, at twice the price of the row.)
+-- SQLite keep a way back for every single row: decision 8.)
 CREATE TRIGGER audit_logs_refuse_delete BEFORE DELETE ON audit_logs
 WHEN OLD.audit_id > (SELECT coalesce(max(last_id), 0) FROM audit_watermarks)
 BEGIN
