@@ -92,14 +92,14 @@ class Postgres:
         out = self.psql("\\timing on\n" + "".join(query + ";\n" for query in queries))
         return [float(found) for found in re.findall(r"^Time: ([\d.]+) ms", out, re.M)]
 
-    def commits(self, clients, seconds):
+    def commits(self, clients, seconds, rounds=3):
         path = os.path.join(self.folder, "insert.sql")
         with open(path, "w") as file:
             file.write(INSERT)
         command = [f"{BIN}/pgbench", "-h", "127.0.0.1", "-p", str(self.port), "-U", "bench", "-n", "-M", "prepared", "-c", str(clients), "-j", "2",
                    "-T", str(seconds), "-f", path, "postgres"]
         rates = []
-        for _ in range(3):
+        for _ in range(rounds):
             out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             rates.append(float(re.search(r"tps = ([\d.]+)", out)[1]))
         return sorted(rates)
@@ -118,7 +118,8 @@ def postgres(folder, count, hours, seconds):
         activity = statistics.median(
             statistics.median(server.times(ACTIVITY.format(tenant=tenant, end=end) for tenant in tenants)) for _ in range(3))
         analytics = statistics.median(server.times([ANALYTICS.format(end=end)] * 15))
-        return {"activity": activity, "analytics": analytics, "commits": {clients: server.commits(clients, seconds) for clients in (15, 64)}}
+        return {"activity": activity, "analytics": analytics, "commits": {clients: server.commits(clients, seconds) for clients in (15, 64)},
+                "sustained": server.commits(64, 4 * seconds, 1)[0]}
     finally:
         server.stop()
 
@@ -165,6 +166,8 @@ def main():
         for clients, rates in theirs["commits"].items():
             ratio = commits / rates[1]
             print(f"{f'durable rows/s, {clients} clients / 64':34}{rates[1]:12.0f}{commits:12.0f}{ratio:8.1f}   {[round(rate) for rate in rates]}")
+        full = ours["durable rows, 64 callers, inbox full"]["rows_per_s"]
+        print(f"{'the same, 64, without end':34}{theirs['sustained']:12.0f}{full:12.0f}{full / theirs['sustained']:8.1f}")
 
 
 if __name__ == "__main__":

@@ -18,5 +18,6 @@ package enum Schema {
         Migration("v0004-servers", PackageResources.v0004_servers_sql),
         Migration("v0005-rate-limits", PackageResources.v0005_rate_limits_sql),
         Migration("v0006-rollups", PackageResources.v0006_rollups_sql),
+        Migration("v0007-audit-inbox", PackageResources.v0007_audit_inbox_sql),
     ]
 }

@@ -5,6 +5,35 @@ CREATE TABLE audit_heads (
     signature BLOB NOT NULL
 ) STRICT;
 
+CREATE TABLE audit_inbox (
+    audit_id INTEGER PRIMARY KEY,
+    created_at INTEGER NOT NULL,
+    user_id INTEGER,
+    tenant_id INTEGER,
+    server_id INTEGER,
+    action TEXT NOT NULL CHECK (length(action) <= 128),
+    target TEXT NOT NULL CHECK (length(target) <= 128),
+    outcome TEXT NOT NULL CHECK (outcome IN ('ok', 'failed', 'refused', 'unknown', 'cancelled', 'intended')),
+    reason TEXT NOT NULL CHECK (length(reason) <= 128),
+    status INTEGER NOT NULL CHECK (status BETWEEN 0 AND 999),
+    response_time_ms REAL NOT NULL CHECK (response_time_ms >= 0),
+    address TEXT NOT NULL CHECK (length(address) <= 64),
+    request_id INTEGER NOT NULL,
+    weight INTEGER NOT NULL CHECK (weight >= 1),
+    mac BLOB NOT NULL CHECK (length(mac) = 8)
+) STRICT;
+
+CREATE TRIGGER audit_inbox_refuse_update BEFORE UPDATE ON audit_inbox
+BEGIN
+    SELECT RAISE(ABORT, 'the audit log is never changed');
+END;
+
+CREATE TRIGGER audit_inbox_refuse_delete BEFORE DELETE ON audit_inbox
+WHEN OLD.audit_id > (SELECT coalesce(max(audit_id), 0) FROM audit_logs)
+BEGIN
+    SELECT RAISE(ABORT, 'a row leaves the inbox for the audit log alone');
+END;
+
 CREATE TABLE audit_logs (
     audit_id INTEGER PRIMARY KEY,
     created_at INTEGER NOT NULL,
@@ -39,6 +68,8 @@ CREATE INDEX idx_audit_logs_user_tenant_time ON audit_logs (user_id, tenant_id, 
 CREATE INDEX idx_audit_logs_tenant_time_performance ON audit_logs (tenant_id, created_at, user_id, response_time_ms);
 
 CREATE INDEX idx_audit_logs_exceptions ON audit_logs (created_at) WHERE weight > 1 OR outcome = 'intended';
+
+CREATE VIEW audit_rows AS SELECT * FROM audit_logs UNION ALL SELECT * FROM audit_inbox;
 
 CREATE TABLE audit_seals (
     seal_id INTEGER PRIMARY KEY,

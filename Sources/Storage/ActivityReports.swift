@@ -12,7 +12,8 @@ package import Reports
 extension Database {
     /// A tenant's users with requests since a moment, latest first.
     package func userActivity(of tenant: TenantID, since: Timestamp) async throws -> [UserActivity] {
-        try await report { db in
+        try await settleRows()
+        return try await report { db in
             try Row.fetchAll(db, sql: ActivityQuery.users, arguments: [tenant.rawValue, since.microseconds]).map { row in
                 UserActivity(
                     user: UserID(row["user_id"]), name: row["name"], activeSessions: row["active_sessions"], requests: row["requests"],
@@ -35,6 +36,7 @@ extension Database {
     ///
     /// - Parameter tenant: nil for all.
     package func tenantAnalytics(of tenant: TenantID?, since: Timestamp) async throws -> [TenantAnalytics] {
+        try await settleRows()
         try await writeSums()
         return try await report { db in
             let edge = since.seconds.flooredDivision(by: 3600)

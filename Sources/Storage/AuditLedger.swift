@@ -18,6 +18,7 @@ final class AuditLedger {
     struct Mark {
         fileprivate let chain: SealChain
         fileprivate let appended: Int
+        fileprivate let inboxRows: Int
         fileprivate let hasWrittenSums: Bool
     }
 
@@ -30,16 +31,21 @@ final class AuditLedger {
     private var summedRow: Int64
     /// Whether the transaction under way has written the sums.
     private var hasWrittenSums = false
+    /// The latest rows, which have no index yet.
+    private(set) var inboxRows: Int
+    /// Whether so many wait that the transaction under way is to leave its rows in the inbox.
+    var isRush = false
 
     /// With so many rows waiting the next transaction writes the sums.
-    private static let mostUnsummedRows = 4096
+    private static let mostUnsummedRows = 32_768
 
     /// Takes the log up where it ends: hashes what is not sealed, sums what is not summed.
     init(key: RecordKey, _ db: GRDB.Database) throws {
         self.key = key
         chain = SealChain(after: try Self.position(db))
+        inboxRows = try Int.fetchOne(db, sql: "SELECT count(*) FROM audit_inbox") ?? 0
         let unsealed = try Row.fetchCursor(
-            db, sql: "SELECT * FROM audit_logs WHERE audit_id > ? ORDER BY audit_id", arguments: [chain.sealed.lastRow])
+            db, sql: "SELECT * FROM audit_rows WHERE audit_id > ? ORDER BY audit_id", arguments: [chain.sealed.lastRow])
         while let row = try unsealed.next() {
             let entry = try AuditRow(row: row)
             guard entry.id == chain.nextRow else {
@@ -48,7 +54,7 @@ final class AuditLedger {
             chain.resume(with: entry)
         }
         summedRow = try Int64.fetchOne(db, sql: "SELECT audit_id FROM rollup_progress") ?? 0
-        let unsummed = try Row.fetchCursor(db, sql: "SELECT * FROM audit_logs WHERE audit_id > ? ORDER BY audit_id", arguments: [summedRow])
+        let unsummed = try Row.fetchCursor(db, sql: "SELECT * FROM audit_rows WHERE audit_id > ? ORDER BY audit_id", arguments: [summedRow])
         while let row = try unsummed.next() {
             let entry = try AuditRow(row: row)
             rollups.add(entry.record)
@@ -77,7 +83,13 @@ final class AuditLedger {
 
     func append(_ record: AuditRecord, _ db: GRDB.Database) throws {
         let row = chain.row(for: record, key: key)
-        try Self.insert(row, db)
+        // Rows stand in the inbox in their order, or not at all.
+        if isRush || inboxRows > 0 {
+            try Self.insert(row, into: Self.inbox, db)
+            inboxRows += 1
+        } else {
+            try Self.insert(row, into: Self.log, db)
+        }
         appended.append(row.record)
         if row.record.reason == "throttled", let user = row.record.user {
             try db.execute(
@@ -85,6 +97,17 @@ final class AuditLedger {
                 arguments: [user.rawValue, row.record.tenant?.rawValue, row.record.at.microseconds, row.record.weight])
         }
     }
+
+    /// Moves the oldest rows of the inbox to their place, at most so many.
+    func move(_ limit: Int, _ db: GRDB.Database) throws {
+        let end = limit < inboxRows ? lastRow - Int64(inboxRows - limit) : .max
+        try db.execute(sql: "INSERT INTO audit_logs SELECT * FROM audit_inbox WHERE audit_id <= ? ORDER BY audit_id", arguments: [end])
+        try db.execute(sql: "DELETE FROM audit_inbox WHERE audit_id <= ?", arguments: [end])
+        inboxRows = max(0, inboxRows - limit)
+    }
+
+    /// The oldest row in the inbox; the one after the last if it is empty.
+    var firstInboxRow: Int64 { chain.nextRow - Int64(inboxRows) }
 
     /// Seals what is due.
     func finish(at now: Timestamp, _ db: GRDB.Database) throws {
@@ -109,11 +132,12 @@ final class AuditLedger {
 
     // MARK: Around a transaction
 
-    var mark: Mark { Mark(chain: chain, appended: appended.count, hasWrittenSums: hasWrittenSums) }
+    var mark: Mark { Mark(chain: chain, appended: appended.count, inboxRows: inboxRows, hasWrittenSums: hasWrittenSums) }
 
     func undo(to mark: Mark) {
         chain = mark.chain
         appended.removeLast(appended.count - mark.appended)
+        inboxRows = mark.inboxRows
         hasWrittenSums = mark.hasWrittenSums
     }
 
@@ -132,16 +156,9 @@ final class AuditLedger {
     // MARK: The row itself
 
     /// Bound through the C interface: a box for each of fifteen values would be made for every row.
-    private static func insert(_ row: AuditRow, _ db: GRDB.Database) throws {
+    private static func insert(_ row: AuditRow, into sql: String, _ db: GRDB.Database) throws {
         let record = row.record
-        let statement = try db.cachedStatement(
-            sql: """
-                INSERT INTO audit_logs
-                (audit_id, created_at, user_id, tenant_id, server_id, action, target, outcome, reason, status, response_time_ms, address,
-                request_id, weight, mac)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-                """
-        ).sqliteStatement
+        let statement = try db.cachedStatement(sql: sql).sqliteStatement
         defer { sqlite3_reset(statement) }
         sqlite3_bind_int64(statement, 1, row.id)
         sqlite3_bind_int64(statement, 2, record.at.microseconds)
@@ -160,8 +177,20 @@ final class AuditLedger {
         _ = row.mac.withUnsafeBytes { sqlite3_bind_blob(statement, 15, $0.baseAddress, Int32($0.count), copied) }
         let code = sqlite3_step(statement)
         guard code == SQLITE_DONE else {
-            throw DatabaseError(resultCode: ResultCode(rawValue: code), message: db.lastErrorMessage, sql: "INSERT INTO audit_logs")
+            throw DatabaseError(resultCode: ResultCode(rawValue: code), message: db.lastErrorMessage, sql: sql)
         }
+    }
+
+    private static let log = insertion(into: "audit_logs")
+    private static let inbox = insertion(into: "audit_inbox")
+
+    private static func insertion(into table: String) -> String {
+        """
+        INSERT INTO \(table)
+        (audit_id, created_at, user_id, tenant_id, server_id, action, target, outcome, reason, status, response_time_ms, address, request_id,
+        weight, mac)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        """
     }
 
     /// `SQLITE_TRANSIENT`: SQLite takes a copy.

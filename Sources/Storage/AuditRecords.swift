@@ -32,7 +32,8 @@ extension Database {
     ///   - before: only rows with a lower number; nil begins at the end.
     ///   - limit: how many at most.
     package func auditRows(of tenant: TenantID?, user: UserID? = nil, since: Timestamp, before: Int64? = nil, limit: Int) async throws -> [AuditRow] {
-        try await report { db in
+        try await settleRows()
+        return try await report { db in
             var sql = AuditQuery.all
             var arguments: StatementArguments = [before ?? .max]
             if let tenant, let user {

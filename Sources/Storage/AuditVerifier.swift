@@ -40,6 +40,8 @@ package struct AuditVerifier: Sendable {
     }
 
     private let connection: DatabaseQueue
+    /// Where the whole log is: a file that no program with an inbox has opened yet has the table alone.
+    private let rows: String
 
     /// - Throws: `Database.Damaged` for a file that cannot be read.
     package init(path: String) throws {
@@ -51,6 +53,7 @@ package struct AuditVerifier: Sendable {
             connection = try DatabaseQueue(path: path, configuration: configuration)
             let mark = try connection.read { try Int64.fetchOne($0, sql: "PRAGMA application_id") }
             guard mark == DatabaseChecks.mark else { throw Database.Damaged(description: "\(path) is not a gateway's database.") }
+            rows = try connection.read { try $0.viewExists("audit_rows") } ? "audit_rows" : "audit_logs"
         } catch let error as DatabaseError {
             throw Database.Damaged(description: "\(path) cannot be read: \(error.message ?? "\(error.resultCode)").")
         }
@@ -105,7 +108,7 @@ package struct AuditVerifier: Sendable {
     ) throws -> Bool {
         if try AuditLedger.watermark(db) != start { throw Overtaken() }
         let rows = try Row.fetchAll(
-            db, sql: "SELECT * FROM audit_logs WHERE audit_id > ? ORDER BY audit_id LIMIT ?", arguments: [verification.lastRow, Self.step])
+            db, sql: "SELECT * FROM \(self.rows) WHERE audit_id > ? ORDER BY audit_id LIMIT ?", arguments: [verification.lastRow, Self.step])
         let isLast = rows.count < Self.step
         let end: Int64 = isLast ? .max : rows.last?["audit_id"] ?? .max
         let seals = try Row.fetchAll(

@@ -59,19 +59,18 @@ extension Database {
             // A copy is a file alone: without a write-ahead log beside it, it can be read as it is.
             let connection = try DatabaseQueue(path: path)
             defer { try? connection.close() }
-            let rows = try connection.writeWithoutTransaction { db -> Int in
+            try connection.writeWithoutTransaction { db in
                 let verdict = try String.fetchOne(db, sql: "PRAGMA integrity_check") ?? ""
                 guard verdict == "ok" else { throw Damaged(description: "\(path) is damaged (\(verdict)).") }
                 guard try Int64.fetchOne(db, sql: "PRAGMA application_id") == DatabaseChecks.mark else {
                     throw Damaged(description: "\(path) is not a gateway's database.")
                 }
                 try db.execute(sql: "PRAGMA journal_mode = DELETE")
-                return try Int.fetchOne(db, sql: "SELECT count(*) FROM audit_logs") ?? 0
             }
             let report = try AuditVerifier(path: path).verify(key: key)
             if let finding = report.finding { throw Damaged(description: "\(path): \(finding)") }
             let bytes = try FileManager.default.attributesOfItem(atPath: path)[.size] as? Int
-            return Backup(path: path, bytes: bytes ?? 0, auditRows: rows, lastRow: report.lastRow)
+            return Backup(path: path, bytes: bytes ?? 0, auditRows: report.rows, lastRow: report.lastRow)
         } catch let error as DatabaseError {
             throw Damaged(description: "\(path) is not a usable database: \(error.message ?? "\(error.resultCode)").")
         }

@@ -50,7 +50,7 @@ package final class Database: Sendable {
                 // The first two take effect on a file that is made now. A commit writes whole pages, and its rows go into as many
                 // pages of an index as there are users: with 4 KiB it is mostly copies of what did not change. And SQLite walks a
                 // share of its page cache at every commit, so a large one costs more than the reads it saves (measured).
-                try db.execute(sql: "PRAGMA page_size = 1024; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA cache_size = -2048")
+                try db.execute(sql: "PRAGMA page_size = 1024; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA cache_size = -2048; PRAGMA cache_spill = OFF")
             }
             configuration.journalMode = .wal
             let connection = try DatabaseQueue(path: path, configuration: configuration)
@@ -164,10 +164,23 @@ package final class Database: Sendable {
     ///
     /// - Throws: `Refusal.auditUnavailable` when the disk or the log takes nothing at the moment; the trail logs why.
     func write<Value: Sendable>(_ body: @Sendable @escaping (GRDB.Database, AuditLedger) throws -> Value) async throws -> Value {
-        do {
-            return try await gate.passing {
+        try await orUnavailable {
+            try await gate.passing {
                 try await writing.withHandle { _ in try await writer.perform(body) }
             }
+        }
+    }
+
+    /// Brings every row that is acknowledged by now to where reports look for it.
+    ///
+    /// - Throws: `Refusal.auditUnavailable` when the disk takes nothing: a report would leave out what it should tell.
+    func settleRows() async throws {
+        try await orUnavailable { try await gate.passing { try await writer.emptyInbox() } }
+    }
+
+    private func orUnavailable<Value: Sendable>(_ body: () async throws -> Value) async throws -> Value {
+        do {
+            return try await body()
         } catch let error as DatabaseError where error.endsTransaction {
             throw Refusal.auditUnavailable
         } catch is Writer.LogFull {
@@ -219,6 +232,7 @@ package final class Database: Sendable {
             try ledger.seal(at: now(), db)
             try ledger.flush(db)
         }
+        try? await writer.emptyInbox()
         _ = try await writer.between { db, _ in try db.checkpoint(.truncate) }
         onWhole()
         try connection.close()

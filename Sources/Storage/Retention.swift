@@ -48,6 +48,7 @@ extension Database {
     /// - Returns: how many rows were dropped.
     @discardableResult
     package func retain(_ retention: Retention, audit: AuditRecord) async throws -> Int {
+        try await settleRows()
         try await writeSums()
         var dropped = 0
         // How much a row weighs is estimated, so the file is measured again.

@@ -61,6 +61,14 @@ final class Writer: @unchecked Sendable {
     /// While a reader is in the way.
     private static let framesBetweenAttempts = 2_000
     private static let mostRecords = 1024
+    /// Of callers who wait at once. Their rows go to the inbox: there, 64 rows dirty 6 pages; with their indexes, over 100.
+    private static let rush = 24
+    /// Rows the inbox holds. Beyond, who adds to it waits for some to be moved.
+    private static let mostInboxRows = 262_144
+    /// Rows that are moved in one transaction: while calls come in, some 2 ms; while none do; for a report; and at the bound.
+    private static let (smallMove, idleMove, reportMove, largeMove) = (64, 512, 4096, 16_384)
+    /// Between two moves while calls come in, so that most of them meet none.
+    private static let calm = DispatchTimeInterval.milliseconds(6)
     /// Milliseconds that another process may hold the file's write lock.
     static let busyTimeout: Int32 = 2_000
 
@@ -74,6 +82,11 @@ final class Writer: @unchecked Sendable {
     private let ledger: AuditLedger
     private var lastFrames = 0
     private var checkpointDue = framesBetweenCheckpoints
+    private var isMoveScheduled = false
+    /// Callers in one transaction, at most, since rows were last to be moved.
+    private var mostCallers = 0
+    /// Rows in the inbox, as of the last commit.
+    private let inboxRows = Atomic<Int>(0)
     /// In the write-ahead log after the last commit, as SQLite told its hook.
     private let frames = Atomic<Int>(0)
 
@@ -97,10 +110,15 @@ final class Writer: @unchecked Sendable {
                     return SQLITE_OK
                 }, Unmanaged.passUnretained(self).toOpaque())
         }
+        inboxRows.store(ledger.inboxRows, ordering: .relaxed)
+        queue.async { [self] in scheduleMove(after: Self.calm) }
     }
 
     /// Bytes the write-ahead log takes on disk.
     var walBytes: Int { (try? FileManager.default.attributesOfItem(atPath: path + "-wal")[.size] as? Int) ?? 0 }
+
+    /// Whether somebody waits for its turn between two transactions.
+    var isSomebodyBetween: Bool { state.withLock { $0.isSomebodyBetween } }
 
     // MARK: Asking
 
@@ -147,13 +165,15 @@ final class Writer: @unchecked Sendable {
             // Those who were told just now, or wait for the processor, may have more, and what comes together is flushed once: a
             // fifth less processor time a call when all of it is in use, and nothing lost when it is not (Benchmarks/run.py).
             if submissions.count > 1 { sched_yield() }
-            if state.withLock({ $0.isSomebodyBetween }) { return queue.async { [self] in drain() } }
+            if isSomebodyBetween { return queue.async { [self] in drain() } }
         }
+        scheduleMove(after: Self.calm)
     }
 
     private func write(_ jobs: [Job], _ submissions: [Submission]) {
         do {
             let failures = try commit(jobs, submissions)
+            inboxRows.store(ledger.inboxRows, ordering: .releasing)
             for (job, failure) in zip(jobs, failures.jobs) { job.done(failure) }
             for (submission, failure) in zip(submissions, failures.submissions) { submission.done(failure) }
             ledger.transactionCommitted()
@@ -188,6 +208,9 @@ final class Writer: @unchecked Sendable {
 
     private func commit(_ jobs: [Job], _ submissions: [Submission]) throws -> Failures {
         if state.withLock({ $0.isFlushBroken }) { throw FlushFailed() }
+        mostCallers = max(mostCallers, submissions.count)
+        ledger.isRush = submissions.count >= Self.rush
+        if ledger.inboxRows >= Self.mostInboxRows { try move(Self.largeMove) }
         try makeRoom()
         do {
             return try transaction(jobs, submissions, isCareful: false)
@@ -248,6 +271,59 @@ final class Writer: @unchecked Sendable {
         return failure
     }
 
+    // MARK: The inbox
+
+    /// Rows leave the inbox a few at a time, once no transaction had many callers for a while.
+    private func scheduleMove(after delay: DispatchTimeInterval) {
+        guard ledger.inboxRows > 0, !isMoveScheduled else { return }
+        isMoveScheduled = true
+        queue.asyncAfter(deadline: .now() + delay) { [weak self] in self?.moveWhenCalm() }
+    }
+
+    private func moveWhenCalm() {
+        isMoveScheduled = false
+        let callers = mostCallers
+        mostCallers = 0
+        guard callers < Self.rush else { return scheduleMove(after: Self.calm) }
+        do {
+            try move(callers == 0 ? Self.idleMove : Self.smallMove)
+            scheduleMove(after: callers == 0 ? .nanoseconds(0) : Self.calm)
+        } catch {
+            // The rows are safe where they are.
+            scheduleMove(after: .seconds(1))
+        }
+    }
+
+    private func move(_ rows: Int) throws {
+        try makeRoom()
+        let mark = ledger.mark
+        do {
+            try connection.writeWithoutTransaction { db in
+                try db.inTransaction(.immediate) {
+                    try ledger.move(rows, db)
+                    return .commit
+                }
+            }
+        } catch {
+            ledger.undo(to: mark)
+            note(error)
+            throw error
+        }
+        inboxRows.store(ledger.inboxRows, ordering: .releasing)
+        afterCommit()
+    }
+
+    /// Returns when every row that is committed now stands in the log, where reports look for it.
+    func emptyInbox() async throws {
+        guard inboxRows.load(ordering: .acquiring) > 0 else { return }
+        let end = try await between { _, ledger in ledger.lastRow }
+        while try await betweenTransactions({ [self] in
+            guard ledger.firstInboxRow <= end else { return false }
+            try move(Self.reportMove)
+            return ledger.firstInboxRow <= end
+        }) {}
+    }
+
     private func note(_ error: any Error) {
         guard let error = error as? DatabaseError, error.extendedResultCode == .SQLITE_IOERR_FSYNC else { return }
         // After a failed flush the kernel may call the pages clean; nothing here can be trusted to be on disk.
@@ -299,14 +375,15 @@ final class Writer: @unchecked Sendable {
 
     /// Runs something on the writing connection, outside a transaction and between two of them.
     func between<Value: Sendable>(_ body: @escaping @Sendable (GRDB.Database, AuditLedger) throws -> Value) async throws -> Value {
+        try await betweenTransactions { [self] in try connection.writeWithoutTransaction { db in try body(db, ledger) } }
+    }
+
+    private func betweenTransactions<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
         try await withCheckedThrowingContinuation { continuation in
             state.withLock { $0.between += 1 }
             queue.async { [self] in
                 state.withLock { $0.between -= 1 }
-                continuation.resume(
-                    with: Result {
-                        try connection.writeWithoutTransaction { db in try body(db, ledger) }
-                    })
+                continuation.resume(with: Result(catching: body))
             }
         }
     }

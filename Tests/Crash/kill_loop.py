@@ -12,7 +12,6 @@ from pathlib import Path
 
 from rig import Callers, DidNotStart, Folder, Gateway, environment, percentile
 
-THREADS = 6
 ROUNDS_IN_ONE_DIRECTORY = 25
 BATCHED_MAY_LOSE = 100_000_000  # nanoseconds before the kill
 
@@ -107,13 +106,13 @@ class Loop:
             if verdict != "ok":
                 self.violation(f"integrity_check: {verdict}")
             since = 0 if everything else self.base
-            rows = {row[0] for row in database.execute("SELECT request_id FROM audit_logs WHERE audit_id > ?", (since,))}
+            rows = {row[0] for row in database.execute("SELECT request_id FROM audit_rows WHERE audit_id > ?", (since,))}
             missing = set(self.due) - rows
             if missing and since:
-                missing -= {row[0] for row in database.execute("SELECT request_id FROM audit_logs")}
+                missing -= {row[0] for row in database.execute("SELECT request_id FROM audit_rows")}
             if everything:
                 missing |= self.found_here - rows
-            self.base = database.execute("SELECT coalesce(max(audit_id), 0) FROM audit_logs").fetchone()[0]
+            self.base = database.execute("SELECT coalesce(max(audit_id), 0) FROM audit_rows").fetchone()[0]
         except sqlite3.Error as error:
             return self.violation(f"SQLite: {error}")
         finally:
@@ -134,7 +133,7 @@ class Loop:
                 raise DidNotStart(f"server add: {add.stderr}")
             self.has_demo = True
         tokens = [gateway.token(user) for user in ("alice", "bob")]
-        return gateway, Callers(gateway.address, tokens, THREADS)
+        return gateway, Callers(gateway.address, tokens, self.arguments.clients)
 
     def note(self, callers: Callers, killed: int) -> None:
         callers.join()
@@ -195,6 +194,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mreg", required=True)
     parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--clients", type=int, default=6)
     parser.add_argument("--durability", choices=["answered", "batched", "strict"])
     parser.add_argument("--command", choices=["evaluate", "serve"], default="evaluate")
     parser.add_argument("--seed", type=int, default=None)

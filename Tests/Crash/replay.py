@@ -333,9 +333,9 @@ def examine(folder: Path, files: dict[str, bytearray], owed: dict[int, int], mom
                 return "corrupt", 0, verdict
             if not database.execute("SELECT 1 FROM sqlite_schema WHERE name = 'audit_logs'").fetchone():
                 return "absent", len(owed), ""
-            rows = {row[0] for row in database.execute("SELECT request_id FROM audit_logs")}
+            rows = {row[0] for row in database.execute("SELECT request_id FROM audit_rows")}
             lost = owed.keys() - rows
-            first, last, count = database.execute("SELECT min(audit_id), max(audit_id), count(*) FROM audit_logs").fetchone()
+            first, last, count = database.execute("SELECT min(audit_id), max(audit_id), count(*) FROM audit_rows").fetchone()
             if count and last - first + 1 != count:
                 return "corrupt", len(lost), f"audit_id: {count} rows from {first} to {last}"
             said = verify(folder) if verify and count else ""

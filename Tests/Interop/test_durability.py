@@ -47,6 +47,6 @@ async def test_every_answer_that_was_seen_is_on_record_after_kill_9(tmp_path: Pa
     with Gateway(tmp_path / "state"):
         pass
     with sqlite3.connect(tmp_path / "state/gateway.sqlite") as database:
-        recorded = {row[0] % 2**64 for row in database.execute("SELECT request_id FROM audit_logs WHERE action = 'tools/call'")}
+        recorded = {row[0] % 2**64 for row in database.execute("SELECT request_id FROM audit_rows WHERE action = 'tools/call'")}
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert answered <= recorded, f"{len(answered - recorded)} answers are not on record"

@@ -34,7 +34,7 @@ struct SchemaTests {
                 try String.fetchAll(
                     db,
                     sql:
-                        "SELECT name FROM pragma_table_list WHERE schema = 'main' AND strict = 0 AND name NOT LIKE 'sqlite_%' AND name NOT LIKE 'grdb_%'"
+                        "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND strict = 0 AND name NOT LIKE 'sqlite_%' AND name NOT LIKE 'grdb_%'"
                 )
             }
             #expect(loose == [])
