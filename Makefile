@@ -39,7 +39,9 @@ crash-test: packages-build packages-test
 torture: packages-build packages-test
 	@swift build -c release --product mreg
 	@for durability in answered strict batched; do python3 Tests/Crash/kill_loop.py --mreg .build/release/mreg --rounds 150 --durability $$durability; done
-	@python3 Tests/Crash/replay.py --mreg .build/release/mreg --states 20000 --self-test
+	@python3 Tests/Crash/kill_loop.py --mreg .build/release/mreg --rounds 150 --clients 64
+	@python3 Tests/Crash/replay.py --mreg .build/release/mreg --states 20000 --calls 9000 --self-test
+	@for durability in answered strict; do python3 Tests/Crash/replay.py --mreg .build/release/mreg --states 20000 --calls 9000 --clients 64 --durability $$durability; done
 	@python3 Tests/Crash/locks.py --mreg .build/release/mreg --seconds 60
 	@python3 Tests/Crash/faults.py --mreg .build/release/mreg
 

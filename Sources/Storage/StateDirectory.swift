@@ -42,11 +42,7 @@ package final class StateDirectory: Sendable {
         guard lock >= 0 else { throw Unusable(file, cannot: "opened") }
 
         // From here on all properties are set, so `deinit` closes the descriptor also if this throws.
-        let setOFDLock: Int32 = 37
-        var whole = flock()
-        whole.l_type = Int16(F_WRLCK)
-        whole.l_whence = Int16(SEEK_SET)
-        guard fcntl(lock, setOFDLock, &whole) == 0 else {
+        guard Self.set(F_WRLCK, on: lock) else {
             guard errno == EAGAIN || errno == EACCES else { throw Unusable(file, cannot: "locked") }
             let holder = Self.contents(of: lock)
             throw Held(path: path, holder: holder.isEmpty ? "its name is not known yet" : holder)
@@ -56,11 +52,30 @@ package final class StateDirectory: Sendable {
         guard written == name.utf8.count, ftruncate(lock, off_t(written)) == 0 else { throw Unusable(file, cannot: "written") }
     }
 
-    deinit { close(lock) }
+    deinit {
+        release()
+        close(lock)
+    }
+
+    /// Lets others have the folder, whoever still refers to this value. A process that is being started at this moment has
+    /// the open file too, until it becomes another program: closing it here alone would not end the lock.
+    package func release() { _ = Self.set(F_UNLCK, on: lock) }
+
+    private static func set(_ type: Int32, on lock: Int32) -> Bool {
+        let setOFDLock: Int32 = 37
+        var whole = flock()
+        whole.l_type = Int16(type)
+        whole.l_whence = Int16(SEEK_SET)
+        return fcntl(lock, setOFDLock, &whole) == 0
+    }
 
     /// The folder is made, or it is one of ours: a folder that nobody else can look into.
     private static func prepare(_ folder: String) throws {
-        if mkdir(folder, 0o700) == 0 { return }
+        if mkdir(folder, 0o700) == 0 {
+            // What is written into it lasts no longer than its name.
+            let parent = folder.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
+            return try Files.sync(parent.isEmpty ? (folder.hasPrefix("/") ? "/" : ".") : parent)
+        }
         guard errno == EEXIST else { throw Unusable(folder, cannot: "made") }
         var status = stat()
         guard stat(folder, &status) == 0 else { throw Unusable(folder, cannot: "looked at") }

@@ -53,7 +53,10 @@ struct DatabaseService: Service {
     func run() async throws {
         // Cancelled or asked: either way the file is left whole, so the closing is out of a cancellation's reach.
         try? await gracefulShutdown()
-        try await Task { [database, mark] in try await database.close { mark.remove() } }.value
+        try await Task { [database, state, mark] in
+            try await database.close { mark.remove() }
+            state.release()
+        }.value
     }
 }
 

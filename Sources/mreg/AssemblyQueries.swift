@@ -60,7 +60,7 @@ extension Settings.Pools {
         plan.authentication = pool(authentication)
         plan.read = pool(read)
         plan.write = pool(write)
-        plan.analytics = PoolPlan.Pool(ceiling: analytics.size, timeout: analytics.timeout)
+        plan.analytics = PoolPlan.Pool(ceiling: analytics.size, timeout: min(analytics.timeout, connectionTimeout * 2))
         plan.handles = handles
         plan.isAdaptive = isAdaptive && isScalingEnabled
         plan.growthFactor = scalingFactor

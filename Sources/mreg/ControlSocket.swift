@@ -24,10 +24,11 @@ enum ControlSocket {
 
     /// Sends one request to the gateway that holds the state directory.
     ///
+    /// - Parameter patience: seconds to wait for the answer.
     /// - Returns: the answer's JSON; nil for none.
     /// - Throws: `OperatorError` with the gateway's sentence, or saying that none runs there.
-    static func request(_ method: String, _ path: String, body: JSONText? = nil, stateDirectory: String) throws -> JSON? {
-        let answer = try exchange(method, path, body, stateDirectory)
+    static func request(_ method: String, _ path: String, body: JSONText? = nil, stateDirectory: String, patience: Int = 60) throws -> JSON? {
+        let answer = try exchange(method, path, body, stateDirectory, patience)
         guard let split = answer.firstRange(of: Array("\r\n\r\n".utf8)) else { throw OperatorError("The gateway hung up without an answer.") }
         let head = String(decoding: answer[..<split.lowerBound], as: UTF8.self)
         let status = head.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
@@ -38,7 +39,7 @@ enum ControlSocket {
         return json
     }
 
-    private static func exchange(_ method: String, _ path: String, _ body: JSONText?, _ stateDirectory: String) throws -> [UInt8] {
+    private static func exchange(_ method: String, _ path: String, _ body: JSONText?, _ stateDirectory: String, _ patience: Int) throws -> [UInt8] {
         let connection = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         defer { close(connection) }
         var address = sockaddr_un()
@@ -50,7 +51,7 @@ enum ControlSocket {
         guard isConnected else {
             throw OperatorError("No gateway runs with the state directory \(stateDirectory); start it, or name another --state-dir.")
         }
-        var timeout = timeval(tv_sec: 60, tv_usec: 0)
+        var timeout = timeval(tv_sec: patience, tv_usec: 0)
         setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
 
         let content = body?.bytes ?? []
@@ -66,7 +67,7 @@ enum ControlSocket {
         var buffer = [UInt8](repeating: 0, count: 64 << 10)
         while true {
             let count = read(connection, &buffer, buffer.count)
-            guard count >= 0 else { throw OperatorError("The gateway did not answer within 60 s.") }
+            guard count >= 0 else { throw OperatorError("The gateway did not answer within \(patience) s; it may still be at it.") }
             if count == 0 { return answer }
             answer += buffer[..<count]
         }

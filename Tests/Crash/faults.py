@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fills the disk under the running program, and starts it on what is broken.  usage: faults.py --mreg PATH   (needs root: it mounts a tmpfs)
+"""Fills the disk under the running program, fails it, and starts it on what is broken.  usage: faults.py --mreg PATH   (needs root: it mounts a tmpfs)
 
 A full disk refuses calls (503) and lets them go on by itself when there is room; the record verifies. A database that is
 truncated, has a broken page, lies open to others, has lost its key or its write-ahead log, or is on a read-only disk is refused at the
@@ -91,6 +91,7 @@ def run(mreg, disk):
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     refused("a read-only disk", mreg, state, "Read-only file system")
     subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+
     shutil.copy(database, disk + "/whole")
     size = os.path.getsize(database)
     os.truncate(database, size // 2)
@@ -114,6 +115,38 @@ def run(mreg, disk):
     refused("a missing write-ahead log", mreg, state, "write-ahead log")
 
 
+def turned_read_only(mreg, folder):
+    """What ext4 does when the disk below it fails."""
+    image, disk = os.path.join(folder, "image"), os.path.join(folder, "failing")
+    os.mkdir(disk)
+    with open(image, "wb") as file:
+        file.truncate(96 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True)
+    subprocess.run(["mount", "-o", "loop", image, disk], check=True)
+    state = os.path.join(disk, "state")
+    try:
+        gateway = Gateway(mreg, state)
+        check("a call before the file system fails", gateway.call() == 200)
+        # Its answer says that it did not go well, which is the point.
+        subprocess.run(["mount", "-o", "remount,abort", disk], capture_output=True)
+        codes = [gateway.call() for _ in range(20)]
+        check("calls on a file system that turned read-only", set(codes) == {503}, sorted(set(codes)))
+        check("the program is still there to say why", gateway.process.poll() is None)
+        gateway.stop()
+    finally:
+        subprocess.run(["umount", disk], check=True)
+    subprocess.run(["e2fsck", "-y", image], capture_output=True)
+    subprocess.run(["mount", "-o", "loop", image, disk], check=True)
+    try:
+        gateway = Gateway(mreg, state)
+        check("a call after the file system was repaired", gateway.call() == 200)
+        verify = subprocess.run([mreg, "audit", "verify", "--state-dir", state], capture_output=True, text=True)
+        check("the record verifies", verify.returncode == 0, verify.stdout.strip())
+        gateway.stop()
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mreg", required=True)
@@ -124,6 +157,8 @@ def main():
             run(mreg, disk)
         finally:
             subprocess.run(["umount", "--lazy", disk], check=True)
+    with tempfile.TemporaryDirectory() as folder:
+        turned_read_only(mreg, folder)
     sys.exit(1 if check.failed else 0)
 
 

@@ -30,6 +30,7 @@ class Loop:
         self.excused = 0
         self.verified = 0
         self.clean_stops = 0
+        self.with_inbox = 0
         self.number = 0
         self.is_quiet = False
         self.state = folder
@@ -137,6 +138,9 @@ class Loop:
 
     def note(self, callers: Callers, killed: int) -> None:
         callers.join()
+        database = sqlite3.connect(f"file:{self.state}/gateway.sqlite?mode=ro", uri=True, timeout=5)
+        self.with_inbox += database.execute("SELECT 1 FROM audit_inbox").fetchone() is not None
+        database.close()
         for moment, request in callers.answers:
             if self.arguments.durability == "batched" and moment > killed - BATCHED_MAY_LOSE:
                 self.excused += 1
@@ -210,6 +214,7 @@ def main() -> int:
     kinds = ", ".join(f"{count} {'under' if kind == 'load' else 'in a'} {kind}" for kind, count in sorted(loop.kinds.items()))
     print(f"kill loop: {arguments.rounds} rounds ({kinds}) in {time.monotonic() - began:.1f} s, seed {arguments.seed}")
     print(f"  durability {arguments.durability or 'as shipped'}; stops that ended before the kill: {loop.clean_stops}")
+    print(f"  killed with rows in the inbox: {loop.with_inbox}")
     print(f"  acks checked {loop.checked}, lost {loop.losses}" + (f", too young to be promised {loop.excused}" if loop.excused else ""))
     print(f"  restarts {len(loop.restarts)}: p50 {percentile(loop.restarts, 0.5) * 1000:.0f} ms, max {max(loop.restarts) * 1000:.0f} ms")
     print(f"  audit verify: {f'{loop.verified} runs' if loop.can_verify else 'this mreg has no such command'}")

@@ -315,7 +315,7 @@ def verified(mreg: str, folder: Path, key: Path) -> str:
     return "" if run.returncode == 0 else f"audit verify: {(run.stdout + run.stderr).strip()[-300:]}"
 
 
-def examine(folder: Path, files: dict[str, bytearray], owed: dict[int, int], moment: int, verify=None) -> tuple[str, int, str]:
+def examine(folder: Path, files: dict[str, bytearray], owed: dict[int, int], moment: int, tally: Counter, verify=None) -> tuple[str, int, str]:
     """What became of it (ok, absent, corrupt), how many of the owed answers are not there, and what SQLite said."""
     for name, image in files.items():
         with open(folder / name, "wb", buffering=0) as file:
@@ -331,13 +331,15 @@ def examine(folder: Path, files: dict[str, bytearray], owed: dict[int, int], mom
             verdict = database.execute("PRAGMA quick_check").fetchone()[0]
             if verdict != "ok":
                 return "corrupt", 0, verdict
-            if not database.execute("SELECT 1 FROM sqlite_schema WHERE name = 'audit_logs'").fetchone():
+            if not database.execute("SELECT 1 FROM sqlite_schema WHERE name = 'audit_rows'").fetchone():
                 return "absent", len(owed), ""
             rows = {row[0] for row in database.execute("SELECT request_id FROM audit_rows")}
             lost = owed.keys() - rows
             first, last, count = database.execute("SELECT min(audit_id), max(audit_id), count(*) FROM audit_rows").fetchone()
             if count and last - first + 1 != count:
                 return "corrupt", len(lost), f"audit_id: {count} rows from {first} to {last}"
+            if database.execute("SELECT 1 FROM audit_inbox").fetchone():
+                tally["with an inbox", ""] += 1
             said = verify(folder) if verify and count else ""
             if lost and not said:
                 return "ok", len(lost), f"{(moment - min(owed[request] for request in lost)) / 1e6:.0f} ms before the cut"
@@ -412,7 +414,7 @@ def explore(arguments: argparse.Namespace, recorded: dict, worker: int, wanted: 
                 for kind in chance.sample(KINDS, arguments.kinds_per_cut) if has_choice else ("synced",):
                     files = disk.left(kind, under_way, chance)
                     is_verified = recorded["key"] and states % every == 0
-                    verdict, missing, said = examine(folder, files, owed, moment, verify if is_verified else None)
+                    verdict, missing, said = examine(folder, files, owed, moment, tally, verify if is_verified else None)
                     tally["verified", ""] += bool(is_verified and verdict != "absent")
                     states += 1
                     checked += len(owed)
@@ -480,7 +482,7 @@ def main() -> int:
     for kind in KINDS:
         print(f"  {kind:9} ok {tally[kind, 'ok']:6}  not there yet {tally[kind, 'absent']:5}  corrupt {tally[kind, 'corrupt']:4}  "
               f"with losses {tally[kind, 'with losses']:4}")
-    print(f"  acks checked {checked}, lost {lost}; corrupt states {corrupt}; {tally['verified', '']} also passed to mreg audit verify")
+    print(f"  acks checked {checked}, lost {lost}; corrupt states {corrupt}; {tally['with an inbox', '']} with rows in the inbox; {tally['verified', '']} also passed to mreg audit verify")
     if not tally["phase", "checkpoint"]:
         print("note: the log was never copied back under load; --calls says how much load there is")
     for note in notes[:8]:

@@ -159,7 +159,8 @@ struct CallTests {
             #expect(try await gateway.mcp(ping, token: fast).status == 200)
             let refused = try await gateway.mcp(ping, token: fast)
             #expect(refused.status == 429)
-            #expect(["29", "30"].contains(refused.headers.first(name: "retry-after")))
+            // Two a minute: at most half a minute, less what the calls took.
+            #expect((1...30).contains(refused.headers.first(name: "retry-after").flatMap { Int($0) } ?? 0))
             #expect(refused.json?["error"]?["code"]?.integer == 1001)
             #expect(refused.json?["error"]?["data"]?["code"]?.string == "throttled")
             #expect(try await gateway.mcp(ping, token: other).status == 200)

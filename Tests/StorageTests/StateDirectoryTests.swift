@@ -51,6 +51,15 @@ struct StateDirectoryTests {
         }
     }
 
+    @Test func `the folder is free again when it was released, whoever refers to it`() async throws {
+        try await withTemporaryFolder { folder in
+            let first = try StateDirectory(folder + "/state")
+            first.release()
+            #expect(throws: Never.self) { _ = try StateDirectory(folder + "/state") }
+            withExtendedLifetime(first) {}
+        }
+    }
+
     @Test func `another process that has the folder is named, and its death frees it`() async throws {
         try await withTemporaryFolder { folder in
             let path = folder + "/state"

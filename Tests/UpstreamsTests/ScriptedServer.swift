@@ -57,19 +57,16 @@ final class ScriptedServer: Sendable {
     static func running<Value: Sendable>(_ script: @escaping Script, _ body: (ScriptedServer) async throws -> Value) async throws -> Value {
         let listener = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
             .serverChannelOption(.backlog, value: 1024)
-            .bind(host: "127.0.0.1", port: 0) { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(ByteToMessageHandler(HTTPRequestDecoder()))
-                    return try NIOAsyncChannel<HTTPServerRequestPart, ByteBuffer>(wrappingChannelSynchronously: channel)
-                }
-            }
+            // An asynchronous channel that nobody serves ends the process, and one that is accepted while the listener closes is
+            // served by nobody: a connection becomes one when it is served, and is not read before.
+            .childChannelOption(.autoRead, value: false)
+            .bind(host: "127.0.0.1", port: 0) { channel in channel.eventLoop.makeSucceededFuture(channel) }
         let server = ScriptedServer(port: try #require(listener.channel.localAddress?.port), script: script)
         return try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try? await server.serve(listener) }
             let outcome: Result<Value, any Error>
             do { outcome = .success(try await body(server)) } catch { outcome = .failure(error) }
-            // A connection that was accepted and is served by nobody would end the process: first nothing more is
-            // accepted, then whoever is being served is let go.
+            // First nothing more is accepted, then whoever is being served is let go.
             try? await listener.channel.close()
             for await _ in server.accepting {}
             group.cancelAll()
@@ -77,7 +74,7 @@ final class ScriptedServer: Sendable {
         }
     }
 
-    private func serve(_ listener: NIOAsyncChannel<NIOAsyncChannel<HTTPServerRequestPart, ByteBuffer>, Never>) async throws {
+    private func serve(_ listener: NIOAsyncChannel<any Channel, Never>) async throws {
         try await listener.executeThenClose { connections in
             try await withThrowingDiscardingTaskGroup { group in
                 defer { self.stopAccepting.finish() }
@@ -92,7 +89,12 @@ final class ScriptedServer: Sendable {
         }
     }
 
-    private func converse(_ connection: NIOAsyncChannel<HTTPServerRequestPart, ByteBuffer>, _ number: Int) async throws {
+    private func converse(_ channel: any Channel, _ number: Int) async throws {
+        let connection = try await channel.eventLoop.submit {
+            try channel.pipeline.syncOperations.addHandler(ByteToMessageHandler(HTTPRequestDecoder()))
+            return try NIOAsyncChannel<HTTPServerRequestPart, ByteBuffer>(wrappingChannelSynchronously: channel)
+        }.get()
+        try await channel.setOption(.autoRead, value: true).get()
         try await connection.executeThenClose { inbound, outbound in
             var head: HTTPRequestHead?
             var body: [UInt8] = []

@@ -13,8 +13,9 @@ struct Instance: ParsableArguments {
 
     var path: String { stateDir ?? ProcessInfo.processInfo.environment["MREG_STATE_DIR"] ?? Settings().stateDirectory }
 
-    func request(_ method: String, _ path: String, body: JSONText? = nil) throws -> JSON? {
-        try ControlSocket.request(method, path, body: body, stateDirectory: self.path)
+    /// - Parameter patience: seconds to wait for the answer.
+    func request(_ method: String, _ path: String, body: JSONText? = nil, patience: Int = 60) throws -> JSON? {
+        try ControlSocket.request(method, path, body: body, stateDirectory: self.path, patience: patience)
     }
 }
 

@@ -133,7 +133,7 @@ struct MaintainCommand: ParsableCommand {
     @OptionGroup var instance: Instance
 
     func run() throws {
-        let done = try instance.request("POST", "/maintenance")?["done"]?.elements.compactMap(\.string) ?? []
+        let done = try instance.request("POST", "/maintenance", patience: 3600)?["done"]?.elements.compactMap(\.string) ?? []
         print(done.map { "- \($0)" }.joined(separator: "\n"))
     }
 }
@@ -146,7 +146,7 @@ struct BackupCommand: ParsableCommand {
     @OptionGroup var instance: Instance
 
     func run() throws {
-        let answer = try instance.request("POST", "/backups")
+        let answer = try instance.request("POST", "/backups", patience: 3600)
         print(
             "\(answer?["path"]?.string ?? "") holds \(answer?["audit_rows"]?.integer ?? 0) audit rows in \(answer?["bytes"]?.integer ?? 0) bytes, and is whole."
         )

@@ -74,7 +74,9 @@ enum SettingsCatalogue {
             hasEffect: true),
         Setting("DB_MAX_CONNECTIONS", \.pools.maximumConnections, count, "SQLite handles over all pools at most.", hasEffect: true),
         Setting("DB_MIN_CONNECTIONS", \.pools.minimumConnections, count, "SQLite handles kept over all pools.", hasEffect: true),
-        Setting("DB_CONNECTION_TIMEOUT", \.pools.connectionTimeout, upToAnHour, "The longest wait for a handle, whatever the pool.", hasEffect: true),
+        Setting(
+            "DB_CONNECTION_TIMEOUT", \.pools.connectionTimeout, upToAnHour,
+            "The longest wait for a database handle; in analytics, twice.", hasEffect: true),
         Setting("MREG_POOL_AUTH_SIZE", \.pools.authentication.size, count, "Handles for authentication at most.", hasEffect: true),
         Setting("MREG_POOL_AUTH_TIMEOUT", \.pools.authentication.timeout, upToAnHour, "The longest wait for one.", hasEffect: true),
         Setting("MREG_POOL_READ_SIZE", \.pools.read.size, count, "Handles for reading at most.", hasEffect: true),
