@@ -295,6 +295,7 @@ final class Writer: @unchecked Sendable {
     }
 
     private func move(_ rows: Int) throws {
+        if state.withLock({ $0.isFlushBroken }) { throw FlushFailed() }
         try makeRoom()
         let mark = ledger.mark
         do {

@@ -103,6 +103,18 @@ struct InboxTests {
         }
     }
 
+    @Test func `both tables are read in their order, without sorting`() async throws {
+        try await withDatabase { database in
+            let plan = try await database.read { db in
+                try Row.fetchAll(db, sql: "EXPLAIN QUERY PLAN SELECT * FROM audit_rows WHERE audit_id > 5 ORDER BY audit_id LIMIT 4096").map {
+                    $0["detail"] as String
+                }
+            }
+            #expect(plan.filter { $0.contains("USING INTEGER PRIMARY KEY") }.count == 2, "\(plan)")
+            #expect(!plan.contains { $0.contains("B-TREE") }, "\(plan)")
+        }
+    }
+
     @Test(arguments: [
         ("UPDATE audit_inbox SET action = 'nothing' WHERE audit_id = 37", 37), ("DELETE FROM audit_inbox WHERE audit_id = 20", 20),
         ("INSERT INTO audit_logs SELECT * FROM audit_inbox WHERE audit_id = 30", 30),
