@@ -175,7 +175,11 @@ package final class Database: Sendable {
     ///
     /// - Throws: `Refusal.auditUnavailable` when the disk takes nothing: a report would leave out what it should tell.
     func settleRows() async throws {
-        try await orUnavailable { try await gate.passing { try await writer.emptyInbox() } }
+        do {
+            try await orUnavailable { try await gate.passing { try await writer.emptyInbox() } }
+        } catch let error as DatabaseError where error.resultCode == .SQLITE_CONSTRAINT {
+            throw Damaged(description: "A row of the inbox has no place in the audit log: somebody edited the file; see: mreg audit verify")
+        }
     }
 
     private func orUnavailable<Value: Sendable>(_ body: () async throws -> Value) async throws -> Value {

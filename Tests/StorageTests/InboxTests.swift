@@ -136,7 +136,18 @@ struct InboxTests {
             }
             try editor.close()
             let finding = try AuditVerifier(path: folder + "/copy.sqlite").verify(key: recordKey).finding
-            #expect(try #require(finding?.row) - row <= 1)
+            // A row that stands in both is met the second time where the next one should be.
+            #expect((row...row + 1).contains(try #require(finding?.row)))
+        }
+    }
+
+    @Test func `a report over a log that was edited under the inbox says so`() async throws {
+        try await withDatabase { database in
+            _ = try await Self.rush(64, in: database) { db in
+                try db.execute(sql: "INSERT INTO audit_logs SELECT * FROM audit_inbox WHERE audit_id = 64")
+            }
+            await #expect(throws: Database.Damaged.self) { try await database.auditRows(of: nil, since: AuditRecordsTests.dawn, limit: 9) }
+            #expect(try AuditVerifier(path: database.path).verify(key: recordKey).finding != nil)
         }
     }
 
