@@ -19,5 +19,6 @@ package enum Schema {
         Migration("v0005-rate-limits", PackageResources.v0005_rate_limits_sql),
         Migration("v0006-rollups", PackageResources.v0006_rollups_sql),
         Migration("v0007-audit-inbox", PackageResources.v0007_audit_inbox_sql),
+        Migration("v0008-pacing", PackageResources.v0008_pacing_sql),
     ]
 }

@@ -110,6 +110,21 @@ BEGIN
     SELECT RAISE(ABORT, 'a watermark is never taken back');
 END;
 
+CREATE TABLE blocked_addresses (
+    address TEXT PRIMARY KEY CHECK (length(address) BETWEEN 1 AND 64),
+    reason TEXT NOT NULL CHECK (reason IN ('violations', 'administrator')),
+    blocked_at INTEGER NOT NULL,
+    blocked_until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE limits (
+    tenant_id INTEGER NOT NULL REFERENCES tenants (tenant_id),
+    scope TEXT NOT NULL CHECK (scope IN ('user', 'server', 'tool')),
+    subject TEXT NOT NULL CHECK (length(subject) BETWEEN 1 AND 256),
+    per_minute INTEGER NOT NULL CHECK (per_minute >= 0),
+    PRIMARY KEY (tenant_id, scope, subject)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE rate_limit_buckets (
     bucket_key TEXT NOT NULL,
     level INTEGER NOT NULL,
@@ -117,6 +132,8 @@ CREATE TABLE rate_limit_buckets (
 ) STRICT;
 
 CREATE INDEX idx_rate_limit_buckets_expires ON rate_limit_buckets (expires_at);
+
+CREATE INDEX idx_rate_limit_buckets_key_expires ON rate_limit_buckets (bucket_key, expires_at);
 
 CREATE TABLE rate_limit_events (
     event_id INTEGER PRIMARY KEY,
@@ -185,7 +202,7 @@ CREATE TABLE tenants (
     tenant_id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 128),
     created_at INTEGER NOT NULL
-) STRICT;
+, weight INTEGER NOT NULL DEFAULT 1 CHECK (weight BETWEEN 1 AND 1000), per_minute INTEGER CHECK (per_minute >= 0), user_per_minute INTEGER CHECK (user_per_minute >= 0), daily_quota INTEGER CHECK (daily_quota >= 0), monthly_quota INTEGER CHECK (monthly_quota >= 0)) STRICT;
 
 CREATE TABLE usage_samples (
     sampled_at INTEGER PRIMARY KEY,

@@ -9,6 +9,7 @@ package enum Permission: String, Sendable, CaseIterable {
     case readReports = "read_reports"
     case endSessions = "end_sessions"
     case maintain
+    case setLimits = "set_limits"
 
     /// Who holds it, in the words a refusal uses.
     var holders: String {
@@ -18,7 +19,7 @@ package enum Permission: String, Sendable, CaseIterable {
         case .writeOwnServers: "the role server_owner or admin"
         case .writeAllServers: "the role admin, or being the server's owner"
         case .readReports: "the role auditor or admin"
-        case .endSessions, .maintain: "the role admin"
+        case .endSessions, .maintain, .setLimits: "the role admin"
         }
     }
 }
@@ -30,7 +31,7 @@ extension Role {
         case .anonymous: []
         case .user: [.useTools, .readServers]
         case .serverOwner: [.useTools, .readServers, .writeOwnServers]
-        case .admin: [.useTools, .readServers, .writeOwnServers, .writeAllServers, .readReports, .endSessions, .maintain]
+        case .admin: [.useTools, .readServers, .writeOwnServers, .writeAllServers, .readReports, .endSessions, .maintain, .setLimits]
         case .auditor: [.readServers, .readReports]
         }
     }

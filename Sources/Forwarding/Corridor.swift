@@ -1,15 +1,8 @@
 package import Access
-package import Gateway
+import Gateway
 package import Identity
 package import MCP
-package import Pacing
-
-/// How one call is let in: takes a token from the caller's bucket in one transaction.
-package struct Admission: Sendable {
-    package var take: @Sendable (Principal, BootInstant) throws -> TokenBucket.Decision
-
-    package init(take: @escaping @Sendable (Principal, BootInstant) throws -> TokenBucket.Decision) { self.take = take }
-}
+import Pacing
 
 /// The path of one call up to the door of its server, as one decision over values in memory and one LMDB transaction:
 ///
@@ -39,12 +32,10 @@ package struct Corridor: Sendable {
     /// What was found out for a suspended request.
     struct Findings {
         var principal: Principal?
-        /// The remaining tokens of the bucket it was admitted from: nobody pays twice for one request.
-        var admitted: Admitted?
+        /// What was left of the buckets when it was admitted: nobody pays twice for one request.
+        var budgets: [Budget]?
         var isCatalogueWarm = false
         var isToolLookedUp = false
-
-        struct Admitted { let remaining: Int64? }
     }
 
     func decide(_ inbound: Inbound, after findings: Findings = Findings(), at now: Moment) -> Decision {
@@ -68,7 +59,7 @@ package struct Corridor: Sendable {
             decision.action = incoming.operation.method
 
             let grant = try policy.grant(incoming.operation, to: principal)
-            decision.remaining = try admit(principal, findings, now)
+            decision.budgets = try findings.budgets ?? admission.admit(principal, incoming.operation, at: now)
             decision.outcome = try route(grant, incoming, findings)
         } catch let refusal as Refusal {
             decision.outcome = .refuse(refusal)
@@ -80,14 +71,6 @@ package struct Corridor: Sendable {
             decision.outcome = .refuse(.overloaded("The gateway cannot count calls at the moment, so it does not make them."))
         }
         return decision
-    }
-
-    private func admit(_ principal: Principal, _ findings: Findings, _ now: Moment) throws -> Int64? {
-        if let admitted = findings.admitted { return admitted.remaining }
-        switch try admission.take(principal, now.boot) {
-        case .admitted(let remaining): return remaining == .max ? nil : remaining
-        case .throttled(let wait): throw Refusal.throttled(limit: "user", retryAfter: wait)
-        }
     }
 
     private func route(_ grant: Grant, _ incoming: Incoming, _ findings: Findings) throws(ProtocolError) -> Decision.Outcome {

@@ -1,6 +1,7 @@
 package import Access
 package import Gateway
 package import MCP
+package import Pacing
 package import Upstreams
 
 /// What becomes of a request, with what is known of it for the record.
@@ -29,9 +30,11 @@ package struct Decision: Sendable {
     package var incoming: Incoming?
     package var id: MessageID?
     package var era: Revision.Era = .legacy
+    /// Of a refusal of somebody unknown.
+    package var blame = Blame.nobody
     package var action = "mcp"
-    /// Tokens left in the caller's bucket.
-    package var remaining: Int64?
+    /// What is left of the caller's buckets; nil if nothing was taken yet.
+    package var budgets: [Budget]?
 }
 
 /// A call with everything it needs to leave: policy's permission, and the way.

@@ -1,14 +1,17 @@
 import Access
 package import Audit
-import Gateway
+package import Gateway
 package import Identity
 package import MCP
+import Pacing
 import Upstreams
 
 /// Walks a request along the path of a call, waits where the corridor may not, and closes its record.
 package struct Forwarder: Sendable {
     private let corridor: Corridor
     private let authenticator: Authenticator
+    private let admission: Admission
+    private let gate: CallGate
     private let catalogue: Catalogue
     private let answers: Answers
     private let audit: AuditTrail
@@ -19,11 +22,15 @@ package struct Forwarder: Sendable {
 
     /// - Parameter statusCode: the number that goes on record for a status; the listener's own.
     package init(
-        corridor: Corridor, authenticator: Authenticator, catalogue: Catalogue, answers: Answers, audit: AuditTrail, metrics: CallMetrics,
+        corridor: Corridor, authenticator: Authenticator, admission: Admission, gate: CallGate, catalogue: Catalogue, answers: Answers,
+        audit: AuditTrail,
+        metrics: CallMetrics,
         sessions: SessionTable, statusCode: @escaping @Sendable (ReplyStatus) -> Int, now: @escaping @Sendable () -> Moment
     ) {
         self.corridor = corridor
         self.authenticator = authenticator
+        self.admission = admission
+        self.gate = gate
         self.catalogue = catalogue
         self.answers = answers
         self.audit = audit
@@ -40,13 +47,16 @@ package struct Forwarder: Sendable {
         var decision = corridor.decide(inbound, at: opened)
         var findings = Corridor.Findings()
         while case .suspend(let reason) = decision.outcome {
-            findings.admitted = decision.principal == nil ? nil : Corridor.Findings.Admitted(remaining: decision.remaining)
+            findings.budgets = decision.budgets
             do throws(Refusal) {
                 try await findOut(reason, inbound, decision, &findings)
                 decision = corridor.decide(inbound, after: findings, at: now())
             } catch {
                 decision.outcome = .refuse(error)
             }
+        }
+        if case .refuse(let refusal) = decision.outcome, case .unauthenticated(let reason) = refusal {
+            payAsStranger(inbound, reason, &decision)
         }
         let closing = Closing(inbound: inbound, decision: decision, opened: opened, forwarder: self)
         switch decision.outcome {
@@ -55,6 +65,17 @@ package struct Forwarder: Sendable {
         case .refuse(let refusal): return await closing.refuse(refusal)
         case .forward(let dispatch): return await forward(dispatch, closing)
         case .suspend: return await closing.refuse(.overloaded("The request could not be decided; try again."))
+        }
+    }
+
+    /// Who shows no valid token pays from their address's bucket, and hears of that when it is empty.
+    private func payAsStranger(_ inbound: Inbound, _ reason: Refusal.UnauthenticatedReason, _ decision: inout Decision) {
+        decision.blame = Refusal.unauthenticated(reason).isForgery ? .address : .nobody
+        do { try admission.admitStranger(at: inbound.address, now()) } catch let refusal as Refusal {
+            decision.outcome = .refuse(refusal)
+            if reason == .missing { decision.blame = .address }
+        } catch {
+            decision.outcome = .refuse(.overloaded("The gateway cannot count calls at the moment, so it does not make them."))
         }
     }
 
@@ -70,7 +91,6 @@ package struct Forwarder: Sendable {
             } catch {
                 throw .overloaded("Your token cannot be checked at the moment; try again.")
             }
-            findings.admitted = nil
         case .coldCatalogue:
             if let principal = decision.principal { await catalogue.warm(principal.tenant) }
             findings.isCatalogueWarm = true
@@ -82,7 +102,7 @@ package struct Forwarder: Sendable {
     }
 
     private func answer(_ result: JSONText?, _ closing: Closing) async -> Reply {
-        guard let result, let id = closing.decision.id else { return Reply(body: .none, status: .accepted, remaining: nil) }
+        guard let result, let id = closing.decision.id else { return Reply(body: .none, status: .accepted, budgets: []) }
         return await closing.answer(Message.result(result, to: id))
     }
 
@@ -90,6 +110,8 @@ package struct Forwarder: Sendable {
         // A call whose record could not be written is not made. The refusal is recorded too, or tried to be, so the
         // first record that gets through lets calls through again.
         guard audit.isHealthy else { return await closing.refuse(.auditUnavailable) }
+        let pass: CallGate.Pass
+        do throws(Refusal) { pass = try await enter(dispatch) } catch { return await closing.refuse(error) }
         if audit.durability == .strict {
             do throws(Refusal) { try await closing.intend() } catch { return await closing.refuse(error) }
         }
@@ -97,14 +119,24 @@ package struct Forwarder: Sendable {
             let call = try await dispatch.upstream.call(dispatch.grant, dispatch.incoming, tool: dispatch.tool)
             switch try await call.next() {
             case .progress(let params)?:
-                let stream = ReplyStream(call, closing, first: params)
-                return Reply(body: .stream(stream), status: .answered, remaining: closing.decision.remaining)
-            case .answer(let result)?: return await closing.answer(result)
+                let stream = ReplyStream(call, closing, pass, first: params)
+                return Reply(body: .stream(stream), status: .answered, budgets: closing.decision.budgets ?? [])
+            case .answer(let result)?:
+                pass.leave()
+                return await closing.answer(result)
             case .silence?, nil: return await closing.refuse(.outcomeUnknown(server: dispatch.upstream.alias, reason: "it ended without an answer"))
             }
         } catch {
+            pass.leave()
             return await closing.refuse(Self.refusal(error, dispatch.upstream.alias))
         }
+    }
+
+    /// Waits for a place among the calls that are under way to the server.
+    private func enter(_ dispatch: Dispatch) async throws(Refusal) -> CallGate.Pass {
+        let (server, principal) = (dispatch.upstream.server, dispatch.grant.principal)
+        return try await gate.enter(
+            server.id, named: server.alias.description, principal, weight: admission.terms(of: principal.tenant).weight, at: now().boot)
     }
 
     static func refusal(_ error: any Error, _ server: String) -> Refusal {
@@ -149,9 +181,9 @@ package struct Forwarder: Sendable {
             let outcome: AuditRecord.Outcome = if case .outcomeUnknown = refusal { .unknown } else { .refused }
             let message = ProtocolError(refusal).response(to: decision.id)
             let status = Self.status(of: refusal, in: decision.era)
-            let reply = await close(message, status, outcome, reason: refusal.code)
+            let reply = await close(message, status, outcome, reason: refusal.reason)
             guard case .unauthenticated = refusal, reply.status == .unauthenticated else { return reply }
-            return Reply(body: .unauthenticated(refusal), status: .unauthenticated, remaining: nil)
+            return Reply(body: .unauthenticated(refusal), status: .unauthenticated, budgets: [], blame: reply.blame)
         }
 
         /// What a server answered, in the words of the caller's era.
@@ -166,13 +198,21 @@ package struct Forwarder: Sendable {
         private func close(_ message: JSONText, _ status: ReplyStatus, _ outcome: AuditRecord.Outcome, reason: String = "") async -> Reply {
             do throws(Refusal) {
                 try await record(status, outcome, reason)
-                return Reply(body: .message(message), status: status, remaining: decision.remaining)
+                return Reply(body: .message(message), status: status, budgets: decision.budgets ?? [], blame: blame(status))
             } catch {
                 // Whoever sees an answer may rely on its record, so the answer is withheld; what is said instead tells
                 // whether anything may have happened.
                 let wasSent = if case .forward = decision.outcome { outcome != .refused } else { false }
                 let refusal = wasSent ? Refusal.unrecorded : error
-                return Reply(body: .message(ProtocolError(refusal).response(to: decision.id)), status: .unavailable, remaining: nil)
+                return Reply(body: .message(ProtocolError(refusal).response(to: decision.id)), status: .unavailable(retryAfter: nil), budgets: [])
+            }
+        }
+
+        private func blame(_ status: ReplyStatus) -> Blame {
+            guard let principal = decision.principal else { return decision.blame }
+            switch status {
+            case .throttled, .defectiveEnvelope, .unknownMethod, .forbidden: return .account(principal.user)
+            default: return .nobody
             }
         }
 
@@ -207,7 +247,7 @@ package struct Forwarder: Sendable {
                 server: decision.serverID, action: decision.action, target: decision.incoming?.operation.target ?? "", outcome: outcome,
                 reason: reason,
                 status: forwarder.statusCode(status),
-                duration: elapsed, address: inbound.address)
+                duration: elapsed, address: inbound.address?.description ?? "")
         }
 
         /// A client of the legacy era may give up its whole connection over an error status, so what concerns one
@@ -216,8 +256,9 @@ package struct Forwarder: Sendable {
             switch refusal {
             case .unauthenticated: .unauthenticated
             case .forbidden: era == .modern ? .forbidden : .answered
-            case .throttled(_, let wait): .throttled(retryAfter: wait)
-            case .overloaded, .auditUnavailable, .unrecorded: .unavailable
+            case .throttled(let throttle): .throttled(throttle)
+            case .blocked(let wait): .blocked(retryAfter: wait)
+            case .overloaded, .auditUnavailable, .unrecorded: .unavailable(retryAfter: refusal.retryAfter)
             case .notFound, .invalid, .conflict, .upstreamUnavailable, .outcomeUnknown: .answered
             }
         }

@@ -6,25 +6,15 @@ package struct Inbound: Sendable {
     package let requestID: RequestID
     package let authorization: [String]
     package let routing: RoutingHeaders
-    package let address: String
+    /// The client's, where it is known: not that of a proxy in between.
+    package let address: IPAddress?
     package let body: [UInt8]
 
-    package init(requestID: RequestID, authorization: [String], routing: RoutingHeaders, address: String, body: [UInt8]) {
+    package init(requestID: RequestID, authorization: [String], routing: RoutingHeaders, address: IPAddress?, body: [UInt8]) {
         self.requestID = requestID
         self.authorization = authorization
         self.routing = routing
         self.address = address
         self.body = body
-    }
-}
-
-/// Now, on both clocks: one for the record, one for permission.
-package struct Moment: Sendable {
-    package let wall: Timestamp
-    package let boot: BootInstant
-
-    package init(wall: Timestamp, boot: BootInstant) {
-        self.wall = wall
-        self.boot = boot
     }
 }

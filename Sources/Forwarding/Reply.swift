@@ -1,5 +1,6 @@
 package import Gateway
 package import MCP
+package import Pacing
 
 /// What the listener writes back.
 package struct Reply: Sendable {
@@ -15,8 +16,9 @@ package struct Reply: Sendable {
 
     package let body: Body
     package let status: ReplyStatus
-    /// Tokens left in the caller's bucket, for the headers that say so.
-    package let remaining: Int64?
+    /// What is left of the caller's buckets, for the headers that say so.
+    package let budgets: [Budget]
+    package var blame = Blame.nobody
 }
 
 /// How a reply went, in words; which number that is on the wire is for the listener to say.
@@ -28,8 +30,9 @@ package enum ReplyStatus: Hashable, Sendable {
     case unknownSession
     case unauthenticated
     case forbidden
-    case throttled(retryAfter: Duration)
-    case unavailable
+    case throttled(Throttle)
+    case blocked(retryAfter: Duration)
+    case unavailable(retryAfter: Duration?)
 }
 
 extension ProtocolError {
@@ -37,7 +40,7 @@ extension ProtocolError {
     init(_ refusal: Refusal) {
         let code =
             switch refusal {
-            case .throttled: 1001
+            case .throttled, .blocked: 1001
             case .forbidden, .unauthenticated: 1002
             case .upstreamUnavailable, .overloaded: 1003
             case .outcomeUnknown: 1004
@@ -45,9 +48,10 @@ extension ProtocolError {
             case .notFound, .invalid, .conflict: -32602
             }
         var data: [(String, JSONText?)] = [("code", .string(refusal.code))]
-        if case .throttled(let limit, let wait) = refusal {
-            data += [("limit", .string(limit)), ("retryAfterSeconds", .number(wait.roundedUpSeconds))]
+        if case .throttled(let throttle) = refusal {
+            data += [("limit", .string(throttle.limit.rawValue)), ("whose", throttle.whose.isEmpty ? nil : .string(throttle.whose))]
         }
+        if let wait = refusal.retryAfter { data.append(("retryAfterSeconds", .number(wait.roundedUpSeconds))) }
         self.init(code: code, message: refusal.sentence, data: .object(data))
     }
 }

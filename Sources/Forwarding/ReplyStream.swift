@@ -7,13 +7,16 @@ import Upstreams
 package final class ReplyStream: Sendable {
     private let call: UpstreamCall
     private let closing: Forwarder.Closing
+    /// Left with the stream's end.
+    private let pass: CallGate.Pass
     private let first: Mutex<JSON?>
     private let isEnded = Mutex(false)
 
     /// - Parameter first: the progress that made it a stream.
-    init(_ call: UpstreamCall, _ closing: Forwarder.Closing, first: JSON) {
+    init(_ call: UpstreamCall, _ closing: Forwarder.Closing, _ pass: CallGate.Pass, first: JSON) {
         self.call = call
         self.closing = closing
+        self.pass = pass
         self.first = Mutex(first)
     }
 
@@ -52,6 +55,7 @@ package final class ReplyStream: Sendable {
             return ended
         }
         guard !wasEnded else { return }
+        pass.leave()
         call.abandon()
         closing.recordSoon(.answered, .cancelled, "client_gone")
     }
@@ -61,6 +65,7 @@ package final class ReplyStream: Sendable {
 
     private func end(_ reply: () async -> Reply) async -> Part? {
         isEnded.withLock { $0 = true }
+        pass.leave()
         guard case .message(let message) = await reply().body else { return nil }
         return .message(message)
     }

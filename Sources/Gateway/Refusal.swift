@@ -6,7 +6,9 @@ package enum Refusal: Error, Hashable, Sendable {
     /// No credential, or one that is not good here; the sentence says which and never repeats it.
     case unauthenticated(UnauthenticatedReason)
     case forbidden(needs: String)
-    case throttled(limit: String, retryAfter: Duration)
+    case throttled(Throttle)
+    /// Too many violations came from the caller's address.
+    case blocked(retryAfter: Duration)
     case notFound(String)
     case invalid(String)
     case conflict(String)
@@ -19,7 +21,7 @@ package enum Refusal: Error, Hashable, Sendable {
     /// The call was made, or may have been, and its record cannot be written.
     case unrecorded
     /// The gateway itself is at a bound, or draining.
-    case overloaded(String)
+    case overloaded(String, retryAfter: Duration? = nil)
 
     package enum UnauthenticatedReason: Hashable, Sendable {
         case missing
@@ -35,6 +37,7 @@ package enum Refusal: Error, Hashable, Sendable {
         case .unauthenticated: "unauthenticated"
         case .forbidden: "forbidden"
         case .throttled: "throttled"
+        case .blocked: "blocked"
         case .notFound: "not_found"
         case .invalid: "invalid"
         case .conflict: "conflict"
@@ -55,7 +58,9 @@ package enum Refusal: Error, Hashable, Sendable {
         case .unauthenticated(.revoked): "The token was revoked; sign in again."
         case .unauthenticated(.unknown): "The token was not issued by this gateway, or its user no longer exists."
         case .forbidden(let needs): "You may not do this: it needs \(needs)."
-        case .throttled(let limit, let wait): "The \(limit) limit is used up; try again in \(wait.roundedUpSeconds) s."
+        case .throttled(let throttle): throttle.sentence
+        case .blocked(let wait):
+            "Too many bad requests came from your address, so none are taken without a valid token for \(wait.roundedUpSeconds) s; an administrator can lift it."
         case .notFound(let what): "There is no \(what)."
         case .invalid(let why): why
         case .conflict(let why): why
@@ -65,8 +70,33 @@ package enum Refusal: Error, Hashable, Sendable {
         case .auditUnavailable: "The gateway cannot record anything at the moment, so nothing is done; /health says why."
         case .unrecorded:
             "The call was sent, but it cannot be recorded, so its answer is withheld. It may have taken effect; check before repeating it."
-        case .overloaded(let why): why
+        case .overloaded(let why, _): why
         }
+    }
+}
+
+extension Refusal {
+    /// When to try again, where that can be told.
+    package var retryAfter: Duration? {
+        switch self {
+        case .throttled(let throttle): throttle.retryAfter
+        case .blocked(let wait): wait
+        case .overloaded(_, let wait): wait
+        default: nil
+        }
+    }
+
+    /// Whether whoever asked showed a credential that is none of ours: no mistake of a client's in good standing.
+    package var isForgery: Bool {
+        switch self {
+        case .unauthenticated(.malformed), .unauthenticated(.unknown): true
+        default: false
+        }
+    }
+
+    /// What the record keeps as the reason: the code, and of a limit which one it was.
+    package var reason: String {
+        if case .throttled(let throttle) = self { "\(code).\(throttle.limit.rawValue)" } else { code }
     }
 }
 

@@ -104,6 +104,22 @@ package final class Authenticator: Sendable {
         return try Self.admit(entry, to: resource, at: now)
     }
 
+    /// Who holds this token, of those whose signature was found good before and that have not expired, for whatever it is
+    /// good; nil for every other.
+    package func familiar(_ authorization: [String], at now: Timestamp) -> Principal? {
+        guard let token = try? Self.bearer(authorization) else { return nil }
+        let digest = SHA256.hash(data: Array(token.utf8))
+        guard let entry = known.withLock({ $0.entries[digest] }), now < entry.expiresAt else { return nil }
+        return entry.principal
+    }
+
+    /// Who holds this token, for whatever it is good: checks it if need be. Nil for one that is not good.
+    package func holder(_ authorization: [String], at now: Timestamp) async -> Principal? {
+        if let principal = familiar(authorization, at: now) { return principal }
+        _ = try? await verify(authorization, for: .api, at: now)
+        return familiar(authorization, at: now)
+    }
+
     /// Forgets what is known of a user's tokens, so that the next use looks them up anew.
     package func forget(_ user: UserID) {
         known.withLock { known in

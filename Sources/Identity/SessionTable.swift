@@ -10,6 +10,8 @@ package final class SessionTable: Service {
     private struct State {
         var sessions: [SessionID: Session] = [:]
         var changed: Set<SessionID> = []
+        /// When each user who has a seat last asked.
+        var seats: [UserID: Timestamp] = [:]
     }
 
     package static let capacity = 10_000
@@ -35,6 +37,24 @@ package final class SessionTable: Service {
         self.keepsActivities = keepsActivities
         self.now = now
         self.write = write
+    }
+
+    /// Finds a user a seat, who keeps it for as long as their sessions count as active.
+    ///
+    /// - Parameter most: how many there are.
+    /// - Returns: nil with a seat; else how long until the next one may be free.
+    package func seat(_ user: UserID, of most: Int, at moment: Timestamp) -> Duration? {
+        let limit = moment.advanced(by: .zero - timeout)
+        return state.withLock { state in
+            if state.seats[user] == nil, state.seats.count >= most {
+                state.seats = state.seats.filter { $0.value >= limit && $0.value <= moment }
+                if state.seats.count >= most, let first = state.seats.values.min() {
+                    return .microseconds(max(1, first.microseconds - limit.microseconds))
+                }
+            }
+            state.seats[user] = moment
+            return nil
+        }
     }
 
     /// Notes a request.

@@ -21,6 +21,9 @@ package final class Environment: Sendable {
     // Safe: LMDB's own lock orders writers, readers hold slots of their own (NOTLS), and both handles never change.
     private nonisolated(unsafe) let environment: OpaquePointer
     private let database: MDB_dbi
+    private let file: String
+    /// Whether it is written through the map.
+    private let isPreallocated: Bool
 
     /// - Parameters:
     ///   - path: an existing folder on a local file system.
@@ -65,6 +68,8 @@ package final class Environment: Sendable {
             throw error
         }
         environment = opened
+        file = path + "/data.mdb"
+        isPreallocated = flags & UInt32(MDB_WRITEMAP) != 0
     }
 
     deinit { mdb_env_close(environment) }
@@ -88,6 +93,41 @@ package final class Environment: Sendable {
         var file = stat()
         guard fstat(descriptor, &file) == 0 else { throw LMDBError(errno) }
         guard file.st_size >= off_t(info.me_last_pgno + 1) * off_t(statistics.ms_psize) else { throw .corrupted }
+    }
+
+    /// Makes room for more.
+    ///
+    /// - Precondition: no transaction of this process is open.
+    /// - Throws: when the disk has no room for it; then everything is as before.
+    package func grow(to mapSize: Int) throws(LMDBError) {
+        guard !isPreallocated || Self.preallocate(file, mapSize) else { throw LMDBError(ENOSPC) }
+        try LMDBError.check(mdb_env_set_mapsize(environment, mapSize))
+    }
+
+    /// Frees the slots of readers that died.
+    package func clearStaleReaders() throws(LMDBError) {
+        var dead: Int32 = 0
+        try LMDBError.check(mdb_reader_check(environment, &dead))
+    }
+
+    package enum FileState: Sendable {
+        case whole
+        /// The file was deleted or replaced. What is held is still there, but nobody will find it again.
+        case gone
+        /// The file is shorter than it was made: looking into what was cut off ends the process.
+        case truncated
+    }
+
+    package var fileState: FileState {
+        var info = MDB_envinfo()
+        var descriptor: Int32 = -1
+        var held = stat()
+        var found = stat()
+        guard mdb_env_info(environment, &info) == 0, mdb_env_get_fd(environment, &descriptor) == 0, fstat(descriptor, &held) == 0 else {
+            return .gone
+        }
+        if isPreallocated && held.st_size < off_t(info.me_mapsize) { return .truncated }
+        return stat(file, &found) == 0 && found.st_ino == held.st_ino && found.st_dev == held.st_dev ? .whole : .gone
     }
 
     /// Lends a snapshot to a synchronous closure.

@@ -22,6 +22,12 @@ package enum ToolName {
         return alias + separator + String(decoding: readable.prefix(room), as: UTF8.self) + "-" + hash(name)
     }
 
+    /// The alias of the server a tool is of, by the tool's exposed name; nil for a name that is none.
+    package static func alias(in exposed: String) -> String? {
+        guard let end = exposed.firstIndex(of: "_"), exposed[end...].hasPrefix(separator) else { return nil }
+        return String(exposed[..<end])
+    }
+
     private static func isPortable(_ byte: UInt8) -> Bool {
         switch byte {
         case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"),

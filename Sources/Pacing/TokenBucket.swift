@@ -59,17 +59,29 @@ package struct TokenBucket: Hashable, Sendable {
     package mutating func take(_ tokens: Int64 = 1, of limit: RateLimit, at now: BootInstant) -> Decision {
         precondition((1...limit.capacity).contains(tokens), "a take that no bucket could ever admit")
         credit(limit, at: now)
-        let wanted = tokens * Self.token
-        guard level >= wanted else {
-            let missing = wanted - level
-            let nanoseconds = (missing + limit.perMinute - 1) / limit.perMinute
-            return .throttled(retryAfter: .nanoseconds(nanoseconds))
-        }
-        level -= wanted
-        return .admitted(remaining: level / Self.token)
+        if let wait = wait(for: tokens, of: limit) { return .throttled(retryAfter: wait) }
+        remove(tokens)
+        return .admitted(remaining: remaining)
     }
 
-    private mutating func credit(_ limit: RateLimit, at now: BootInstant) {
+    /// Whole tokens in it.
+    package var remaining: Int64 { level / Self.token }
+
+    /// How long until that many tokens are in it; nil if they are.
+    func wait(for tokens: Int64, of limit: RateLimit) -> Duration? {
+        let missing = tokens * Self.token - level
+        return missing > 0 ? .nanoseconds((missing + limit.perMinute - 1) / limit.perMinute) : nil
+    }
+
+    /// How long until it is full.
+    package func timeToFill(of limit: RateLimit) -> Duration { wait(for: limit.capacity, of: limit) ?? .zero }
+
+    mutating func remove(_ tokens: Int64) {
+        level -= tokens * Self.token
+        assert(level >= 0, "tokens are removed only where they are")
+    }
+
+    package mutating func credit(_ limit: RateLimit, at now: BootInstant) {
         let full = limit.capacity * Self.token
         guard now > creditedAt else { return level = min(level, full) }
         let (elapsed, isBeyondMeasure) = now.nanoseconds.subtractingReportingOverflow(creditedAt.nanoseconds)

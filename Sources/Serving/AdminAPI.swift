@@ -155,6 +155,8 @@ struct Asked: Sendable {
     /// The tenant that was named, by parameter or in the path.
     let tenant: TenantID?
     let tenantName: String?
+    /// The address a path names, as it stands there.
+    let address: String?
     let now: Timestamp
 
     /// Whose rows may be shown: nil for everybody's, which only an admin gets who names neither a tenant nor a user.
@@ -165,6 +167,7 @@ struct Asked: Sendable {
     ) async throws {
         self.principal = principal
         self.now = now
+        address = context.parameters.get("address").map { String($0) }
         var query: [String: String] = [:]
         for (name, value) in request.uri.queryParameters {
             guard known.contains(String(name)) else {

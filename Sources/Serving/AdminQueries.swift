@@ -9,6 +9,8 @@ package import Reports
 package struct AdminQueries: Sendable {
     package var pools: @Sendable () -> [PoolMetrics]
     package var tenant: @Sendable (_ name: String) async throws -> Tenant?
+    /// The tenant of that name, made if there is none.
+    package var makeTenant: @Sendable (_ name: String, AuditRecord) async throws -> Tenant
     package var user: @Sendable (UserID) async throws -> User?
     package var userNamed: @Sendable (_ name: String, TenantID) async throws -> User?
     package var userActivity: @Sendable (TenantID, _ since: Timestamp) async throws -> [UserActivity]
@@ -31,6 +33,7 @@ package struct AdminQueries: Sendable {
 
     package init(
         pools: @escaping @Sendable () -> [PoolMetrics], tenant: @escaping @Sendable (_ name: String) async throws -> Tenant?,
+        makeTenant: @escaping @Sendable (_ name: String, AuditRecord) async throws -> Tenant,
         user: @escaping @Sendable (UserID) async throws -> User?, userNamed: @escaping @Sendable (_ name: String, TenantID) async throws -> User?,
         userActivity: @escaping @Sendable (TenantID, _ since: Timestamp) async throws -> [UserActivity],
         rateLimitEvents: @escaping @Sendable (UserID, _ since: Timestamp, _ limit: Int) async throws -> [RateLimitEvent],
@@ -45,6 +48,7 @@ package struct AdminQueries: Sendable {
     ) {
         self.pools = pools
         self.tenant = tenant
+        self.makeTenant = makeTenant
         self.user = user
         self.userNamed = userNamed
         self.userActivity = userActivity

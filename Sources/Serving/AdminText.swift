@@ -16,7 +16,7 @@ enum AdminText {
 
     private static func group(_ figures: [Figure]) -> JSONText { .object(figures.map { ($0.name, written($0)) }) }
 
-    private static func number(_ value: Double?) -> JSONText {
+    static func number(_ value: Double?) -> JSONText {
         guard let value else { return .null }
         return value == value.rounded() && abs(value) < 1e15 ? .number(Int64(value)) : .number((value * 1e6).rounded() / 1e6)
     }

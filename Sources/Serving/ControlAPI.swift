@@ -1,4 +1,4 @@
-package import Forwarding
+import Forwarding
 package import Gateway
 import HTTPTypes
 import Hummingbird
@@ -11,7 +11,7 @@ package import Reports
 package struct ControlAPI: Sendable {
     package var registry: Registry
     package var queries: AdminQueries
-    package var makeTenant: @Sendable (_ name: String, AuditRecord) async throws -> Tenant
+    package var pacing: PacingDesk
     /// The tenant of that name and its operator; nil if there is no such tenant.
     package var operatorOf: @Sendable (_ tenant: String, AuditRecord) async throws -> User?
     /// The user of that name in a tenant, made with that role if there is none.
@@ -21,7 +21,7 @@ package struct ControlAPI: Sendable {
     package var now: @Sendable () -> Moment
 
     package init(
-        registry: Registry, queries: AdminQueries, makeTenant: @escaping @Sendable (_ name: String, AuditRecord) async throws -> Tenant,
+        registry: Registry, queries: AdminQueries, pacing: PacingDesk,
         operatorOf: @escaping @Sendable (_ tenant: String, AuditRecord) async throws -> User?,
         ensureUser: @escaping @Sendable (_ name: String, Role, TenantID, AuditRecord) async throws -> User,
         issueToken: @escaping @Sendable (User, AuditRecord) async throws -> Secret<String>,
@@ -29,7 +29,7 @@ package struct ControlAPI: Sendable {
     ) {
         self.registry = registry
         self.queries = queries
-        self.makeTenant = makeTenant
+        self.pacing = pacing
         self.operatorOf = operatorOf
         self.ensureUser = ensureUser
         self.issueToken = issueToken
@@ -92,10 +92,11 @@ package struct ControlAPI: Sendable {
                 let members = try Members(try await request.wholeBody(), known: ["name"])
                 guard let name = try members.string("name") else { throw Refusal.invalid("“name” is missing.") }
                 let record = AuditRecord(requestID: context.requestID, at: now().wall, action: "tenant.create", target: name, address: "control")
-                return .json(["name": .string(try await makeTenant(name, record).name)], status: .created)
+                return .json(["name": .string(try await queries.makeTenant(name, record).name)], status: .created)
             }
         }
         addRecordRoutes(to: router)
+        addPacingRoutes(to: router)
         router.get("/reports/calls") { request, context in
             try await answering(context) {
                 let hours = request.uri.queryParameters["hours"].flatMap { Int($0) } ?? 24
@@ -145,6 +146,44 @@ package struct ControlAPI: Sendable {
                 return .json(["user": .string(name), "sessions_ended": .number(count)])
             }
         }
+    }
+
+    private func addPacingRoutes(to router: Router<GatewayContext>) {
+        router.get("/limits") { request, context in
+            try await answering(context) {
+                let tenant = try await operatorUser(request.uri.queryParameters["tenant"].map { String($0) }, context).tenant
+                return .json(["limits": pacing.limits(of: tenant), "quotas": try pacing.quotas(of: tenant)])
+            }
+        }
+        router.post("/limits") { request, context in
+            try await answering(context) {
+                let members = try Members(try await request.wholeBody(), known: PacingDesk.limitNames.union(PacingDesk.quotaNames).union(["tenant"]))
+                let user = try await operatorUser(try members.string("tenant"), context)
+                let limits = try await pacing.changeLimits(of: user.tenant, members, audit: record(context, user, "limits.change", ""))
+                guard members.has(PacingDesk.quotaNames) else { return .json(["limits": limits, "quotas": try pacing.quotas(of: user.tenant)]) }
+                let quotas = try await pacing.changeQuotas(of: user.tenant, members, audit: record(context, user, "quotas.change", ""))
+                return .json(["limits": limits, "quotas": quotas])
+            }
+        }
+        router.get("/blocked-addresses") { _, _ in Response.json(pacing.blockList) }
+        router.post("/blocked-addresses") { request, context in
+            try await answering(context) {
+                let members = try Members(try await request.wholeBody(), known: ["address", "seconds"])
+                let user = try await operatorUser(nil, context)
+                let address = try PacingDesk.address(try members.string("address"))
+                let block = try await pacing.block(address, members, audit: record(context, user, "address.block", "\(address)"))
+                return .json(block, status: .created)
+            }
+        }
+        router.delete("/blocked-addresses/:address") { _, context in
+            try await answering(context) {
+                let user = try await operatorUser(nil, context)
+                let address = try PacingDesk.address(context.parameters.get("address").map { String($0) })
+                try await pacing.addresses.lift(address, audit: record(context, user, "address.lift", "\(address)"))
+                return Response(status: .noContent)
+            }
+        }
+        router.get("/reports/pacing") { _, _ in Response.json(pacing.performance(of: nil)) }
     }
 
     private func answering(_ context: GatewayContext, _ body: () async throws -> Response) async throws -> Response {

@@ -15,6 +15,7 @@ package struct EvaluationLogin: Sendable {
     func addRoutes(to router: Router<GatewayContext>, _ signedIn: SignedIn) {
         router.post("/oauth/login") { request, context in
             do {
+                try signedIn.payAsStranger(context)
                 let members = try Members(try await request.wholeBody(), known: ["user_id"])
                 guard let name = try members.string("user_id") else { throw Refusal.invalid("“user_id” is missing: the name to sign in with.") }
                 guard name != "operator" else { throw Refusal.forbidden(needs: "another name: the operator of this host signs in nowhere") }

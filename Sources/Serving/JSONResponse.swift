@@ -21,16 +21,26 @@ extension Response {
     static func problem(_ status: HTTPResponse.Status, code: String, _ sentence: String, requestID: Gateway.RequestID, headers: HTTPFields = [:])
         -> Response
     {
-        let body: JSONText = [
-            "type": "about:blank", "title": .string(status.reasonPhrase), "status": .number(status.code), "code": .string(code),
-            "detail": .string(sentence), "request_id": .string(requestID.description),
-        ]
-        return .json(body, status: status, type: "application/problem+json", headers: headers)
+        return .json(
+            problemText(status, code: code, sentence, requestID: requestID), status: status, type: "application/problem+json", headers: headers)
+    }
+
+    /// - Parameter requestID: nil where the record knows the request only as one of many.
+    static func problemText(_ status: HTTPResponse.Status, code: String, _ sentence: String, requestID: Gateway.RequestID?) -> JSONText {
+        .object([
+            ("type", "about:blank"), ("title", .string(status.reasonPhrase)), ("status", .number(status.code)), ("code", .string(code)),
+            ("detail", .string(sentence)), ("request_id", requestID.map { .string($0.description) }),
+        ])
+    }
+
+    static func problemText(_ refusal: Refusal, requestID: Gateway.RequestID?) -> JSONText {
+        problemText(refusal.httpStatus, code: refusal.code, refusal.sentence, requestID: requestID)
     }
 
     static func problem(_ refusal: Refusal, requestID: Gateway.RequestID, headers: HTTPFields = [:]) -> Response {
         var headers = headers
-        if case .throttled(_, let wait) = refusal { headers[.retryAfter] = String(wait.roundedUpSeconds) }
+        if let wait = refusal.retryAfter { headers[.retryAfter] = String(wait.roundedUpSeconds) }
+        if case .throttled(let throttle) = refusal { headers.tell(throttle) }
         return problem(refusal.httpStatus, code: refusal.code, refusal.sentence, requestID: requestID, headers: headers)
     }
 }
@@ -42,6 +52,7 @@ extension Refusal {
         case .unauthenticated: .unauthorized
         case .forbidden: .forbidden
         case .throttled: .tooManyRequests
+        case .blocked: .forbidden
         case .notFound: .notFound
         case .invalid: .unprocessableContent
         case .conflict: .conflict

@@ -15,6 +15,8 @@ package struct House: Sendable {
     package var allowedOrigins: [String]
     package var key: SigningKey
     package var authenticator: Authenticator
+    package var admission: Admission
+    package var pacing: PacingDesk
     package var policy: Policy
     package var forwarder: Forwarder
     package var audit: AuditTrail
@@ -31,7 +33,9 @@ package struct House: Sendable {
 
     package init(
         version: String, origin: @escaping @Sendable () -> Origin, allowedOrigins: [String], key: SigningKey, authenticator: Authenticator,
-        policy: Policy, forwarder: Forwarder, audit: AuditTrail, sessions: SessionTable, registry: Registry, queries: AdminQueries,
+        admission: Admission,
+        pacing: PacingDesk, policy: Policy, forwarder: Forwarder, audit: AuditTrail, sessions: SessionTable, registry: Registry,
+        queries: AdminQueries,
         metrics: CallMetrics,
         gauges: @escaping @Sendable () -> [Gauge], health: [HealthComponent], isDraining: @escaping @Sendable () -> Bool,
         login: EvaluationLogin?, now: @escaping @Sendable () -> Moment
@@ -41,6 +45,8 @@ package struct House: Sendable {
         self.allowedOrigins = allowedOrigins
         self.key = key
         self.authenticator = authenticator
+        self.admission = admission
+        self.pacing = pacing
         self.policy = policy
         self.forwarder = forwarder
         self.audit = audit
@@ -69,7 +75,11 @@ package enum Listener {
         _ house: House, host: String, port: Int, logger: Logger, onListening: @escaping @Sendable (Int) async -> Void
     ) -> some ApplicationProtocol {
         Application(
-            responder: router(house, logger: logger).buildResponder(), server: .http1(configuration: channel),
+            responder: router(house, logger: logger).buildResponder(),
+            server: .http1(
+                configuration: channel {
+                    AddressDoor(house.pacing.addresses) { house.authenticator.familiar($0, at: house.now().wall) != nil }
+                }),
             configuration: ApplicationConfiguration(
                 address: .hostname(host, port: port), availableConnectionsDelegate: MaximumAvailableConnections(mostConnections)),
             onServerRunning: { channel in await onListening(channel.localAddress?.port ?? port) }, logger: silent)
@@ -81,28 +91,35 @@ package enum Listener {
         router.add(middleware: LastResort(logger: logger))
         control.addRoutes(to: router)
         return Application(
-            responder: router.buildResponder(), server: .http1(configuration: channel),
+            responder: router.buildResponder(), server: .http1(configuration: channel { nil }),
             configuration: ApplicationConfiguration(address: .unixDomainSocket(path: path)), logger: silent)
     }
 
     /// Hummingbird logs what clients and shutdowns do to its connections; what concerns the gateway it throws.
     private static let silent = Logger(label: "http") { _ in SwiftLogNoOpLogHandler() }
 
-    private static var channel: HTTP1Channel.Configuration {
+    private static func channel(_ door: @escaping @Sendable () -> AddressDoor?) -> HTTP1Channel.Configuration {
         HTTP1Channel.Configuration(
-            additionalChannelHandlers: [RequestDeadline()], idleTimeout: idleTimeout, httpDecoderConfiguration: headers)
+            additionalChannelHandlers: [RequestDeadline()] + [door()].compactMap { $0 }, idleTimeout: idleTimeout, httpDecoderConfiguration: headers)
     }
 
     package static func router(_ house: House, logger: Logger) -> Router<GatewayContext> {
         let router = Router(context: GatewayContext.self)
+        router.add(middleware: AddressCheck(guardian: house.pacing.addresses, authenticator: house.authenticator, now: house.now))
         router.add(middleware: ListenerChecks(origin: house.origin, allowedOrigins: house.allowedOrigins))
-        router.add(middleware: LastResort(logger: logger))
         let signedIn = SignedIn(
-            authenticator: house.authenticator, audit: house.audit, sessions: house.sessions, origin: house.origin, now: house.now)
+            authenticator: house.authenticator, admission: house.admission, audit: house.audit, sessions: house.sessions, origin: house.origin,
+            now: house.now)
+        router.add(
+            middleware: LastResort(logger: logger) { request, context in
+                guard house.authenticator.familiar(request.headers[values: .authorization], at: house.now().wall) == nil else { return }
+                try signedIn.payAsStranger(context)
+            })
         MCPEndpoint(forwarder: house.forwarder, origin: house.origin).addRoutes(to: router)
         WellKnown(origin: house.origin, key: house.key).addRoutes(to: router)
         ServersAPI(registry: house.registry, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
         AdminAPI(queries: house.queries, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
+        PacingAPI(desk: house.pacing, queries: house.queries, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
         Health(version: house.version, components: house.health, isDraining: house.isDraining).addRoutes(to: router)
         MetricsPage(metrics: house.metrics, gauges: house.gauges).addRoutes(to: router)
         house.login?.addRoutes(to: router, signedIn)

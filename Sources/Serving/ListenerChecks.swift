@@ -50,7 +50,8 @@ struct ListenerChecks: RouterMiddleware {
             response = try await next(request, context)
         }
         response.headers[.accessControlAllowOrigin] = page
-        response.headers[.accessControlExposeHeaders] = "WWW-Authenticate, Mcp-Session-Id, Retry-After, X-Request-Id"
+        response.headers[.accessControlExposeHeaders] =
+            "WWW-Authenticate, Mcp-Session-Id, Retry-After, RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-Id"
         response.headers[.vary] = "Origin"
         return decorate(response)
     }
@@ -68,11 +69,17 @@ struct LastResort: RouterMiddleware {
     typealias Context = GatewayContext
 
     let logger: Logger
+    /// Paces callers without a valid token who ask for what there is not.
+    var pace: @Sendable (Request, GatewayContext) throws -> Void = { _, _ in }
 
     func handle(_ request: Request, context: GatewayContext, next: (Request, GatewayContext) async throws -> Response) async throws -> Response {
         do {
             return try await next(request, context)
         } catch let error as HTTPError {
+            do { try pace(request, context) } catch let refusal as Refusal {
+                context.conduct.blame = .address
+                return .problem(refusal, requestID: context.requestID)
+            }
             let sentence =
                 switch error.status {
                 case .notFound: "There is nothing at \(request.uri.path.cut(128))."

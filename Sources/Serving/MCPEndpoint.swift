@@ -41,16 +41,18 @@ struct MCPEndpoint: Sendable {
             routing: RoutingHeaders(
                 protocolVersion: request.headers[values: .protocolVersion], method: request.headers[values: .mcpMethod],
                 name: request.headers[values: .mcpName], sessionID: request.headers[values: .sessionID]),
-            address: context.address, body: try await request.wholeBody())
+            address: context.client, body: try await request.wholeBody())
         return await respond(await forwarder.reply(to: inbound), accept, context)
     }
 
     private func respond(_ reply: Reply, _ accept: Accept, _ context: GatewayContext) async -> Response {
         var headers: HTTPFields = [.requestID: context.requestID.description]
-        if let remaining = reply.remaining { headers[.rateLimitRemaining] = String(remaining) }
-        if case .throttled(let wait) = reply.status {
-            headers[.retryAfter] = String(wait.roundedUpSeconds)
-            headers[.rateLimitRemaining] = "0"
+        context.conduct.blame = reply.blame
+        headers.tell(reply.budgets)
+        switch reply.status {
+        case .throttled(let throttle): headers.tell(throttle)
+        case .blocked(let wait), .unavailable(let wait?): headers[.retryAfter] = String(wait.roundedUpSeconds)
+        default: break
         }
         switch reply.body {
         case .none: return Response(status: reply.status.http, headers: headers)
@@ -103,6 +105,7 @@ extension ReplyStatus {
         case .unauthenticated: .unauthorized
         case .forbidden: .forbidden
         case .throttled: .tooManyRequests
+        case .blocked: .forbidden
         case .unavailable: .serviceUnavailable
         }
     }

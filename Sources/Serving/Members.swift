@@ -28,6 +28,44 @@ package struct Members {
         return bool
     }
 
+    /// Whether any of these is there.
+    func has(_ names: Set<String>) -> Bool { names.contains { json[$0] != nil } }
+
+    enum Change<Value: Sendable>: Sendable {
+        case set(Value)
+        /// `null`: as if it had never been set.
+        case clear
+    }
+
+    /// A whole number, or null.
+    func integer<Value: FixedWidthInteger & Sendable>(_ name: String, in range: ClosedRange<Value>) throws(Refusal) -> Change<Value>? {
+        try json[name].map { value throws(Refusal) in try Self.integer(value, "\"\(name)\"", range) }
+    }
+
+    /// Whole numbers, or null, by names of at most 256 characters.
+    func integers(_ name: String, in range: ClosedRange<Int>, most: Int) throws(Refusal) -> [String: Change<Int>] {
+        guard let value = json[name] else { return [:] }
+        guard value.isObject, value.members.count <= most else { throw .invalid("\"\(name)\" is an object of at most \(most) numbers.") }
+        var changes: [String: Change<Int>] = [:]
+        for member in value.members {
+            guard (1...256).contains(member.name.unicodeScalars.count), !member.name.hasControls else {
+                throw .invalid("The names in \"\(name)\" have 1 to 256 characters, without control characters.")
+            }
+            changes[member.name] = try Self.integer(member.value, "\"\(member.name.cut(64))\" in \"\(name)\"", range)
+        }
+        return changes
+    }
+
+    private static func integer<Value: FixedWidthInteger & Sendable>(_ value: JSON, _ name: String, _ range: ClosedRange<Value>) throws(Refusal)
+        -> Change<Value>
+    {
+        if value.isNull { return .clear }
+        guard let integer = value.integer.flatMap({ Value(exactly: $0) }), range.contains(integer) else {
+            throw .invalid("\(name) is a whole number from \(range.lowerBound) to \(range.upperBound), or null for none of its own.")
+        }
+        return .set(integer)
+    }
+
     func strings(_ name: String, most: Int, longest: Int) throws(Refusal) -> [String]? {
         guard let value = json[name] else { return nil }
         let texts = value.elements.compactMap(\.string)

@@ -8,6 +8,7 @@ import Identity
 /// The way into every administrative request: who is asking is found out first, and what is refused is recorded.
 struct SignedIn: Sendable {
     let authenticator: Authenticator
+    let admission: Admission
     let audit: AuditTrail
     let sessions: SessionTable
     let origin: @Sendable () -> Origin
@@ -26,10 +27,13 @@ struct SignedIn: Sendable {
             let known = try authenticator.recognize(authorization, for: .api, at: wall)
             let found = if let known { known } else { try await authenticator.verify(authorization, for: .api, at: wall) }
             principal = found
-            let response = try await body(found)
+            let budgets = try admission.admit(found, at: now())
+            var response = try await body(found)
+            response.headers.tell(budgets)
             sessions.note(found, client: request.headers[.userAgent], era: "modern", action: action, target: "", isError: false, at: wall)
             return response
-        } catch let refusal as Refusal {
+        } catch let original as Refusal {
+            let refusal = refused(original, principal, context)
             var headers: HTTPFields = [:]
             switch refusal {
             case .unauthenticated, .forbidden: headers[.wwwAuthenticate] = Challenge(refusal, for: .api, at: origin()).description
@@ -37,11 +41,34 @@ struct SignedIn: Sendable {
             }
             let record = AuditRecord(
                 requestID: context.requestID, at: now().wall, user: principal?.user, tenant: principal?.tenant, action: action,
-                target: String(request.uri.path.cut(128)), outcome: .refused, reason: refusal.code, status: refusal.httpStatus.code,
+                target: String(request.uri.path.cut(128)), outcome: .refused, reason: refusal.reason, status: refusal.httpStatus.code,
                 address: context.address)
             do throws(Refusal) { try await audit.record(record) } catch { return .problem(error, requestID: context.requestID) }
             return .problem(refusal, requestID: context.requestID, headers: headers)
         }
+    }
+
+    /// Who shows no valid token pays from their address's bucket, and hears of that when it is empty.
+    func payAsStranger(_ context: GatewayContext) throws(Refusal) {
+        do { try admission.admitStranger(at: context.client, now()) } catch let refusal as Refusal {
+            throw refusal
+        } catch {
+            throw .overloaded("The gateway cannot count requests at the moment, so it does not answer them.")
+        }
+    }
+
+    /// Finds out who is to blame, and what is to be answered.
+    private func refused(_ refusal: Refusal, _ principal: Principal?, _ context: GatewayContext) -> Refusal {
+        guard case .unauthenticated(let reason) = refusal else {
+            context.conduct.blame = principal.map { .account($0.user) } ?? .nobody
+            return refusal
+        }
+        context.conduct.blame = refusal.isForgery ? .address : .nobody
+        do throws(Refusal) { try payAsStranger(context) } catch {
+            if reason == .missing { context.conduct.blame = .address }
+            return error
+        }
+        return refusal
     }
 
     /// A row for what is about to be done, to go into the same transaction.

@@ -91,10 +91,12 @@ final class AuditLedger {
             try Self.insert(row, into: Self.log, db)
         }
         appended.append(row.record)
-        if row.record.reason == "throttled", let user = row.record.user {
+        if let limit = row.record.limitMet {
             try db.execute(
-                sql: "INSERT INTO rate_limit_events (user_id, tenant_id, timestamp, limit_name, refusals) VALUES (?, ?, ?, 'user', ?)",
-                arguments: [user.rawValue, row.record.tenant?.rawValue, row.record.at.microseconds, row.record.weight])
+                sql: "INSERT INTO rate_limit_events (user_id, tenant_id, timestamp, limit_name, refusals) VALUES (?, ?, ?, ?, ?)",
+                arguments: [
+                    row.record.user?.rawValue, row.record.tenant?.rawValue, row.record.at.microseconds, limit, row.record.weight,
+                ])
         }
     }
 
@@ -236,5 +238,14 @@ extension Seal {
         self.init(
             id: row["seal_id"], firstRow: row["first_id"], lastRow: row["last_id"], at: Timestamp(microseconds: row["sealed_at"]),
             hash: [UInt8](row["hash"] as Data))
+    }
+}
+
+extension AuditRecord {
+    /// The limit a known user met, or that an address was blocked.
+    fileprivate var limitMet: String? {
+        if action == "address.block" { return "address_block" }
+        let prefix = "throttled."
+        return user != nil && reason.hasPrefix(prefix) ? String(reason.dropFirst(prefix.count)) : nil
     }
 }

@@ -9,36 +9,61 @@ import Synchronization
     import Foundation
 #endif
 
-/// What must be fast and may be lost: token buckets, in LMDB.
+/// What must be fast and may be lost: token buckets, windows, quotas and violations, in LMDB.
 ///
 /// It survives the process and not the machine. Of another boot its times mean nothing, so it is thrown away; a
-/// damaged one is thrown away too: it is never the reason for a failed start.
+/// damaged one is thrown away too: it is never the reason for a failed start. What matters of it is checkpointed to the
+/// record of truth, and taken from there when it was lost.
+///
+/// Bounded: the map grows up to the size it was given. When that has no room, what is over goes first; then callers
+/// nobody knows find no room for a new key; then nobody does.
 package final class HotState: Sendable {
-    private let environment: Environment
-    private let slowestToFill: Duration
-    /// Where the sweep goes on; nil before and after a round.
-    private let sweptTo = Mutex<[UInt8]?>(nil)
+    private struct State {
+        var environment: Environment
+        var mapSize: Int
+        /// How the global bucket is divided; nil if it is not.
+        var share: FairShare?
+        /// Where the sweep goes on; empty before and after a round.
+        var sweptTo: [UInt8] = []
+    }
 
-    /// Every new bucket pays for a look at two others, so that those of users who left are cleared away as fast as
+    private let path: String
+    private let mostBytes: Int
+    private let bootID: String
+    private let state: Mutex<State>
+
+    /// Every new key pays for a look at two others, so that those of callers who left are cleared away as fast as
     /// new ones come.
     private static let sweepPace = 2
-    /// A bucket nobody used for this long, and for as long as it takes to fill, equals no bucket.
-    private static let idleFor = Duration.seconds(120)
+    /// When there is no room, a refusal pays for this.
+    private static let urgentSweep = 64
+    /// What an entry takes at most, in half-filled pages and with room for a transaction to copy what it changes.
+    static let entryBytes = 160
+    private static let firstMapSize = 8 << 20
+    private static let restoredKey: [UInt8] = [0]
 
     /// - Parameters:
     ///   - path: a folder of its own, made if need be.
-    ///   - mapSize: bytes it may take, at most and at once.
-    ///   - slowestToFill: the longest that a bucket of any limit takes to fill; an idle one is kept that long.
-    package init(path: String, mapSize: Int, bootID: String, slowestToFill: Duration = .zero) throws {
-        self.slowestToFill = slowestToFill
+    ///   - mapSize: bytes it may take at most.
+    ///   - share: how the global bucket is divided, if it is.
+    package init(path: String, mapSize: Int, bootID: String, share: FairShare? = nil) throws {
+        self.path = path
+        mostBytes = mapSize
+        self.bootID = bootID
+        let size = min(Self.firstMapSize, mapSize)
         try Self.discardIfForeign(path, bootID)
+        let environment = try Self.openSound(path, size, bootID)
+        state = Mutex(State(environment: environment, mapSize: size, share: share))
+    }
+
+    private static func openSound(_ path: String, _ mapSize: Int, _ bootID: String) throws -> Environment {
         do {
-            let found = try Self.open(path, mapSize, bootID)
-            try Self.probe(found)
-            environment = found
+            let found = try open(path, mapSize, bootID)
+            try probe(found)
+            return found
         } catch let error as LMDBError where error.isDamage {
-            try Self.discard(path)
-            environment = try Self.open(path, mapSize, bootID)
+            try discard(path)
+            return try open(path, mapSize, bootID)
         }
     }
 
@@ -61,54 +86,302 @@ package final class HotState: Sendable {
         }
     }
 
-    /// Takes one token from a user's bucket, in one transaction. A few microseconds; safe on an event loop.
+    // MARK: Admission
+
+    /// Judges a request, and takes all that it asks or nothing, in one transaction. Some microseconds; safe on an event loop.
     ///
-    /// - Throws: `Refusal.overloaded` when there is no room for another bucket.
-    package func take(for user: UserID, of limit: RateLimit, at now: BootInstant) throws -> TokenBucket.Decision {
-        let key = [UInt8(ascii: "u")] + withUnsafeBytes(of: user.rawValue.bigEndian) { Array($0) }
-        do {
-            return try environment.write { transaction in
-                let stored = try transaction.value(for: key) { StoredBucket($0)?.bucket } ?? nil
-                if stored == nil { try sweep(transaction, limit, now) }
-                var bucket = stored ?? TokenBucket(full: limit, at: now)
-                let decision = bucket.take(of: limit, at: now)
-                if case .admitted = decision {
-                    try withUnsafeBytes(of: StoredBucket(bucket)) { try transaction.put($0, for: key) }
-                }
-                return decision
+    /// - Throws: `Refusal.overloaded` when there is no room to count another caller.
+    package func admit(_ request: AdmissionRequest, at now: Moment) throws -> Verdict {
+        try writing(now.boot) { state, transaction in
+            let keys = request.claims.map { HotKey.bucket($0.key) }
+            var holdings = Holdings()
+            holdings.buckets = try keys.map { try Self.stored($0, transaction).map(TokenBucket.init) }
+            holdings.window = request.window == nil ? nil : try Self.stored(.window(request.tenant), transaction).map(SlidingWindow.init)
+            holdings.quotas = try request.quotas.map { try Self.stored(.quota($0.period, request.tenant), transaction).map(QuotaCount.init) }
+            let known = holdings
+            let verdict = request.judge(&holdings, share: &state.share, at: now)
+            guard case .admitted = verdict else { throw Undone(verdict: verdict) }
+            for (index, claim) in request.claims.enumerated() {
+                guard let bucket = holdings.buckets[index] else { continue }
+                if known.buckets[index] == nil { try makeRoom(for: keys[index], &state, transaction, now.boot) }
+                try Self.store(StoredEntry(bucket, claim.limit, now.boot), keys[index], transaction)
             }
-        } catch let error as LMDBError where error == .mapFull {
-            throw Refusal.overloaded("The gateway has no room to count more callers; raise MREG_BUCKETS_MAP_BYTES.")
+            if let limit = request.window, let window = holdings.window {
+                try Self.store(StoredEntry(window, limit, now.boot), .window(request.tenant), transaction)
+            }
+            for (claim, count) in zip(request.quotas, holdings.quotas) {
+                guard let count else { continue }
+                try Self.store(StoredEntry(count, claim.period, now), .quota(claim.period, request.tenant), transaction)
+            }
+            return verdict
+        } committed: { state in
+            if request.claims.contains(where: { $0.key == .global }) { state.share?.take(1, of: request.tenant) }
         }
     }
 
-    /// Deletes a few buckets that are full by now.
-    ///
-    /// A bucket does not say whose limit it has, so each is judged by the slowest there is.
-    private func sweep(_ transaction: borrowing WriteTransaction, _ limit: RateLimit, _ now: BootInstant) throws {
-        let wait = max(Self.idleFor, slowestToFill, limit.timeToFill).nanoseconds
-        let next = try transaction.sweep(from: sweptTo.withLock { $0 } ?? [], count: Self.sweepPace) { bytes in
-            guard let bucket = StoredBucket(bytes) else { return true }
-            let (idle, isBeyondMeasure) = now.nanoseconds.subtractingReportingOverflow(bucket.creditedAt)
-            return isBeyondMeasure || idle > wait
+    /// What is left of a bucket, without taking from it; nil if nobody has used it for long.
+    package func bucket(_ key: BucketKey, of limit: RateLimit, at now: BootInstant) throws -> TokenBucket? {
+        try reading { snapshot in
+            try snapshot.value(for: HotKey.bucket(key).bytes) { bytes -> TokenBucket? in
+                guard var bucket = StoredEntry(bytes).map(TokenBucket.init) else { return nil }
+                bucket.credit(limit, at: now)
+                return bucket
+            } ?? nil
         }
-        sweptTo.withLock { $0 = next }
     }
+
+    /// What a tenant has used of a quota.
+    package func quotaUsed(_ period: QuotaPeriod, of tenant: TenantID, at now: Timestamp) throws -> Int64 {
+        try reading { snapshot in
+            var count =
+                try snapshot.value(for: HotKey.quota(period, tenant).bytes) { StoredEntry($0).map(QuotaCount.init) }?.flatMap { $0 } ?? QuotaCount()
+            count.turn(to: period.number(at: now))
+            return count.used
+        }
+    }
+
+    // MARK: Violations
+
+    /// Counts a violation of an address.
+    ///
+    /// - Returns: how many the window holds now; nil if there is no room to count those of another address.
+    package func countViolation(of address: AddressPrefix, in limit: WindowLimit, at now: BootInstant) throws -> Int64? {
+        do { return try count(.violations(address), limit, now) } catch is Refusal { return nil }
+    }
+
+    /// Counts what somebody known did wrong.
+    package func countMisdeed(of user: UserID, in limit: WindowLimit, at now: BootInstant) throws -> Int64? {
+        do { return try count(.misdeeds(user), limit, now) } catch is Refusal { return nil }
+    }
+
+    package func misdeeds(of user: UserID, in limit: WindowLimit, at now: BootInstant) throws -> Int64 {
+        try reading { snapshot in
+            let window = try snapshot.value(for: HotKey.misdeeds(user).bytes) { StoredEntry($0).map(SlidingWindow.init) }?.flatMap { $0 }
+            guard var window else { return 0 }
+            return window.count(in: limit, at: now)
+        }
+    }
+
+    package func forgetViolations(of address: AddressPrefix) throws {
+        try state.withLock { state in
+            _ = try state.environment.write { try $0.delete(HotKey.violations(address).bytes) }
+        }
+    }
+
+    private func count(_ key: HotKey, _ limit: WindowLimit, _ now: BootInstant) throws -> Int64 {
+        try writing(now) { state, transaction in
+            let stored = try Self.stored(key, transaction)
+            if stored == nil { try makeRoom(for: key, &state, transaction, now) }
+            var window = stored.map(SlidingWindow.init) ?? SlidingWindow()
+            window.add(1, in: limit, at: now)
+            try Self.store(StoredEntry(window, limit, now), key, transaction)
+            return window.count(in: limit, at: now)
+        }
+    }
+
+    // MARK: Transactions
+
+    /// Carries a verdict out of a transaction that is not to be committed.
+    private struct Undone: Error {
+        let verdict: Verdict
+    }
+
+    private func writing<Value: Sendable>(
+        _ now: BootInstant, _ body: (inout State, borrowing WriteTransaction) throws -> Value, committed: (inout State) -> Void = { _ in }
+    ) throws -> Value {
+        try state.withLock { state in
+            do {
+                let value = try Self.transact(&state, body)
+                committed(&state)
+                return value
+            } catch let undone as Undone {
+                guard let value = undone.verdict as? Value else { throw undone }
+                return value
+            } catch let error as LMDBError where error == .mapFull {
+                // Not for want of pages alone: a reader that died may hold on to old ones.
+                try state.environment.clearStaleReaders()
+                guard grow(&state) else { throw Self.noRoom }
+                let value = try Self.transact(&state, body)
+                committed(&state)
+                return value
+            }
+        }
+    }
+
+    private static func transact<Value: Sendable>(_ state: inout State, _ body: (inout State, borrowing WriteTransaction) throws -> Value) throws
+        -> Value
+    {
+        let environment = state.environment
+        return try environment.write { try body(&state, $0) }
+    }
+
+    private func reading<Value: Sendable>(_ body: (borrowing Snapshot) throws -> Value) throws -> Value {
+        try state.withLock { try $0.environment.read(body) }
+    }
+
+    private static let noRoom = Refusal.overloaded(
+        "The gateway has no room to count more callers; raise MREG_BUCKETS_MAP_BYTES.", retryAfter: .seconds(60))
+
+    /// Sees to it that another key finds room, or refuses it.
+    private func makeRoom(for key: HotKey, _ state: inout State, _ transaction: borrowing WriteTransaction, _ now: BootInstant) throws {
+        try sweep(&state, transaction, now, count: Self.sweepPace)
+        let most = mostBytes / Self.entryBytes
+        let mostOfThis = key.isAnonymous ? most / 4 * 3 : most
+        guard transaction.count >= min(mostOfThis, state.mapSize / Self.entryBytes) else { return }
+        if transaction.count < mostOfThis { throw LMDBError.mapFull }
+        try sweep(&state, transaction, now, count: Self.urgentSweep)
+        if transaction.count >= mostOfThis { throw Self.noRoom }
+    }
+
+    /// - Returns: whether there is more room now.
+    private func grow(_ state: inout State) -> Bool {
+        let size = min(state.mapSize * 2, mostBytes)
+        guard size > state.mapSize else { return false }
+        do { try state.environment.grow(to: size) } catch { return false }
+        state.mapSize = size
+        return true
+    }
+
+    /// Deletes a few entries that mean nothing by now.
+    private func sweep(_ state: inout State, _ transaction: borrowing WriteTransaction, _ now: BootInstant, count: Int) throws {
+        state.sweptTo =
+            try transaction.sweep(from: state.sweptTo, count: count) { key, bytes in
+                guard key.first != 0 else { return false }
+                guard let entry = StoredEntry(bytes) else { return true }
+                return entry.expiresAt <= now.nanoseconds
+            } ?? []
+    }
+
+    private static func stored(_ key: HotKey, _ transaction: borrowing WriteTransaction) throws -> StoredEntry? {
+        try transaction.value(for: key.bytes) { StoredEntry($0) } ?? nil
+    }
+
+    private static func store(_ entry: StoredEntry, _ key: HotKey, _ transaction: borrowing WriteTransaction) throws {
+        try withUnsafeBytes(of: entry) { try transaction.put($0, for: key.bytes) }
+    }
+
+    // MARK: Keeping it
 
     /// Whether the environment still answers.
-    package func probe() throws { try Self.probe(environment) }
+    package func probe() throws { try state.withLock { try Self.probe($0.environment) } }
 
     private static func probe(_ environment: Environment) throws { try environment.read { _ = try $0.value(for: [0]) { _ in true } } }
+
+    /// Entries that there are.
+    package var count: Int { (try? state.withLock { try $0.environment.write { $0.count } }) ?? 0 }
+
+    /// Deletes what means nothing by now, among the next so many.
+    package func sweep(_ count: Int, at now: BootInstant) throws {
+        try writing(now) { state, transaction in try sweep(&state, transaction, now, count: count) }
+    }
+
+    package enum Condition: Sendable {
+        case sound
+        /// The file was gone, and was written anew from what was held.
+        case mended
+        /// The file was cut off: what is in it cannot be looked at any more.
+        case truncated
+    }
+
+    /// Looks after the file.
+    package func mend() throws -> Condition {
+        try state.withLock { state in
+            try state.environment.clearStaleReaders()
+            switch state.environment.fileState {
+            case .whole: return .sound
+            case .truncated: return .truncated
+            case .gone:
+                let held = state.environment
+                try Self.discard(path)
+                let fresh = try Self.open(path, state.mapSize, bootID)
+                try held.read { snapshot in
+                    try fresh.write { transaction in
+                        _ = try snapshot.entries(from: [], count: .max) { key, value in try transaction.put(value, for: Array(key)) }
+                    }
+                }
+                state.environment = fresh
+                return .mended
+            }
+        }
+    }
+
+    // MARK: Checkpoints
+
+    /// Whether it was filled from the last checkpoint, or goes on from an earlier process.
+    package var isRestored: Bool { (try? reading { try $0.value(for: Self.restoredKey) { _ in true } }) ?? nil ?? false }
+
+    /// Takes over what was stored. Nothing is credited for the time in between.
+    ///
+    /// What somebody took meanwhile stays taken.
+    package func restore(_ rows: [BucketRow], at now: Moment) throws {
+        for start in stride(from: 0, to: rows.count, by: 256) {
+            try writing(now.boot) { state, transaction in
+                for row in rows[start..<min(start + 256, rows.count)] {
+                    guard let key = HotKey(text: row.key), let entry = StoredEntry(row, key, now) else { continue }
+                    if try Self.stored(key, transaction) == nil { try Self.store(entry, key, transaction) }
+                }
+            }
+        }
+        try writing(now.boot) { _, transaction in try withUnsafeBytes(of: UInt8(1)) { try transaction.put($0, for: Self.restoredKey) } }
+    }
+
+    /// What is worth keeping over a reboot, in pieces: everything but the buckets of addresses, which fill in minutes.
+    ///
+    /// - Parameter start: empty to begin with, then what the piece before returned.
+    package func checkpoint(from start: [UInt8], count: Int, at now: Moment) throws -> (rows: [BucketRow], next: [UInt8]?) {
+        var rows: [BucketRow] = []
+        let first = start.isEmpty ? [UInt8(ascii: "b")] : start
+        let next = try reading { snapshot in
+            try snapshot.entries(from: first, count: count) { key, value in
+                guard let key = HotKey(bytes: key), let entry = StoredEntry(value), entry.expiresAt > now.boot.nanoseconds else { return }
+                if let row = entry.row(key, now) { rows.append(row) }
+            }
+        }
+        return (rows, next)
+    }
 }
 
-/// A bucket as it lies in the map: this machine's byte order, for the map never leaves it.
-private struct StoredBucket: BitwiseCopyable {
-    let level: Int64
-    let creditedAt: Int64
+/// A piece of hot state as the record of truth keeps it.
+package struct BucketRow: Hashable, Sendable {
+    package let key: String
+    package let level: Int64
+    package let expiresAt: Timestamp
 
-    init(_ bucket: TokenBucket) {
-        level = bucket.level
-        creditedAt = bucket.creditedAt.nanoseconds
+    package init(key: String, level: Int64, expiresAt: Timestamp) {
+        self.key = key
+        self.level = level
+        self.expiresAt = expiresAt
+    }
+}
+
+/// An entry as it lies in the map: three numbers and when it means nothing any more, in nanoseconds since boot; in this
+/// machine's byte order, for the map never leaves it.
+private struct StoredEntry: BitwiseCopyable {
+    let first: Int64
+    let second: Int64
+    let third: Int64
+    let expiresAt: Int64
+
+    /// A bucket nobody used for this long, and for as long as it takes to fill, equals no bucket.
+    private static let idleFor = Duration.seconds(120)
+    /// A day longer than a quota counts, for clocks that are set back.
+    private static let quotaGrace = Duration.seconds(86_400)
+    /// Up to so many violations of an address are forgotten by a reboot.
+    private static let pettyViolations: Int64 = 100
+
+    init(_ bucket: TokenBucket, _ limit: RateLimit, _ now: BootInstant) {
+        (first, second, third) = (bucket.level, bucket.creditedAt.nanoseconds, 0)
+        expiresAt = now.advanced(by: max(Self.idleFor, bucket.timeToFill(of: limit))).nanoseconds
+    }
+
+    init(_ window: SlidingWindow, _ limit: WindowLimit, _ now: BootInstant) {
+        (first, second, third) = (window.number, window.current, window.previous)
+        expiresAt = now.advanced(by: limit.length * 2).nanoseconds
+    }
+
+    init(_ count: QuotaCount, _ period: QuotaPeriod, _ now: Moment) {
+        (first, second, third) = (count.period, count.used, 0)
+        expiresAt = now.boot.advanced(by: period.remaining(at: now.wall) + Self.quotaGrace).nanoseconds
     }
 
     init?(_ bytes: UnsafeRawBufferPointer) {
@@ -116,5 +389,45 @@ private struct StoredBucket: BitwiseCopyable {
         self = bytes.loadUnaligned(as: Self.self)
     }
 
-    var bucket: TokenBucket { TokenBucket(level: level, creditedAt: BootInstant(nanoseconds: creditedAt)) }
+    // MARK: In the record of truth
+
+    /// Nil for what is not worth it.
+    func row(_ key: HotKey, _ now: Moment) -> BucketRow? {
+        if case .violations = key, second + third <= Self.pettyViolations { return nil }
+        let level =
+            switch key {
+            case .bucket: first
+            case .window, .violations, .misdeeds: second + third
+            case .quota: second
+            }
+        let left = Duration.nanoseconds(expiresAt - now.boot.nanoseconds)
+        return BucketRow(key: key.text, level: level, expiresAt: now.wall.advanced(by: left))
+    }
+
+    /// Nil for what cannot be: damage, or a row of another version.
+    init?(_ row: BucketRow, _ key: HotKey, _ now: Moment) {
+        guard row.level >= 0 else { return nil }
+        let left = max(0, min(row.expiresAt.microseconds - now.wall.microseconds, 40 * 86_400_000_000))
+        expiresAt = now.boot.advanced(by: .microseconds(left)).nanoseconds
+        switch key {
+        case .bucket: (first, second, third) = (row.level, now.boot.nanoseconds, 0)
+        case .window, .violations, .misdeeds: (first, second, third) = (SlidingWindow.unplaced, row.level, 0)
+        case .quota(let period, _):
+            // An hour before its end: the clocks that this is reckoned by do not agree to the second.
+            let end = row.expiresAt.advanced(by: .zero - Self.quotaGrace - .seconds(3600))
+            (first, second, third) = (period.number(at: end), row.level, 0)
+        }
+    }
+}
+
+extension TokenBucket {
+    fileprivate init(_ entry: StoredEntry) { self.init(level: entry.first, creditedAt: BootInstant(nanoseconds: entry.second)) }
+}
+
+extension SlidingWindow {
+    fileprivate init(_ entry: StoredEntry) { self.init(number: entry.first, current: entry.second, previous: entry.third) }
+}
+
+extension QuotaCount {
+    fileprivate init(_ entry: StoredEntry) { self.init(period: entry.first, used: entry.second) }
 }

@@ -3,6 +3,7 @@ import Audit
 import Forwarding
 import FoundationEssentials
 import Gateway
+import Glibc
 import Hummingbird
 import Identity
 import Logging
@@ -25,6 +26,7 @@ struct Assembly {
     /// What differs between production and evaluation.
     struct Mode {
         var acceptsShorthand = false
+        var adjust: @Sendable (Settings) -> Settings = { $0 }
         /// Whether the host's list of stdio servers is read also when nobody named it.
         var readsDefaultServersFile = true
         /// The role a user gets who signs in without a password; nil where nobody can.
@@ -58,6 +60,7 @@ struct Assembly {
         _ settings: Settings, mode: Mode, environment: [String: String], logger: Logger, onListening: @escaping @Sendable (Running) async -> Void
     ) async throws {
         self.logger = logger
+        let settings = mode.adjust(settings)
         let now = Clocks.now
         let state = try StateDirectory(settings.stateDirectory)
         let path = "\(state.path)/\(settings.databaseName).sqlite"
@@ -68,10 +71,8 @@ struct Assembly {
             pools: settings.pools.plan
         ) { now().wall }
         try mark.set()
-        let hotState = try HotState(
-            path: (environment["RUNTIME_DIRECTORY"] ?? state.path) + "/buckets", mapSize: settings.hotState.bucketsMapBytes,
-            bootID: try String(contentsOfFile: "/proc/sys/kernel/random/boot_id", encoding: .utf8),
-            slowestToFill: Self.limits(settings.limits).values.compactMap { $0?.timeToFill }.max() ?? .zero)
+        let hotState = try await Self.hotState((environment["RUNTIME_DIRECTORY"] ?? state.path) + "/buckets", settings, database, now)
+        let keeper = HotStateKeeper(hotState, database, logger: logger, now: now) { raise(SIGBUS) }
         let key = try await Self.signingKey(in: state)
         let origin = SharedOrigin(settings.listener.publicOrigin ?? .localhost(port: settings.listener.port))
 
@@ -95,27 +96,36 @@ struct Assembly {
         let answers = Answers(gateway: gateway, instructions: Self.instructions)
         let egress = EgressPolicy(allowed: settings.upstreams.allowedPrivate + mode.allowedUpstreams)
         let connections = try HTTPConnections(group: MultiThreadedEventLoopGroup.singleton, egress: egress)
-        let keeper = ProcessKeeper()
+        let processes = ProcessKeeper()
         let surroundings = UpstreamSurroundings(
-            client: gateway, connections: connections, keeper: keeper, environment: environment, logger: logger)
+            client: gateway, connections: connections, keeper: processes, environment: environment, logger: logger)
         let catalogue = Catalogue(answers: answers, originKey: Self.originKey(origin.withLock { $0 }), logger: logger) {
             Upstream($0, surroundings: surroundings)
         }
         for server in try await database.activeServers() { await catalogue.put(server) }
 
+        let terms = try await database.allTerms()
+        let admission = Self.admission(settings, hotState, sessions, terms, now)
+        let addresses = try await Self.addressGuard(settings, hotState, database, audit, logger, now)
+        let gate = CallGate(
+            perServer: settings.limits.inFlightPerServer, perUser: settings.limits.inFlightPerUser, capacity: settings.limits.queuedPerServer,
+            longestWait: settings.limits.longestQueueWait
+        ) { now().boot }
         let policy = Policy()
         let corridor = Corridor(
-            authenticator: authenticator, policy: policy, admission: Self.admission(settings.limits, hotState), catalogue: catalogue,
+            authenticator: authenticator, policy: policy, admission: admission, catalogue: catalogue,
             answers: answers, acceptsShorthand: mode.acceptsShorthand)
         let metrics = CallMetrics()
         let forwarder = Forwarder(
-            corridor: corridor, authenticator: authenticator, catalogue: catalogue, answers: answers, audit: audit, metrics: metrics,
+            corridor: corridor, authenticator: authenticator, admission: admission, gate: gate, catalogue: catalogue, answers: answers, audit: audit,
+            metrics: metrics,
             sessions: sessions, statusCode: { $0.code }, now: now)
 
         let registry = Self.registry(database, catalogue, connections)
-        let tenant = try await database.ensureTenant(
+        let queries = Self.queries(database, authenticator, admission, sessions, housekeeping, settings, now)
+        let tenant = try await queries.makeTenant(
             ControlAPI.defaultTenant,
-            audit: AuditRecord(requestID: .random(), at: now().wall, action: "tenant.create", target: ControlAPI.defaultTenant))
+            AuditRecord(requestID: .random(), at: now().wall, action: "tenant.create", target: ControlAPI.defaultTenant))
         let people = People(database: database, authenticator: authenticator, audit: audit, now: now)
         let operatorUser = try await people.operatorUser(of: tenant, people.record("user.create", "operator"))
         let isServersFileNamed = settings.sources["MREG_STDIO_SERVERS_FILE"] != nil
@@ -128,12 +138,15 @@ struct Assembly {
             catalogue.stopAsking()
         } onLate: {
             connections.closeAll()
-            keeper.closeAll()
+            processes.closeAll()
         }
-        let queries = Self.queries(database, authenticator, sessions, housekeeping, settings, now)
+        let pacing = PacingDesk(
+            addresses: addresses, admission: admission, gate: gate, changeTerms: { try await database.changeTerms(of: $0, audit: $1, $2) },
+            quotaUsed: { try hotState.quotaUsed($0, of: $1, at: $2) }, entries: { hotState.count }, now: now)
         let house = House(
             version: Version.current, origin: { origin.withLock { $0 } }, allowedOrigins: settings.listener.allowedOrigins.map(\.description),
-            key: key, authenticator: authenticator, policy: policy, forwarder: forwarder, audit: audit, sessions: sessions, registry: registry,
+            key: key, authenticator: authenticator, admission: admission, pacing: pacing, policy: policy, forwarder: forwarder, audit: audit,
+            sessions: sessions, registry: registry,
             queries: queries,
             metrics: metrics, gauges: { Self.gauges(catalogue, database, sessions) },
             health: [
@@ -168,12 +181,13 @@ struct Assembly {
             }
         }
         let control = Listener.control(
-            Self.control(registry, people, database, queries, now), path: try ControlSocket.bindable(state.path), logger: Self.quiet(logger))
+            Self.control(registry, people, database, queries, pacing, now), path: try ControlSocket.bindable(state.path), logger: Self.quiet(logger))
 
         // In order of dependency. Stopped in the reverse: the doors fall silent first, then the conversations with
         // servers end, the audit trail is written to its end, and only then the database closes.
         services =
-            [DatabaseService(database: database, state: state, mark: mark), audit, sessions, housekeeping, keeper, catalogue] + mode.companions + [
+            [DatabaseService(database: database, state: state, mark: mark), audit, sessions, housekeeping, keeper, addresses, processes, catalogue]
+            + mode.companions + [
                 control, listener, draining,
             ]
     }
@@ -194,24 +208,6 @@ struct Assembly {
     /// The operator's reverse-DNS name with a key of ours under it.
     private static func originKey(_ origin: Origin) -> String {
         (IPAddress(origin.name) != nil ? "localhost" : origin.host.split(separator: ".").reversed().joined(separator: ".")) + "/origin"
-    }
-
-    /// Nil for a role without a limit.
-    private static func limits(_ limits: Settings.Limits) -> [Role: RateLimit?] {
-        [
-            .admin: RateLimit(perMinute: limits.admin, burst: limits.burstFactor),
-            .serverOwner: RateLimit(perMinute: limits.serverOwner, burst: limits.burstFactor),
-            .user: RateLimit(perMinute: limits.user, burst: limits.burstFactor),
-            .auditor: RateLimit(perMinute: limits.user, burst: limits.burstFactor),
-        ]
-    }
-
-    private static func admission(_ limits: Settings.Limits, _ hotState: HotState) -> Admission {
-        let perRole = Self.limits(limits)
-        return Admission { principal, instant in
-            guard let limit = perRole[principal.role] ?? nil else { return .admitted(remaining: .max) }
-            return try hotState.take(for: principal.user, of: limit, at: instant)
-        }
     }
 
     /// The token-signing key of this instance, made at its first start.
@@ -269,11 +265,11 @@ struct Assembly {
     }
 
     private static func control(
-        _ registry: Registry, _ people: People, _ database: Storage.Database, _ queries: AdminQueries, _ now: @escaping @Sendable () -> Moment
+        _ registry: Registry, _ people: People, _ database: Storage.Database, _ queries: AdminQueries, _ pacing: PacingDesk,
+        _ now: @escaping @Sendable () -> Moment
     ) -> ControlAPI {
         ControlAPI(
-            registry: registry, queries: queries,
-            makeTenant: { try await database.ensureTenant($0, audit: $1) },
+            registry: registry, queries: queries, pacing: pacing,
             operatorOf: { name, audit in
                 guard let tenant = try await database.tenant(named: name) else { return nil }
                 return try await people.operatorUser(of: tenant, audit)

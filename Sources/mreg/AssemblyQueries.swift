@@ -4,6 +4,7 @@ import FoundationEssentials
 import Gateway
 import Glibc
 import Identity
+import Pacing
 import Proof
 import Reports
 import Serving
@@ -12,12 +13,19 @@ import Storage
 extension Assembly {
     /// What the admin API asks, answered from the record and from what is in memory.
     static func queries(
-        _ database: Storage.Database, _ authenticator: Authenticator, _ sessions: SessionTable, _ housekeeping: Housekeeping, _ settings: Settings,
+        _ database: Storage.Database, _ authenticator: Authenticator, _ admission: Admission, _ sessions: SessionTable, _ housekeeping: Housekeeping,
+        _ settings: Settings,
         _ now: @escaping @Sendable () -> Moment
     ) -> AdminQueries {
         let reports = RecordReports(database: database, settings: settings) { now().wall }
         return AdminQueries(
-            pools: { database.pools }, tenant: { try await database.tenant(named: $0) }, user: { try await database.user($0) },
+            pools: { database.pools }, tenant: { try await database.tenant(named: $0) },
+            makeTenant: { name, audit in
+                let tenant = try await database.ensureTenant(name, audit: audit)
+                // One that was there keeps the terms it has.
+                if admission.isNew(tenant.id) { admission.change(TenantTerms(name: tenant.name), of: tenant.id) }
+                return tenant
+            }, user: { try await database.user($0) },
             userNamed: { try await database.user(named: $0, of: $1) },
             userActivity: { tenant, since in
                 try await sessions.flush()

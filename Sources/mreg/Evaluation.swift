@@ -9,10 +9,19 @@ enum Evaluation {
     /// The users who are somebody; everybody else is a `user`.
     static let roles: [String: Role] = ["admin": .admin, "server_owner": .serverOwner, "auditor": .auditor, "user": .user]
 
+    /// The same with room for a load test by many users from one machine, where the operator set nothing else.
+    static func raised(_ settings: Settings) -> Settings {
+        var settings = settings
+        if settings.sources["MREG_FASTMCP_RATE_LIMIT_ANONYMOUS_RPM"] == nil { settings.limits.anonymous = 6000 }
+        if settings.sources["MREG_FASTMCP_RATE_LIMIT_TENANT_MULTIPLIER"] == nil { settings.limits.tenantMultiplier = 100 }
+        return settings
+    }
+
     /// - Parameter isWithStdioDemo: whether this program can be started again as the stdio demo server.
     static func mode(isWithStdioDemo: Bool) -> Assembly.Mode {
         let demo = DemoPort()
         var mode = Assembly.Mode(acceptsShorthand: true, readsDefaultServersFile: false)
+        mode.adjust = raised
         mode.loginRole = { roles[$0] ?? .user }
         mode.allowedUpstreams = ["127.0.0.0/8", "::1/128"].compactMap { AddressRange($0) }
         mode.companions = [

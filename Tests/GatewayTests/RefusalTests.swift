@@ -8,7 +8,7 @@ struct RefusalTests {
         .unauthenticated(.revoked), .unauthenticated(.unknown),
     ]
     static let others: [Refusal] = [
-        .forbidden(needs: "the role admin"), .throttled(limit: "user", retryAfter: .seconds(3)), .notFound("server 7"),
+        .forbidden(needs: "the role admin"), .throttled(Throttle(.user, of: "ada", retryAfter: .seconds(3))), .notFound("server 7"),
         .invalid("Because."), .conflict("Because."), .upstreamUnavailable(server: "demo", reason: "connection refused"),
         .outcomeUnknown(server: "demo", reason: "connection lost"), .auditUnavailable, .overloaded("Because."),
     ]
@@ -37,7 +37,8 @@ struct RefusalTests {
     func `a secret that strays into a refusal stays covered`(refusal: Refusal) {
         let secret = Secret("hunter2")
         let strayed: [Refusal] = [
-            .forbidden(needs: "\(secret)"), .throttled(limit: "\(secret)", retryAfter: .zero), .notFound("\(secret)"), .invalid("\(secret)"),
+            .forbidden(needs: "\(secret)"), .throttled(Throttle(.user, of: "\(secret)", retryAfter: .zero)), .notFound("\(secret)"),
+            .invalid("\(secret)"),
             .conflict("\(secret)"), .upstreamUnavailable(server: "\(secret)", reason: "\(secret)"),
             .outcomeUnknown(server: "\(secret)", reason: "\(secret)"), .auditUnavailable, .overloaded("\(secret)"),
         ]
@@ -51,6 +52,8 @@ struct RefusalTests {
         ] as [(Duration, Int64)])
     func `a wait is told in whole seconds that suffice`(wait: Duration, seconds: Int64) {
         #expect(wait.roundedUpSeconds == seconds)
-        #expect(Refusal.throttled(limit: "user", retryAfter: wait).sentence == "The user limit is used up; try again in \(seconds) s.")
+        #expect(
+            Refusal.throttled(Throttle(.user, of: "ada", retryAfter: wait)).sentence
+                == "The user “ada” has used up their limit; try again in \(seconds) s.")
     }
 }

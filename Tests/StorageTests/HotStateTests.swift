@@ -166,3 +166,14 @@ struct HotStateTests {
         }
     }
 }
+
+extension HotState {
+    /// Takes a token of one user's bucket, and of no other.
+    func take(for user: UserID, of limit: RateLimit, at now: BootInstant) throws -> TokenBucket.Decision {
+        let request = AdmissionRequest(tenant: TenantID(1), claims: [AdmissionRequest.Claim(.user(user), limit)])
+        switch try admit(request, at: Moment(wall: Timestamp(microseconds: now.nanoseconds / 1000), boot: now)) {
+        case .admitted(let budgets): return .admitted(remaining: budgets[0].remaining)
+        case .refused(_, _, let wait): return .throttled(retryAfter: wait)
+        }
+    }
+}

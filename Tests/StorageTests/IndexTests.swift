@@ -25,7 +25,10 @@ struct IndexTests {
         ("the hours of the gateway", ActivityQuery.totals, "sqlite_autoindex_tenant_rollups_1"),
         ("what limits refused a user", ActivityQuery.refusals, "idx_rate_limit_events_user_time"),
         ("the active servers", ServerQuery.active, "idx_server_registrations_tenant_status"),
-        ("buckets that are full", "DELETE FROM rate_limit_buckets WHERE expires_at < ?", "idx_rate_limit_buckets_expires"),
+        ("buckets that are full", PacingQuery.overBuckets, "idx_rate_limit_buckets_expires"),
+        ("buckets that are not", PacingQuery.liveBuckets, "idx_rate_limit_buckets_expires"),
+        ("a bucket that is stored anew", PacingQuery.sameBucket, "idx_rate_limit_buckets_key_expires"),
+        ("the rates of a tenant", PacingQuery.limits, nil),
         ("the guide's user activity", ActivityQuery.guideUsers, "idx_users_tenant_id"),
         ("the guide's tenant analytics", ActivityQuery.guideTenants, nil),
     ]

@@ -86,14 +86,19 @@ struct SettingsCatalogueTests {
         ("MREG_STATE_DIR", "/var/lib/mcp-registry-gateway"),
     ]
 
-    @Test(arguments: contract)
+    /// Those that the contract does not name (docs/decisions/0011-calls-in-flight.md).
+    static let ours = [
+        ("MREG_IN_FLIGHT_PER_USER", "32"), ("MREG_IN_FLIGHT_PER_SERVER", "64"), ("MREG_QUEUED_PER_SERVER", "1024"), ("MREG_QUEUE_TIMEOUT", "30"),
+    ]
+
+    @Test(arguments: contract + ours)
     func `each name of the contract is there with its default`(name: String, value: String) throws {
         let setting = try #require(SettingsCatalogue.all.first { $0.name == name })
         #expect(setting.defaultText == value)
     }
 
-    @Test func `there is no name beside the contract's, and none twice`() {
-        #expect(SettingsCatalogue.all.map(\.name).sorted() == Self.contract.map(\.name).sorted())
+    @Test func `there is no name beside the contract's and our four, and none twice`() {
+        #expect(SettingsCatalogue.all.map(\.name).sorted() == (Self.contract.map(\.name) + Self.ours.map(\.0)).sorted())
         #expect(Set(SettingsCatalogue.all.map { $0.field as PartialKeyPath<Settings> }).count == SettingsCatalogue.all.count)
     }
 

@@ -23,7 +23,7 @@ struct EvaluateCommand: AsyncParsableCommand {
         environment["MREG_PORT"] = String(port)
         environment["MREG_PUBLIC_URL"] = nil
         let settings: Settings
-        do throws(SettingsError) { settings = try Settings(environment: environment) } catch { throw Failure(error.description) }
+        do throws(SettingsError) { settings = Evaluation.raised(try Settings(environment: environment)) } catch { throw Failure(error.description) }
         let logger = Program.logger(settings)
 
         let mode = Evaluation.mode(isWithStdioDemo: true)
@@ -51,7 +51,9 @@ struct EvaluateCommand: AsyncParsableCommand {
 
             MCP Registry Gateway \(Version.current), in evaluation: for this machine only, and anybody on it may sign in.
             State is kept in \(settings.stateDirectory). Each user may make \(settings.limits.user) calls a minute, \
-            \(Int(Double(settings.limits.user) * settings.limits.burstFactor)) at once. Ctrl-C stops it.
+            \(Int(Double(settings.limits.user) * settings.limits.burstFactor)) at once;
+            raised for evaluation: \(settings.limits.anonymous) a minute from an address without a token, and \
+            \(settings.limits.user * settings.limits.tenantMultiplier) for all users together. Ctrl-C stops it.
 
             Call a tool:
 

@@ -41,7 +41,7 @@ enum SettingsCatalogue {
         Setting("MREG_TLS_KEY_FILE", \.listener.tlsKeyFile, .optional(.path), "The key of that certificate, in PEM.", isRedacted: true),
         Setting(
             "MREG_TRUSTED_PROXIES", \.listener.trustedProxies, .list(of: .addresses, mayBeEmpty: true),
-            "Proxies whose forwarding headers are believed."),
+            "Proxies whose forwarding headers are believed.", hasEffect: true),
         Setting(
             "MREG_ALLOWED_ORIGINS", \.listener.allowedOrigins, .list(of: .origin, mayBeEmpty: true),
             "Origins of web pages that may call the gateway, beside its own.", hasEffect: true),
@@ -106,38 +106,57 @@ enum SettingsCatalogue {
         Setting("MREG_FASTMCP_RATE_LIMIT_USER_RPM", \.limits.user, rate, "Requests a minute for a user; 0 means unlimited.", hasEffect: true),
         Setting(
             "MREG_FASTMCP_RATE_LIMIT_ANONYMOUS_RPM", \.limits.anonymous, rate,
-            "Requests a minute from an address without a valid token; 0 means unlimited."),
+            "Requests a minute from an address without a valid token; 0 means unlimited.", hasEffect: true),
         Setting(
-            "MREG_FASTMCP_RATE_LIMIT_TENANT_MULTIPLIER", \.limits.tenantMultiplier, count, "How many users' rates a tenant has for all its users."),
-        Setting("MREG_FASTMCP_RATE_LIMIT_GLOBAL_RPM", \.limits.global, rate, "Requests a minute over all callers; 0 means unlimited."),
+            "MREG_FASTMCP_RATE_LIMIT_TENANT_MULTIPLIER", \.limits.tenantMultiplier, count, "How many users' rates a tenant has for all its users.",
+            hasEffect: true),
+        Setting(
+            "MREG_FASTMCP_RATE_LIMIT_GLOBAL_RPM", \.limits.global, rate, "Requests a minute over all callers; 0 means unlimited.", hasEffect: true),
         Setting(
             "MREG_FASTMCP_RATE_LIMIT_BURST_FACTOR", \.limits.burstFactor, .number(1...10),
             "How many minutes' requests a full bucket holds.", hasEffect: true),
+        Setting(
+            "MREG_IN_FLIGHT_PER_USER", \.limits.inFlightPerUser, .integer(0...100_000), "Calls of one user under way or waiting; 0 means any number.",
+            hasEffect: true),
+        Setting(
+            "MREG_IN_FLIGHT_PER_SERVER", \.limits.inFlightPerServer, .integer(0...100_000),
+            "Calls under way to one server; others wait, in turn by tenant and user. 0 means any number.", hasEffect: true),
+        Setting(
+            "MREG_QUEUED_PER_SERVER", \.limits.queuedPerServer, .integer(1...100_000), "Calls that may wait for one server.", hasEffect: true),
+        Setting(
+            "MREG_QUEUE_TIMEOUT", \.limits.longestQueueWait, .seconds(1...600), "How long a call waits for its server at most.", hasEffect: true),
     )
 
     private static let fairness = Subject(
         "Fairness",
         Setting(
-            "MREG_FASTMCP_ENABLE_TENANT_FAIRNESS_ALGORITHM", \.fairness.isEnabled, .boolean, "Whether tenants share the global capacity by weight."),
+            "MREG_FASTMCP_ENABLE_TENANT_FAIRNESS_ALGORITHM", \.fairness.isEnabled, .boolean, "Whether tenants share the global capacity by weight.",
+            hasEffect: true),
         Setting(
             "MREG_FASTMCP_TENANT_FAIRNESS_WINDOW_SECONDS", \.fairness.window, .seconds(1...86_400),
-            "How long a tenant counts as active after a request."),
+            "How long a tenant counts as active after a request, and over which time its rate holds at most.", hasEffect: true),
         Setting(
             "MREG_FASTMCP_TENANT_BURST_ALLOWANCE_FACTOR", \.fairness.burstAllowance, .number(1...10),
-            "How far above its share a tenant may go for a while."),
+            "Minutes of its share that a tenant may save up, and how far above its rate it may be over the window.", hasEffect: true),
         Setting(
             "MREG_FASTMCP_ENABLE_SLIDING_WINDOW_RATE_LIMITING", \.fairness.slidesWindow, .boolean,
-            "Whether the window slides or begins anew each time."),
+            "Whether the window slides or begins anew each time.", hasEffect: true),
     )
 
     private static let addressGuard = Subject(
         "Address blocking",
-        Setting("MREG_FASTMCP_ENABLE_DDOS_PROTECTION", \.addressGuard.isEnabled, .boolean, "Whether addresses are blocked for violations."),
+        Setting(
+            "MREG_FASTMCP_ENABLE_DDOS_PROTECTION", \.addressGuard.isEnabled, .boolean, "Whether addresses are blocked for violations.",
+            hasEffect: true),
         Setting(
             "MREG_FASTMCP_DDOS_DETECTION_THRESHOLD", \.addressGuard.threshold, .integer(1...10_000_000),
-            "Violations without a valid token, within an hour, that block an address."),
-        Setting("MREG_FASTMCP_DDOS_BAN_DURATION_SECONDS", \.addressGuard.blocksFor, .seconds(1...2_592_000), "How long an address stays blocked."),
-        Setting("MREG_BLOCK_ALLOWLIST", \.addressGuard.neverBlocked, .list(of: .addresses, mayBeEmpty: true), "Addresses that are never blocked."),
+            "Violations without a valid token, within an hour, that block an address.", hasEffect: true),
+        Setting(
+            "MREG_FASTMCP_DDOS_BAN_DURATION_SECONDS", \.addressGuard.blocksFor, .seconds(1...2_592_000), "How long an address stays blocked.",
+            hasEffect: true),
+        Setting(
+            "MREG_BLOCK_ALLOWLIST", \.addressGuard.neverBlocked, .list(of: .addresses, mayBeEmpty: true), "Addresses that are never blocked.",
+            hasEffect: true),
     )
 
     private static let refresh = Subject(
@@ -157,7 +176,8 @@ enum SettingsCatalogue {
     private static let sessions = Subject(
         "Sessions",
         Setting(
-            "MREG_FASTMCP_MAX_CONCURRENT_USERS", \.sessions.maximumUsers, .integer(1...1_000_000), "Users with an active session at the same time."),
+            "MREG_FASTMCP_MAX_CONCURRENT_USERS", \.sessions.maximumUsers, .integer(1...1_000_000), "Users with an active session at the same time.",
+            hasEffect: true),
         Setting(
             "MREG_FASTMCP_SESSION_CLEANUP_INTERVAL", \.sessions.cleanupInterval, upToAnHour, "How often idle sessions are swept out.", hasEffect: true
         ),

@@ -1,0 +1,113 @@
+package import Gateway
+
+/// An address nobody may ask from without a valid token.
+package struct Block: Hashable, Sendable {
+    package enum Reason: String, Sendable {
+        /// Too many violations.
+        case violations
+        /// An administrator said so.
+        case administrator
+    }
+
+    package let address: AddressPrefix
+    package let reason: Reason
+    package let blockedAt: Timestamp
+    package let until: Timestamp
+
+    package init(address: AddressPrefix, reason: Reason, blockedAt: Timestamp, until: Timestamp) {
+        self.address = address
+        self.reason = reason
+        self.blockedAt = blockedAt
+        self.until = until
+    }
+}
+
+/// Which addresses are blocked: a value without a clock. Bounded; of more, the one that ends first goes.
+package struct BlockList: Sendable {
+    package struct Entry: Sendable {
+        package let block: Block
+        /// On the clock that never jumps.
+        package let ends: BootInstant
+        /// Requests that were refused for it.
+        package var refused = 0
+        /// Refused and not yet on record.
+        package var unrecorded = 0
+        /// Somebody with a valid token came from there, so the block was, to them, a mistake.
+        package var isMistaken = false
+        /// Paces tokens nobody has seen yet.
+        fileprivate var tries: TokenBucket
+    }
+
+    /// Twenty at once and two a second. A token costs two of them: it is asked for at the door and where it is checked.
+    private static let tries = RateLimit(perMinute: 120, burst: 1.0 / 6)
+
+    package static let most = 65_536
+    private var entries: [AddressPrefix: Entry] = [:]
+    /// Blocks of the last day, those that are over included, that hit somebody with a valid token.
+    private var mistakes: [BootInstant] = []
+    private static let mostMistakes = 10_000
+    private static let day = Duration.seconds(86_400)
+
+    package init() {}
+
+    package var count: Int { entries.count }
+
+    /// - Parameter longest: no block ends later than that from now, whatever the wall clock says.
+    package mutating func add(_ block: Block, at now: Moment, longest: Duration) {
+        if entries[block.address] == nil, entries.count >= Self.most, let first = entries.min(by: { $0.value.ends < $1.value.ends }) {
+            entries[first.key] = nil
+        }
+        let left = Duration.microseconds(min(block.until.microseconds - now.wall.microseconds, longest.microseconds))
+        guard left > .zero else { return }
+        guard let tries = Self.tries else { return }
+        entries[block.address] = Entry(block: block, ends: now.boot.advanced(by: left), tries: TokenBucket(full: tries, at: now.boot))
+    }
+
+    /// - Returns: the block that was lifted.
+    package mutating func remove(_ address: AddressPrefix) -> Entry? { entries.removeValue(forKey: address) }
+
+    /// How long an address is still blocked; nil if it is not.
+    package func remaining(_ address: AddressPrefix, at now: BootInstant) -> Duration? {
+        guard !entries.isEmpty, let entry = entries[address], entry.ends > now else { return nil }
+        return .nanoseconds(entry.ends.nanoseconds - now.nanoseconds)
+    }
+
+    /// Whether a token from there may be checked that nobody has seen yet.
+    package mutating func mayTryToken(_ address: AddressPrefix, at now: BootInstant) -> Bool {
+        guard let tries = Self.tries, case .admitted? = entries[address]?.tries.take(of: tries, at: now) else { return false }
+        return true
+    }
+
+    package mutating func noteRefusal(of address: AddressPrefix) {
+        entries[address]?.refused += 1
+        entries[address]?.unrecorded += 1
+    }
+
+    /// Somebody with a valid token came from there.
+    package mutating func noteMistake(_ address: AddressPrefix, at now: BootInstant) {
+        guard let entry = entries[address], !entry.isMistaken, entry.ends > now else { return }
+        entries[address]?.isMistaken = true
+        if mistakes.count < Self.mostMistakes { mistakes.append(now) }
+    }
+
+    /// Blocks of the last day that hit somebody with a valid token.
+    package func mistakes(at now: BootInstant) -> Int { mistakes.count { $0 > now.advanced(by: .zero - Self.day) } }
+
+    /// Lets go of what is over.
+    ///
+    /// - Returns: what was refused since the last time, for the record.
+    package mutating func sweep(at now: BootInstant) -> [Entry] {
+        mistakes.removeAll { $0 <= now.advanced(by: .zero - Self.day) }
+        let refused = entries.values.filter { $0.unrecorded > 0 }
+        for entry in refused { entries[entry.block.address]?.unrecorded = 0 }
+        entries = entries.filter { $0.value.ends > now }
+        return refused
+    }
+
+    /// What is blocked now, the latest first.
+    package func listed(at now: BootInstant) -> [Entry] {
+        entries.values.filter { $0.ends > now }.sorted {
+            ($1.block.blockedAt, $0.block.address.description) < ($0.block.blockedAt, $1.block.address.description)
+        }
+    }
+}

@@ -1,0 +1,138 @@
+import Gateway
+import HTTPTypes
+import Hummingbird
+import Identity
+import MCP
+import NIOCore
+import NIOHTTP1
+import NIOHTTPTypes
+
+/// Answers what comes from blocked addresses on the event loop, before anything is set up for the request.
+///
+/// A request with a token we know passes. So do, at a slow pace, tokens nobody has seen yet; and requests behind one that
+/// is not answered yet, whose order this door must not disturb: for both the listener's own checks follow.
+final class AddressDoor: ChannelDuplexHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPRequestPart
+    typealias InboundOut = HTTPRequestPart
+    typealias OutboundIn = HTTPResponsePart
+    typealias OutboundOut = HTTPResponsePart
+
+    private let guardian: AddressGuard
+    private let isFamiliar: @Sendable ([String]) -> Bool
+    /// Whether what arrives belongs to a request that was refused.
+    private var isSkipping = false
+    /// Requests let through whose responses are not written.
+    private var outstanding = 0
+
+    /// - Parameter isFamiliar: whether an `Authorization` header holds a token that was found good before.
+    init(_ guardian: AddressGuard, isFamiliar: @escaping @Sendable ([String]) -> Bool) {
+        self.guardian = guardian
+        self.isFamiliar = isFamiliar
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch unwrapInboundIn(data) {
+        case .head(let head):
+            if let wait = refusal(of: head, context) { return refuse(wait, context) }
+            outstanding += 1
+        case .body: if isSkipping { return }
+        case .end:
+            if isSkipping {
+                isSkipping = false
+                return
+            }
+        }
+        context.fireChannelRead(data)
+    }
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        if case .end = unwrapOutboundIn(data) { outstanding = max(0, outstanding - 1) }
+        context.write(data, promise: promise)
+    }
+
+    /// Bytes that are no request never become one, so they are counted here.
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if error is HTTPParserError, let origin = guardian.origin(peer: context.peer, [:]) { guardian.note(.address, from: origin) }
+        context.fireErrorCaught(error)
+    }
+
+    private func refusal(of head: HTTPRequest, _ context: ChannelHandlerContext) -> Duration? {
+        guard outstanding == 0, guardian.hasBlocks, let origin = guardian.origin(peer: context.peer, head.headerFields),
+            let wait = guardian.blocked(origin)
+        else { return nil }
+        let authorization = head.headerFields[values: .authorization]
+        if !authorization.isEmpty {
+            if isFamiliar(authorization) {
+                guardian.notePassage(from: origin)
+                return nil
+            }
+            if guardian.mayTryToken(origin) { return nil }
+        }
+        guardian.noteRefusal(of: origin)
+        return wait
+    }
+
+    private func refuse(_ wait: Duration, _ context: ChannelHandlerContext) {
+        isSkipping = true
+        let body = ByteBuffer(bytes: Response.problemText(.blocked(retryAfter: wait), requestID: nil).bytes)
+        let headers: HTTPFields = [
+            .contentType: "application/problem+json", .contentLength: String(body.readableBytes), .retryAfter: String(wait.roundedUpSeconds),
+            .cacheControl: "no-store",
+        ]
+        context.write(wrapOutboundOut(.head(HTTPResponse(status: .forbidden, headerFields: headers))), promise: nil)
+        context.write(wrapOutboundOut(.body(body)), promise: nil)
+        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+    }
+}
+
+extension ChannelHandlerContext {
+    fileprivate var peer: IPAddress? { channel.remoteAddress?.ipAddress.flatMap { IPAddress($0) } }
+}
+
+/// Finds out whose request it is, turns away what comes from blocked addresses, and holds bad requests against whoever
+/// made them.
+struct AddressCheck: RouterMiddleware {
+    typealias Context = GatewayContext
+
+    let guardian: AddressGuard
+    let authenticator: Authenticator
+    let now: @Sendable () -> Moment
+
+    /// Answers that tell of a bad request, where nobody found out yet whose it was.
+    private static let violations: Set<Int> = [400, 404, 405, 406, 411, 413, 414, 415, 421, 429, 431]
+
+    func handle(_ request: Request, context: GatewayContext, next: (Request, GatewayContext) async throws -> Response) async throws -> Response {
+        var context = context
+        let origin = guardian.origin(peer: context.peerAddress, request.headers)
+        context.client = origin?.address
+        let response = try await answer(request, context, origin, next)
+        let blame = context.conduct.blame ?? blame(of: request, response)
+        if blame != .nobody { guardian.note(blame, from: origin) }
+        return response
+    }
+
+    private func answer(
+        _ request: Request, _ context: GatewayContext, _ origin: AddressGuard.Origin?, _ next: (Request, GatewayContext) async throws -> Response
+    ) async throws -> Response {
+        guard let origin, let wait = guardian.blocked(origin) else { return try await next(request, context) }
+        let authorization = request.headers[values: .authorization]
+        guard await isGood(authorization, origin) else {
+            guardian.noteRefusal(of: origin)
+            context.conduct.blame = .nobody
+            return .problem(.blocked(retryAfter: wait), requestID: context.requestID)
+        }
+        guardian.notePassage(from: origin)
+        return try await next(request, context)
+    }
+
+    private func isGood(_ authorization: [String], _ origin: AddressGuard.Origin) async -> Bool {
+        if authenticator.familiar(authorization, at: now().wall) != nil { return true }
+        guard !authorization.isEmpty, guardian.mayTryToken(origin) else { return false }
+        return await authenticator.holder(authorization, at: now().wall) != nil
+    }
+
+    private func blame(of request: Request, _ response: Response) -> Blame {
+        guard Self.violations.contains(response.status.code) else { return .nobody }
+        return authenticator.familiar(request.headers[values: .authorization], at: now().wall).map { .account($0.user) } ?? .address
+    }
+}

@@ -1,0 +1,43 @@
+import Glibc
+
+/// Starts the program again, in its place, when a file it had mapped was cut off beneath it (SIGBUS): at once, where
+/// waiting for systemd would take longer and a shell would not do it at all.
+///
+/// All memory is left behind, as after a kill; what was acknowledged is on disk. A program that has not run for
+/// `shortest` dies instead, so that a disk that is broken for good makes no loop.
+enum SelfRestart {
+    private static let shortest: time_t = 5
+
+    // Safe: written once before the handler is set, and only read by it.
+    private nonisolated(unsafe) static var arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?
+    private nonisolated(unsafe) static var startedAt = timespec()
+    private nonisolated(unsafe) static var path: UnsafeMutablePointer<CChar>?
+
+    /// To be called once, early.
+    static func arm() {
+        clock_gettime(CLOCK_MONOTONIC, &startedAt)
+        arguments = CommandLine.unsafeArgv
+        path = strdup("/proc/self/exe")
+        var action = sigaction()
+        action.__sigaction_handler.sa_handler = { _ in SelfRestart.again() }
+        sigemptyset(&action.sa_mask)
+        sigaction(SIGBUS, &action, nil)
+    }
+
+    /// Does only what a signal handler may (signal-safety(7)).
+    private static func again() {
+        var now = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &now)
+        if now.tv_sec - startedAt.tv_sec >= shortest {
+            let message: StaticString = "a mapped file was cut off; starting again\n"
+            write(STDERR_FILENO, message.utf8Start, message.utf8CodeUnitCount)
+            // The new program would inherit that the signal is blocked while it is handled.
+            var signals = sigset_t()
+            sigemptyset(&signals)
+            sigprocmask(SIG_SETMASK, &signals, nil)
+            if let path, let arguments { execve(path, arguments, environ) }
+        }
+        signal(SIGBUS, SIG_DFL)
+        raise(SIGBUS)
+    }
+}
