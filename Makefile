@@ -1,6 +1,6 @@
 # make run     build the release and try the gateway on this machine
 # make test    every test: units, the assembled program, real MCP clients and servers
-# make bench   requests a second beside nginx as a plain proxy; the record beside PostgreSQL
+# make bench   requests a second beside nginx as a plain proxy; the record beside PostgreSQL; admission beside Redis
 # make torture kills, power cuts and locks at length
 # make lint    check the formatting; make format mends it
 
@@ -49,8 +49,10 @@ bench: packages-build packages-bench
 	@echo "== building the release (some minutes the first time)"
 	@swift build -c release --product mreg
 	@swift build -c release --product record-benchmark
+	@swift build -c release --product pacing-benchmark
 	@python3 Benchmarks/run.py --mreg .build/release/mreg $(ARGS)
 	@python3 Benchmarks/record.py --benchmark .build/release/record-benchmark
+	@python3 Benchmarks/pacing.py --benchmark .build/release/pacing-benchmark --million
 
 lint:
 	@echo "== checking the formatting"

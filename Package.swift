@@ -92,6 +92,8 @@ let package = Package(
         .executableTarget(
             name: "record-benchmark", dependencies: ["Gateway", "Proof", "Storage", "Audit", logging], path: "Benchmarks/Record",
             swiftSettings: settings),
+        .executableTarget(
+            name: "pacing-benchmark", dependencies: ["Gateway", "Pacing", "Storage"], path: "Benchmarks/Pacing", swiftSettings: settings),
 
         tests("Gateway"),
         tests("MCP", ["Gateway"]),

@@ -118,15 +118,15 @@ package final class Environment: Sendable {
         case truncated
     }
 
-    package var fileState: FileState {
-        var info = MDB_envinfo()
+    /// Looks at the file from outside: looking into the map would be the end, were it cut off.
+    ///
+    /// - Parameter mapSize: what the map was made or grown to.
+    package func fileState(mapSize: Int) -> FileState {
         var descriptor: Int32 = -1
         var held = stat()
         var found = stat()
-        guard mdb_env_info(environment, &info) == 0, mdb_env_get_fd(environment, &descriptor) == 0, fstat(descriptor, &held) == 0 else {
-            return .gone
-        }
-        if isPreallocated && held.st_size < off_t(info.me_mapsize) { return .truncated }
+        guard mdb_env_get_fd(environment, &descriptor) == 0, fstat(descriptor, &held) == 0 else { return .gone }
+        if isPreallocated && held.st_size < off_t(mapSize) { return .truncated }
         return stat(file, &found) == 0 && found.st_ino == held.st_ino && found.st_dev == held.st_dev ? .whole : .gone
     }
 

@@ -17,6 +17,11 @@ package struct DecisionTimes: Sendable {
         count += 1
     }
 
+    package mutating func add(_ others: DecisionTimes) {
+        for index in counts.indices { counts[index] += others.counts[index] }
+        count += others.count
+    }
+
     /// What that share of decisions took at most; nil when there were none.
     package func percentile(_ share: Double) -> Duration? {
         guard count > 0 else { return nil }

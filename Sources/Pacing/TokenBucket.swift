@@ -19,7 +19,7 @@ package struct RateLimit: Hashable, Sendable {
     }
 
     /// How long an empty bucket takes to fill.
-    package var timeToFill: Duration { .nanoseconds(capacity * (60_000_000_000 / perMinute + 1)) }
+    package var timeToFill: Duration { .nanoseconds((capacity * 60_000_000_000 + perMinute - 1) / perMinute) }
 }
 
 /// A token bucket, as arithmetic: no clock, no lock, no storage.

@@ -50,10 +50,16 @@ package final class HotState: Sendable {
         self.path = path
         mostBytes = mapSize
         self.bootID = bootID
-        let size = min(Self.firstMapSize, mapSize)
         try Self.discardIfForeign(path, bootID)
+        // One that had grown is not made smaller than what lies in it.
+        let size = min(max(Self.firstMapSize, Self.fileSize(path)), mapSize)
         let environment = try Self.openSound(path, size, bootID)
         state = Mutex(State(environment: environment, mapSize: size, share: share))
+    }
+
+    private static func fileSize(_ path: String) -> Int {
+        let attributes = try? FileManager.default.attributesOfItem(atPath: path + "/data.mdb")
+        return (attributes?[.size] as? any BinaryInteger).map { Int($0) } ?? 0
     }
 
     private static func openSound(_ path: String, _ mapSize: Int, _ bootID: String) throws -> Environment {
@@ -286,9 +292,10 @@ package final class HotState: Sendable {
     /// Looks after the file.
     package func mend() throws -> Condition {
         try state.withLock { state in
-            try state.environment.clearStaleReaders()
-            switch state.environment.fileState {
-            case .whole: return .sound
+            switch state.environment.fileState(mapSize: state.mapSize) {
+            case .whole:
+                try state.environment.clearStaleReaders()
+                return .sound
             case .truncated: return .truncated
             case .gone:
                 let held = state.environment

@@ -113,7 +113,7 @@ struct ServerCommand: ParsableCommand {
 
 struct TenantCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "tenant", abstract: "Make a tenant: users, servers and limits of its own.", subcommands: [Add.self])
+        commandName: "tenant", abstract: "Make a tenant: users, servers and limits of its own.", subcommands: [Add.self, Limits.self])
 
     struct Add: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Make a tenant.")
@@ -146,7 +146,7 @@ struct TokenCommand: ParsableCommand {
 
 struct ReportCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "report", abstract: "What the record says.", subcommands: [Calls.self, Daily.self, Weekly.self, Pools.self])
+        commandName: "report", abstract: "What the record says.", subcommands: [Calls.self, Daily.self, Weekly.self, Pools.self, Pacing.self])
 
     struct Calls: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "What was called, how it ended, and how long it took.")
