@@ -113,6 +113,14 @@ package final class Authenticator: Sendable {
         return entry.principal
     }
 
+    /// Whether a header may hold a token of ours, as far as its shape tells: for the price of a glance, where checking is
+    /// rationed.
+    package static func isPlausible(_ authorization: String) -> Bool {
+        let parts = authorization.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
+        // 64 bytes of signature (ES256) in base64url.
+        return parts.count == 3 && parts[2].count == 86
+    }
+
     /// Who holds this token, for whatever it is good: checks it if need be. Nil for one that is not good.
     package func holder(_ authorization: [String], at now: Timestamp) async -> Principal? {
         if let principal = familiar(authorization, at: now) { return principal }

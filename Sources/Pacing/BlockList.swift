@@ -38,14 +38,17 @@ package struct BlockList: Sendable {
         fileprivate var tries: TokenBucket
     }
 
-    /// Twenty at once and two a second. A token costs two of them: it is asked for at the door and where it is checked.
-    private static let tries = RateLimit(perMinute: 120, burst: 1.0 / 6)
+    /// Of one address, a hundred at once and twenty a second; of all, a thousand and two hundred. A token costs two of them: it
+    /// is asked for at the door and where it is checked.
+    private static let tries = RateLimit(perMinute: 1200, burst: 1.0 / 12)
+    private static let allTries = RateLimit(perMinute: 12_000, burst: 1.0 / 12)
 
     package static let most = 65_536
     private var entries: [AddressPrefix: Entry] = [:]
     /// Blocks of the last day, those that are over included, that hit somebody with a valid token.
     private var mistakes: [BootInstant] = []
     private static let mostMistakes = 10_000
+    private var allTries: TokenBucket?
     private static let day = Duration.seconds(86_400)
 
     package init() {}
@@ -74,8 +77,13 @@ package struct BlockList: Sendable {
 
     /// Whether a token from there may be checked that nobody has seen yet.
     package mutating func mayTryToken(_ address: AddressPrefix, at now: BootInstant) -> Bool {
-        guard let tries = Self.tries, case .admitted? = entries[address]?.tries.take(of: tries, at: now) else { return false }
-        return true
+        guard let tries = Self.tries, let all = Self.allTries, case .admitted? = entries[address]?.tries.take(of: tries, at: now) else {
+            return false
+        }
+        var bucket = allTries ?? TokenBucket(full: all, at: now)
+        defer { allTries = bucket }
+        if case .admitted = bucket.take(of: all, at: now) { return true }
+        return false
     }
 
     package mutating func noteRefusal(of address: AddressPrefix) {

@@ -53,12 +53,13 @@ package struct FairnessRecord: Sendable {
         recent[recent.count - 1].counts[tenant, default: Count()].add(outcome, weight)
     }
 
-    /// What the window shows. The slice that is not over yet is left out, unless there is no other.
+    /// What the window shows. Of the slice that is not over yet it is not told what capacity went unused.
     package func report(at now: BootInstant) -> FairnessReport {
         let number = now.nanoseconds / length
-        let seen = recent.filter { $0.number > number - Self.slices && $0.number < number }
         var report = FairnessReport()
-        for slice in seen.isEmpty ? recent.suffix(1) : seen { report.add(slice.counts, capacity: capacity(slice.number == number ? nil : length)) }
+        for slice in recent where slice.number > number - Self.slices {
+            report.add(slice.counts, capacity: capacity(slice.number < number ? length : nil))
+        }
         return report
     }
 

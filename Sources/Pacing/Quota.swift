@@ -18,7 +18,7 @@ package enum QuotaPeriod: String, Hashable, Sendable, CaseIterable {
     /// How long until the next one begins.
     package func remaining(at moment: Timestamp) -> Duration {
         let next = number(at: moment) + 1
-        let firstDay = self == .day ? next : CivilDate.firstDay(year: 1970 + next / 12, month: next % 12 + 1)
+        let firstDay = self == .day ? next : CivilDate.firstDay(year: 1970 + (next >= 0 ? next : next - 11) / 12, month: (next % 12 + 12) % 12 + 1)
         return .microseconds(firstDay * Timestamp.microsecondsInDay - moment.microseconds)
     }
 }

@@ -23,6 +23,14 @@ final class AddressDoor: ChannelDuplexHandler, RemovableChannelHandler {
     private var isSkipping = false
     /// Requests let through whose responses are not written.
     private var outstanding = 0
+    private var isUnflushed = false
+    private var ready: Answer?
+
+    private struct Answer {
+        let seconds: Int64
+        let head: HTTPResponse
+        let body: ByteBuffer
+    }
 
     /// - Parameter isFamiliar: whether an `Authorization` header holds a token that was found good before.
     init(_ guardian: AddressGuard, isFamiliar: @escaping @Sendable ([String]) -> Bool) {
@@ -45,6 +53,12 @@ final class AddressDoor: ChannelDuplexHandler, RemovableChannelHandler {
         context.fireChannelRead(data)
     }
 
+    func channelReadComplete(context: ChannelHandlerContext) {
+        if isUnflushed { context.flush() }
+        isUnflushed = false
+        context.fireChannelReadComplete()
+    }
+
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         if case .end = unwrapOutboundIn(data) { outstanding = max(0, outstanding - 1) }
         context.write(data, promise: promise)
@@ -61,7 +75,7 @@ final class AddressDoor: ChannelDuplexHandler, RemovableChannelHandler {
             let wait = guardian.blocked(origin)
         else { return nil }
         let authorization = head.headerFields[values: .authorization]
-        if !authorization.isEmpty {
+        if authorization.contains(where: Authenticator.isPlausible) {
             if isFamiliar(authorization) {
                 guardian.notePassage(from: origin)
                 return nil
@@ -74,14 +88,24 @@ final class AddressDoor: ChannelDuplexHandler, RemovableChannelHandler {
 
     private func refuse(_ wait: Duration, _ context: ChannelHandlerContext) {
         isSkipping = true
-        let body = ByteBuffer(bytes: Response.problemText(.blocked(retryAfter: wait), requestID: nil).bytes)
+        let answer = answer(wait.roundedUpSeconds)
+        context.write(wrapOutboundOut(.head(answer.head)), promise: nil)
+        context.write(wrapOutboundOut(.body(answer.body)), promise: nil)
+        context.write(wrapOutboundOut(.end(nil)), promise: nil)
+        isUnflushed = true
+    }
+
+    /// The same for a second: a flood is answered from what lies ready.
+    private func answer(_ seconds: Int64) -> Answer {
+        if let ready, ready.seconds == seconds { return ready }
+        let body = ByteBuffer(bytes: Response.problemText(.blocked(retryAfter: .seconds(seconds)), requestID: nil).bytes)
         let headers: HTTPFields = [
-            .contentType: "application/problem+json", .contentLength: String(body.readableBytes), .retryAfter: String(wait.roundedUpSeconds),
+            .contentType: "application/problem+json", .contentLength: String(body.readableBytes), .retryAfter: String(seconds),
             .cacheControl: "no-store",
         ]
-        context.write(wrapOutboundOut(.head(HTTPResponse(status: .forbidden, headerFields: headers))), promise: nil)
-        context.write(wrapOutboundOut(.body(body)), promise: nil)
-        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+        let made = Answer(seconds: seconds, head: HTTPResponse(status: .forbidden, headerFields: headers), body: body)
+        ready = made
+        return made
     }
 }
 
@@ -127,7 +151,7 @@ struct AddressCheck: RouterMiddleware {
 
     private func isGood(_ authorization: [String], _ origin: AddressGuard.Origin) async -> Bool {
         if authenticator.familiar(authorization, at: now().wall) != nil { return true }
-        guard !authorization.isEmpty, guardian.mayTryToken(origin) else { return false }
+        guard authorization.contains(where: Authenticator.isPlausible), guardian.mayTryToken(origin) else { return false }
         return await authenticator.holder(authorization, at: now().wall) != nil
     }
 

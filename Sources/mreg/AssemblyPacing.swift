@@ -69,7 +69,7 @@ extension Assembly {
     }
 }
 
-/// Looks after the hot state: its file every second, what is over, and a checkpoint of what matters every half minute and
+/// Looks after the hot state: its file four times a second, what is over, and a checkpoint of what matters every half minute and
 /// at the end.
 final class HotStateKeeper: Service {
     private let hotState: HotState
@@ -78,8 +78,8 @@ final class HotStateKeeper: Service {
     private let logger: Logger
     private let onTruncation: @Sendable () -> Void
 
-    private static let tick = Duration.seconds(1)
-    private static let ticksPerCheckpoint = 30
+    private static let tick = Duration.milliseconds(250)
+    private static let ticksPerCheckpoint = 120
     /// Entries that are looked at while callers wait.
     private static let piece = 256
     static let mostRows = 20_000

@@ -64,6 +64,7 @@ enum Program {
     ) async throws {
         // Nothing the gateway makes is for anybody else on the machine.
         umask(0o077)
+        SelfRestart.arm()
         do {
             let assembly = try await Assembly(
                 settings, mode: mode, environment: ProcessInfo.processInfo.environment, logger: logger, onListening: onListening)
