@@ -166,7 +166,7 @@ def start_nginx(stack, scratch, core, upstream_port):
 def start_mreg(stack, scratch, core, executable, upstream_port):
     log = scratch / "mreg.log"
     process = start(stack, core, [executable, "evaluate", "--state-dir", scratch / "state", "--port", "0"], log,
-                    MREG_FASTMCP_RATE_LIMIT_USER_RPM="0", MREG_FASTMCP_RATE_LIMIT_ADMIN_RPM="0")
+                    MREG_FASTMCP_RATE_LIMIT_USER_RPM="0", MREG_FASTMCP_RATE_LIMIT_GLOBAL_RPM="0", MREG_FASTMCP_RATE_LIMIT_ADMIN_RPM="0")
     origin = wait_for("mreg to listen", process, log, lambda: re.search(r"listening on (http://\S+?)/?\s", log.read_text(errors="replace")))[1]
     mreg = Target("mreg", origin, process, prefix="fast__")
     mreg.token = post(mreg, "/oauth/login", {"user_id": "admin"}, expecting=200)["access_token"]
