@@ -69,10 +69,16 @@ package final class Admission: Sendable {
 
     /// Makes somebody pay who shows no valid token.
     ///
-    /// - Throws: `Refusal.throttled`, `Refusal.overloaded` when there is no room to count.
+    /// - Throws: `Refusal.throttled`, also when there is no room to count another address.
     package func admitStranger(at address: IPAddress?, _ now: Moment) throws {
         guard let address else { return }
-        let verdict = try judge(plan.request(ofStrangerAt: AddressPrefix(address)), now)
+        let verdict: Verdict
+        do {
+            verdict = try judge(plan.request(ofStrangerAt: AddressPrefix(address)), now)
+        } catch let refusal as Refusal {
+            // No room to count one more address: whoever cannot be counted is not let in.
+            throw Refusal.throttled(Throttle(.address, of: "\(AddressPrefix(address))", retryAfter: refusal.retryAfter ?? .seconds(60)))
+        }
         let outcome = verdict.count
         state.withLock { state in state.fairness.note(FairShare.strangers, weight: 1, outcome, at: now.boot) }
         guard case .refused(let limit, let allowance, let wait) = verdict else { return }

@@ -31,6 +31,8 @@ package struct FairShare: Sendable {
     /// Of all that flows in.
     private static let reserveSeconds: Int64 = 10
     package static let mostTenants = 4096
+    /// What a full part holds at least.
+    private static let least = 2 * TokenBucket.token
     /// Who asks without a token counts as one tenant.
     package static let strangers = TenantID(-1)
 
@@ -84,20 +86,24 @@ package struct FairShare: Sendable {
     package mutating func wait(for tokens: Int64, of tenant: TenantID, weight: Int, total: Int64, at now: BootInstant) -> Duration? {
         guard let place = place(of: tenant, weight: Int64(min(max(weight, 1), 1000)), now) else { return nil }
         parts[place].lastAsked = now
+        guard spare >= 0 else { return nil }
         settle(total)
         let missing = tokens * TokenBucket.token - parts[place].held(at: flow)
         guard missing > 0 else { return nil }
-        let nanoseconds = Int128(missing) * Int128(fillingWeight) / (Int128(parts[place].weight) * Int128(limit.perMinute)) + 1
+        let rise = (missing + parts[place].weight - 1) / parts[place].weight
+        let nanoseconds = (Int128(rise) * Int128(fillingWeight) + Int128(limit.perMinute) - 1) / Int128(limit.perMinute)
         return .nanoseconds(Int64(min(nanoseconds, 3_600_000_000_000)))
     }
 
     /// Takes what `wait` found to be there, from a bucket that is taken from too.
     package mutating func take(_ tokens: Int64, of tenant: TenantID) {
         guard let place = places[tenant] else { return }
-        let left = parts[place].held(at: flow) - tokens * TokenBucket.token
-        parts[place].level = max(0, left)
+        // Of a bucket that is not divided a tenant may take more than its part holds.
+        let has = parts[place].held(at: flow)
+        let taken = min(tokens * TokenBucket.token, has)
+        parts[place].level = has - taken
         parts[place].mark = flow
-        held -= tokens * TokenBucket.token
+        held -= taken
         // A part that is filling keeps its place in the queue, which is now too early; that is noticed there.
         guard parts[place].isFull else { return }
         parts[place].isFull = false
@@ -172,7 +178,7 @@ package struct FairShare: Sendable {
         rebuild()
         let share = Int128(Self.welcome * 1_000_000_000 * limit.perMinute) * Int128(weight) / Int128(weightOfTenants)
         materialize()
-        let gift = min(parts[0].level, parts[place].capacity, max(2 * TokenBucket.token, Int64(share)))
+        let gift = min(parts[0].level, parts[place].capacity, max(Self.least, Int64(share)))
         parts[0].level -= gift
         parts[place].level += gift
         rebuild()
@@ -190,6 +196,10 @@ package struct FairShare: Sendable {
         places = Dictionary(uniqueKeysWithValues: parts.indices.dropFirst().map { (parts[$0].tenant, $0) })
         rebuild()
     }
+
+    /// What is left of the bucket when everybody has the least that a part holds. Below nothing there is too little to
+    /// divide: parts that never hold a token would keep each other from the bucket, so the bucket alone decides.
+    private var spare: Int64 { divisible - Int64(tenants) * Self.least }
 
     private var weightOfTenants: Int64 { parts.dropFirst().reduce(0) { $0 + $1.weight } }
 
@@ -210,8 +220,8 @@ package struct FairShare: Sendable {
         let weights = weightOfTenants
         parts[0].weight = max(1, weights / 9)
         for place in parts.indices.dropFirst() {
-            let share = Int128(divisible) * Int128(parts[place].weight) / Int128(weights)
-            parts[place].capacity = max(2 * TokenBucket.token, Int64(share))
+            let share = Int128(max(0, spare)) * Int128(parts[place].weight) / Int128(weights)
+            parts[place].capacity = Self.least + Int64(share)
         }
         parts[0].capacity = reserve
         filling = EarliestFirst()

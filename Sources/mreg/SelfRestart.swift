@@ -12,12 +12,17 @@ enum SelfRestart {
     private nonisolated(unsafe) static var arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?
     private nonisolated(unsafe) static var startedAt = timespec()
     private nonisolated(unsafe) static var path: UnsafeMutablePointer<CChar>?
+    private nonisolated(unsafe) static var descriptors: Int32 = 3
+    private static let mostDescriptors: rlim_t = 65_536
 
     /// To be called once, early.
     static func arm() {
         clock_gettime(CLOCK_MONOTONIC, &startedAt)
         arguments = CommandLine.unsafeArgv
         path = strdup("/proc/self/exe")
+        var limit = rlimit()
+        getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        descriptors = Int32(min(limit.rlim_cur, mostDescriptors))
         var action = sigaction()
         action.__sigaction_handler.sa_handler = { _ in SelfRestart.again() }
         sigemptyset(&action.sa_mask)
@@ -31,7 +36,9 @@ enum SelfRestart {
         if now.tv_sec - startedAt.tv_sec >= shortest {
             let message: StaticString = "a mapped file was cut off; starting again\n"
             write(STDERR_FILENO, message.utf8Start, message.utf8CodeUnitCount)
-            // The new program would inherit that the signal is blocked while it is handled.
+            // What is open would stay so, the port among it. Not closed here: threads are still at work with it.
+            for descriptor in 3..<descriptors { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
+            // And the new program would inherit that the signal is blocked while it is handled.
             var signals = sigset_t()
             sigemptyset(&signals)
             sigprocmask(SIG_SETMASK, &signals, nil)
