@@ -7,7 +7,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := run
-.PHONY: run test unit-test interop-test crash-test torture bench lint format fuzz clean packages-build packages-test packages-bench
+.PHONY: run test unit-test interop-test crash-test pacing-test torture bench lint format fuzz clean packages-build packages-test packages-bench
 
 SWIFT_SOURCES := Sources Tests schema Package.swift
 
@@ -16,7 +16,7 @@ run: packages-build
 	@swift build -c release --product mreg
 	@exec .build/release/mreg evaluate $(ARGS)
 
-test: lint unit-test interop-test crash-test
+test: lint unit-test interop-test crash-test pacing-test
 	@echo "== all tests passed"
 
 unit-test: packages-build packages-test
@@ -34,6 +34,11 @@ crash-test: packages-build packages-test
 	@swift build --product mreg
 	@echo "== killing the program, replaying power cuts, watching its locks (a minute and a half)"
 	@Tests/Crash/run.sh .build/debug/mreg
+
+pacing-test: packages-build packages-test
+	@swift build --product mreg
+	@echo "== counting what tenants get, and attacking the limits (a minute and a half)"
+	@Tests/Pacing/run.sh .build/debug/mreg
 
 # The same at length: some twenty minutes, with the release.
 torture: packages-build packages-test

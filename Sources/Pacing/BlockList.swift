@@ -57,13 +57,15 @@ package struct BlockList: Sendable {
 
     /// - Parameter longest: no block ends later than that from now, whatever the wall clock says.
     package mutating func add(_ block: Block, at now: Moment, longest: Duration) {
-        if entries[block.address] == nil, entries.count >= Self.most, let first = entries.min(by: { $0.value.ends < $1.value.ends }) {
+        let left = Duration.microseconds(min(block.until.microseconds - now.wall.microseconds, longest.microseconds))
+        guard left > .zero, let tries = Self.tries else { return }
+        let earlier = entries[block.address]
+        if earlier == nil, entries.count >= Self.most, let first = entries.min(by: { $0.value.ends < $1.value.ends }) {
             entries[first.key] = nil
         }
-        let left = Duration.microseconds(min(block.until.microseconds - now.wall.microseconds, longest.microseconds))
-        guard left > .zero else { return }
-        guard let tries = Self.tries else { return }
-        entries[block.address] = Entry(block: block, ends: now.boot.advanced(by: left), tries: TokenBucket(full: tries, at: now.boot))
+        var entry = Entry(block: block, ends: now.boot.advanced(by: left), tries: TokenBucket(full: tries, at: now.boot))
+        if let earlier { (entry.refused, entry.unrecorded) = (earlier.refused, earlier.unrecorded) }
+        entries[block.address] = entry
     }
 
     /// - Returns: the block that was lifted.

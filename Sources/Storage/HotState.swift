@@ -102,7 +102,9 @@ package final class HotState: Sendable {
             let keys = request.claims.map { HotKey.bucket($0.key) }
             var holdings = Holdings()
             holdings.buckets = try keys.map { try Self.stored($0, transaction).map(TokenBucket.init) }
-            holdings.window = request.window == nil ? nil : try Self.stored(.window(request.tenant), transaction).map(SlidingWindow.init)
+            holdings.window = try request.window.flatMap { limit in
+                try Self.stored(.window(request.tenant), transaction).map { SlidingWindow($0, limit) }
+            }
             holdings.quotas = try request.quotas.map { try Self.stored(.quota($0.period, request.tenant), transaction).map(QuotaCount.init) }
             let known = holdings
             let verdict = request.judge(&holdings, share: &state.share, at: now)
@@ -162,7 +164,8 @@ package final class HotState: Sendable {
 
     package func misdeeds(of user: UserID, in limit: WindowLimit, at now: BootInstant) throws -> Int64 {
         try reading { snapshot in
-            let window = try snapshot.value(for: HotKey.misdeeds(user).bytes) { StoredEntry($0).map(SlidingWindow.init) }?.flatMap { $0 }
+            let window = try snapshot.value(for: HotKey.misdeeds(user).bytes) { bytes in StoredEntry(bytes).map { SlidingWindow($0, limit) } }?
+                .flatMap { $0 }
             guard var window else { return 0 }
             return window.count(in: limit, at: now)
         }
@@ -178,7 +181,7 @@ package final class HotState: Sendable {
         try writing(now) { state, transaction in
             let stored = try Self.stored(key, transaction)
             if stored == nil { try makeRoom(for: key, &state, transaction, now) }
-            var window = stored.map(SlidingWindow.init) ?? SlidingWindow()
+            var window = stored.map { SlidingWindow($0, limit) } ?? SlidingWindow()
             window.add(1, in: limit, at: now)
             try Self.store(StoredEntry(window, limit, now), key, transaction)
             return window.count(in: limit, at: now)
@@ -382,7 +385,9 @@ private struct StoredEntry: BitwiseCopyable {
     }
 
     init(_ window: SlidingWindow, _ limit: WindowLimit, _ now: BootInstant) {
-        (first, second, third) = (window.number, window.current, window.previous)
+        // When it began rather than its number, which means something for windows of one length alone.
+        let began = window.number == SlidingWindow.unplaced ? window.number : window.number * limit.length.nanoseconds
+        (first, second, third) = (began, window.current, window.previous)
         expiresAt = now.advanced(by: limit.length * 2).nanoseconds
     }
 
@@ -432,7 +437,10 @@ extension TokenBucket {
 }
 
 extension SlidingWindow {
-    fileprivate init(_ entry: StoredEntry) { self.init(number: entry.first, current: entry.second, previous: entry.third) }
+    fileprivate init(_ entry: StoredEntry, _ limit: WindowLimit) {
+        let number = entry.first < 0 ? Self.unplaced : entry.first / limit.length.nanoseconds
+        self.init(number: number, current: entry.second, previous: entry.third)
+    }
 }
 
 extension QuotaCount {

@@ -124,7 +124,6 @@ struct FairShareTests {
             }
         }
         let index = try #require(MaxMin.jain(ideal.map { (granted[$0.key] ?? 0) / $0.value }))
-        print("coming and going:", index)
         #expect(index > 0.99)
     }
 

@@ -112,6 +112,27 @@ struct AdmissionTests {
         }
     }
 
+    @Test func `a window of another length goes on from what was counted, and does not freeze`() async throws {
+        try await withTemporaryFolder { folder in
+            let state = try Self.open(folder)
+            var request = Self.request((.global, try Self.limit(100_000)))
+            let late = Moment(wall: start.wall, boot: BootInstant(nanoseconds: 36_000_000_000_000))
+            request.window = WindowLimit(most: 5, length: .seconds(300))
+            for _ in 0..<5 { _ = try state.admit(request, at: late) }
+            request.window = WindowLimit(most: 5, length: .seconds(3600))
+            guard case .refused(.window, _, let wait) = try state.admit(request, at: late) else {
+                Issue.record("a longer window forgot what was counted")
+                return
+            }
+            #expect(wait <= .seconds(7200))
+            let later = Moment(wall: late.wall, boot: late.boot.advanced(by: wait))
+            guard case .admitted = try state.admit(request, at: later) else {
+                Issue.record("the wait was too short")
+                return
+            }
+        }
+    }
+
     // MARK: Room
 
     @Test func `strangers find no room first, and known users go on`() async throws {
