@@ -32,7 +32,7 @@ package final class AddressGuard: Service {
             self.trustedProxies = trustedProxies
         }
 
-        var violations: WindowLimit { WindowLimit(most: Int64(threshold), length: period) }
+        package var violations: WindowLimit { WindowLimit(most: Int64(threshold), length: period) }
     }
 
     /// Where violations are counted and blocks are kept: live, the hot state and the record of truth.

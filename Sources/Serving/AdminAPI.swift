@@ -109,7 +109,7 @@ struct AdminAPI: Sendable {
             "user_id": .string(user.name), "id": .number(user.id.rawValue), "role": .string(user.role.rawValue), "since": .string(since.rfc3339),
             "requests": .number(activity?.requests ?? 0), "active_sessions": .number(activity?.activeSessions ?? 0),
             "last_activity": activity.map { .string($0.lastActivity.rfc3339) } ?? .null, "latest": .array(rows.map(AdminText.written)),
-            "rate_limit_events": .array(events.map(AdminText.written)),
+            "bad_requests_last_hour": .number(try queries.misdeeds(user.id)), "rate_limit_events": .array(events.map(AdminText.written)),
         ]
     }
 

@@ -15,6 +15,8 @@ package struct AdminQueries: Sendable {
     package var userNamed: @Sendable (_ name: String, TenantID) async throws -> User?
     package var userActivity: @Sendable (TenantID, _ since: Timestamp) async throws -> [UserActivity]
     package var rateLimitEvents: @Sendable (UserID, _ since: Timestamp, _ limit: Int) async throws -> [RateLimitEvent]
+    /// What the user did wrong within the hour.
+    package var misdeeds: @Sendable (UserID) throws -> Int64
     package var tenantAnalytics: @Sendable (TenantID?, _ since: Timestamp) async throws -> [TenantAnalytics]
     /// Latest first; `before` is the lowest row of the page before.
     package var auditRows: @Sendable (TenantID?, UserID?, _ since: Timestamp, _ before: Int64?, _ limit: Int) async throws -> [AuditRow]
@@ -37,6 +39,7 @@ package struct AdminQueries: Sendable {
         user: @escaping @Sendable (UserID) async throws -> User?, userNamed: @escaping @Sendable (_ name: String, TenantID) async throws -> User?,
         userActivity: @escaping @Sendable (TenantID, _ since: Timestamp) async throws -> [UserActivity],
         rateLimitEvents: @escaping @Sendable (UserID, _ since: Timestamp, _ limit: Int) async throws -> [RateLimitEvent],
+        misdeeds: @escaping @Sendable (UserID) throws -> Int64,
         tenantAnalytics: @escaping @Sendable (TenantID?, _ since: Timestamp) async throws -> [TenantAnalytics],
         auditRows: @escaping @Sendable (TenantID?, UserID?, _ since: Timestamp, _ before: Int64?, _ limit: Int) async throws -> [AuditRow],
         sessions: @escaping @Sendable (TenantID?, _ isActive: Bool, _ before: Timestamp?, _ limit: Int) async throws -> [ListedSession],
@@ -53,6 +56,7 @@ package struct AdminQueries: Sendable {
         self.userNamed = userNamed
         self.userActivity = userActivity
         self.rateLimitEvents = rateLimitEvents
+        self.misdeeds = misdeeds
         self.tenantAnalytics = tenantAnalytics
         self.auditRows = auditRows
         self.sessions = sessions

@@ -122,7 +122,7 @@ struct Assembly {
             sessions: sessions, statusCode: { $0.code }, now: now)
 
         let registry = Self.registry(database, catalogue, connections)
-        let queries = Self.queries(database, authenticator, admission, sessions, housekeeping, settings, now)
+        let queries = Self.queries(database, hotState, authenticator, admission, sessions, housekeeping, settings, now)
         let tenant = try await queries.makeTenant(
             ControlAPI.defaultTenant,
             AuditRecord(requestID: .random(), at: now().wall, action: "tenant.create", target: ControlAPI.defaultTenant))

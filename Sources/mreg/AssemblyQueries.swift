@@ -13,7 +13,8 @@ import Storage
 extension Assembly {
     /// What the admin API asks, answered from the record and from what is in memory.
     static func queries(
-        _ database: Storage.Database, _ authenticator: Authenticator, _ admission: Admission, _ sessions: SessionTable, _ housekeeping: Housekeeping,
+        _ database: Storage.Database, _ hotState: HotState, _ authenticator: Authenticator, _ admission: Admission, _ sessions: SessionTable,
+        _ housekeeping: Housekeeping,
         _ settings: Settings,
         _ now: @escaping @Sendable () -> Moment
     ) -> AdminQueries {
@@ -32,6 +33,7 @@ extension Assembly {
                 return try await database.userActivity(of: tenant, since: since)
             },
             rateLimitEvents: { try await database.rateLimitEvents(of: $0, since: $1, limit: $2) },
+            misdeeds: { try hotState.misdeeds(of: $0, in: settings.addressRules.violations, at: now().boot) },
             tenantAnalytics: { try await database.tenantAnalytics(of: $0, since: $1) },
             auditRows: { try await database.auditRows(of: $0, user: $1, since: $2, before: $3, limit: $4) },
             sessions: { tenant, isActive, before, limit in

@@ -142,6 +142,9 @@ struct PacingTests {
             let office = [("X-Forwarded-For", "198.51.100.7")]
             let token = try await gateway.token("ada")
             for _ in 0..<20 { #expect(try await gateway.mcp("{", token: token, headers: office).status == 400) }
+            let admin = try await gateway.token("admin", .admin)
+            let activity = try await gateway.api(.GET, Self.admin + "user-activity/ada", token: admin)
+            #expect(activity.json?["bad_requests_last_hour"]?.integer == 20)
             // A client without a token is on its way to one.
             for _ in 0..<20 { #expect(try await gateway.mcp(Self.ping, token: nil, headers: office).status == 401) }
         }
