@@ -18,6 +18,8 @@ package struct FairShare: Sendable {
         var level: Int64 = 0
         var mark: Int64 = 0
         var isFull = false
+        /// Did not ask for a while: what it holds counts as all that fits, so that others get what it does not call for.
+        var isAway = false
         var lastAsked: BootInstant
 
         /// What it holds now, which may be a little beyond what fits until that is noticed.
@@ -31,6 +33,9 @@ package struct FairShare: Sendable {
     /// Of all that flows in.
     private static let reserveSeconds: Int64 = 10
     package static let mostTenants = 4096
+    /// A tenant saves up for so many seconds after it asked, and until its share has made so many tokens.
+    private static let savingSeconds: Int64 = 5
+    private static let savingTokens: Int64 = 3
     /// What a full part holds at least.
     private static let least = 2 * TokenBucket.token
     /// Who asks without a token counts as one tenant.
@@ -52,6 +57,8 @@ package struct FairShare: Sendable {
     private var flow: Int64 = 0
     /// What all parts hold together.
     private var held: Int64 = 0
+    /// Of all tenants together.
+    private var weights: Int64 = 0
     private var prunedAt: BootInstant
 
     /// - Parameters:
@@ -164,6 +171,7 @@ package struct FairShare: Sendable {
     private mutating func place(of tenant: TenantID, weight: Int64, _ now: BootInstant) -> Int? {
         prune(now)
         if let place = places[tenant] {
+            if parts[place].isAway { comeBack(place) }
             guard parts[place].weight != weight else { return place }
             materialize()
             parts[place].weight = weight
@@ -176,7 +184,7 @@ package struct FairShare: Sendable {
         places[tenant] = place
         parts.append(Part(tenant: tenant, weight: weight, lastAsked: now))
         rebuild()
-        let share = Int128(Self.welcome * 1_000_000_000 * limit.perMinute) * Int128(weight) / Int128(weightOfTenants)
+        let share = Int128(Self.welcome * 1_000_000_000 * limit.perMinute) * Int128(weight) / Int128(weights)
         materialize()
         let gift = min(parts[0].level, parts[place].capacity, max(Self.least, Int64(share)))
         parts[0].level -= gift
@@ -185,12 +193,32 @@ package struct FairShare: Sendable {
         return place
     }
 
+    /// The part takes up again what flows in.
+    private mutating func comeBack(_ place: Int) {
+        parts[place].isAway = false
+        parts[place].level = parts[place].held(at: flow)
+        parts[place].mark = flow
+        parts[place].capacity = capacity(ofWeight: parts[place].weight)
+        parts[place].isFull = parts[place].level >= parts[place].capacity
+        guard !parts[place].isFull else { return }
+        fillingWeight += parts[place].weight
+        filling.insert(EarliestFirst.Entry(flow: parts[place].fullAt, place: place))
+    }
+
     /// Lets go of those that did not ask for longer than the window; looked for once a second.
     private mutating func prune(_ now: BootInstant) {
         guard now > prunedAt.advanced(by: .seconds(1)) else { return }
         prunedAt = now
         let cutoff = now.advanced(by: .zero - window)
-        guard parts.dropFirst().contains(where: { $0.lastAsked < cutoff }) else { return }
+        var isNews = parts.dropFirst().contains { $0.lastAsked < cutoff }
+        for place in parts.indices.dropFirst() where !parts[place].isAway && !parts[place].isFull {
+            let tokens = Self.savingTokens * 60_000_000_000 / limit.perMinute
+            let saving = max(Self.savingSeconds * 1_000_000_000, Int64(min(Int128(tokens) * Int128(weights) / Int128(parts[place].weight), 1 << 60)))
+            guard now.nanoseconds - parts[place].lastAsked.nanoseconds > saving else { continue }
+            parts[place].isAway = true
+            isNews = true
+        }
+        guard isNews else { return }
         materialize()
         parts.removeAll { $0.tenant != TenantID(0) && $0.lastAsked < cutoff }
         places = Dictionary(uniqueKeysWithValues: parts.indices.dropFirst().map { (parts[$0].tenant, $0) })
@@ -201,7 +229,9 @@ package struct FairShare: Sendable {
     /// divide: parts that never hold a token would keep each other from the bucket, so the bucket alone decides.
     private var spare: Int64 { divisible - Int64(tenants) * Self.least }
 
-    private var weightOfTenants: Int64 { parts.dropFirst().reduce(0) { $0 + $1.weight } }
+    private func capacity(ofWeight weight: Int64) -> Int64 {
+        Self.least + Int64(Int128(max(0, spare)) * Int128(weight) / Int128(max(1, weights)))
+    }
 
     /// Writes down what everybody holds, with the flow back at nothing.
     private mutating func materialize() {
@@ -217,11 +247,11 @@ package struct FairShare: Sendable {
     /// Measures the parts anew. What no longer fits in one goes back, and flows to the others.
     private mutating func rebuild() {
         materialize()
-        let weights = weightOfTenants
+        weights = parts.dropFirst().reduce(0) { $0 + $1.weight }
         parts[0].weight = max(1, weights / 9)
         for place in parts.indices.dropFirst() {
-            let share = Int128(max(0, spare)) * Int128(parts[place].weight) / Int128(weights)
-            parts[place].capacity = Self.least + Int64(share)
+            let capacity = capacity(ofWeight: parts[place].weight)
+            parts[place].capacity = parts[place].isAway ? min(parts[place].level, capacity) : capacity
         }
         parts[0].capacity = reserve
         filling = EarliestFirst()

@@ -95,7 +95,8 @@ package struct FairnessReport: Hashable, Sendable {
         let ideals = MaxMin.shares(
             order.map { (weight: Double(counts[$0]?.weight ?? 1), demand: Double((counts[$0]?.granted ?? 0) + (counts[$0]?.turnedAway ?? 0))) },
             of: divided)
-        var unused = max(0, divided - Double(granted)).rounded(.down)
+        // Less the one that may be under way between two slices.
+        var unused = max(0, divided - Double(granted) - 1).rounded(.down)
         for (tenant, ideal) in zip(order, ideals) {
             guard let count = counts[tenant] else { continue }
             var line = tenants[tenant] ?? Line()

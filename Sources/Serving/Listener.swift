@@ -86,13 +86,16 @@ package enum Listener {
     }
 
     /// The operator's door: a socket in the state directory, which only its owner can reach.
-    package static func control(_ control: ControlAPI, path: String, logger: Logger) -> some ApplicationProtocol {
+    package static func control(
+        _ control: ControlAPI, path: String, logger: Logger, onListening: @escaping @Sendable () async -> Void
+    ) -> some ApplicationProtocol {
         let router = Router(context: GatewayContext.self)
         router.add(middleware: LastResort(logger: logger))
         control.addRoutes(to: router)
         return Application(
             responder: router.buildResponder(), server: .http1(configuration: channel { nil }),
-            configuration: ApplicationConfiguration(address: .unixDomainSocket(path: path)), logger: silent)
+            configuration: ApplicationConfiguration(address: .unixDomainSocket(path: path)),
+            onServerRunning: { _ in await onListening() }, logger: silent)
     }
 
     /// Hummingbird logs what clients and shutdowns do to its connections; what concerns the gateway it throws.

@@ -183,9 +183,16 @@ package final class HotState: Sendable {
             if stored == nil { try makeRoom(for: key, &state, transaction, now) }
             var window = stored.map { SlidingWindow($0, limit) } ?? SlidingWindow()
             window.add(1, in: limit, at: now)
-            try Self.store(StoredEntry(window, limit, now), key, transaction)
-            return window.count(in: limit, at: now)
+            let count = window.count(in: limit, at: now)
+            try Self.store(StoredEntry(window, limit, now, keptFor: Self.patience(count, limit)), key, transaction)
+            return count
         }
+    }
+
+    /// How long violations are remembered after the last one: the fewer there are the shorter, so that a flood of addresses
+    /// with one each makes room soon. Whoever comes back just then makes them at half the rate that blocks.
+    private static func patience(_ count: Int64, _ limit: WindowLimit) -> Duration {
+        min(limit.length * 2, max(.seconds(120), .nanoseconds(Int64(Int128(limit.length.nanoseconds) * 2 * Int128(count) / Int128(limit.most)))))
     }
 
     // MARK: Transactions
@@ -384,11 +391,11 @@ private struct StoredEntry: BitwiseCopyable {
         expiresAt = now.advanced(by: max(Self.idleFor, bucket.timeToFill(of: limit))).nanoseconds
     }
 
-    init(_ window: SlidingWindow, _ limit: WindowLimit, _ now: BootInstant) {
+    init(_ window: SlidingWindow, _ limit: WindowLimit, _ now: BootInstant, keptFor time: Duration? = nil) {
         // When it began rather than its number, which means something for windows of one length alone.
         let began = window.number == SlidingWindow.unplaced ? window.number : window.number * limit.length.nanoseconds
         (first, second, third) = (began, window.current, window.previous)
-        expiresAt = now.advanced(by: limit.length * 2).nanoseconds
+        expiresAt = now.advanced(by: time ?? limit.length * 2).nanoseconds
     }
 
     init(_ count: QuotaCount, _ period: QuotaPeriod, _ now: Moment) {

