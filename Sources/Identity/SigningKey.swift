@@ -12,6 +12,8 @@ import JWTKit
 package struct SigningKey: Sendable {
     private let key: P256.Signing.PrivateKey
     private let keys: JWTKeyCollection
+    /// Marks token ids, so that a token of ours can be told from one made up without checking its signature.
+    private let marks: SymmetricKey
 
     /// The RFC 7638 thumbprint of the public key.
     package let id: String
@@ -26,11 +28,27 @@ package struct SigningKey: Sendable {
 
     private init(_ key: P256.Signing.PrivateKey) async throws {
         self.key = key
+        marks = SymmetricKey(data: SHA256.hash(data: Data("mreg token id\n".utf8) + key.rawRepresentation))
         let point = key.publicKey.rawRepresentation
         let (x, y) = (Base64URL.encode(point.prefix(32)), Base64URL.encode(point.suffix(32)))
         id = Base64URL.encode(SHA256.hash(data: Data(#"{"crv":"P-256","kty":"EC","x":"\#(x)","y":"\#(y)"}"#.utf8)))
         keys = JWTKeyCollection()
         await keys.add(ecdsa: try ES256PrivateKey(backing: key), kid: JWKIdentifier(string: id))
+    }
+
+    /// A token id nobody else can make: 32 random digits and 16 that vouch for them.
+    func makeTokenID() -> String {
+        let random = RequestID.random().description + RequestID.random().description
+        return random + mark(of: random.utf8)
+    }
+
+    /// Whether a token's id is one of ours; that it is good, its signature has to tell.
+    func isOurID(_ id: some Collection<UInt8>) -> Bool {
+        id.count == 48 && id.suffix(16).elementsEqual(mark(of: id.prefix(32)).utf8)
+    }
+
+    private func mark(of random: some Sequence<UInt8>) -> String {
+        HMAC<SHA256>.authenticationCode(for: Array(random), using: marks).prefix(8).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
     }
 
     /// The public half as the members of a JSON Web Key.

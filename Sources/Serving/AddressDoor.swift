@@ -19,6 +19,7 @@ final class AddressDoor: ChannelDuplexHandler, RemovableChannelHandler {
 
     private let guardian: AddressGuard
     private let isFamiliar: @Sendable ([String]) -> Bool
+    private let isPlausible: @Sendable ([String]) -> Bool
     /// Whether what arrives belongs to a request that was refused.
     private var isSkipping = false
     /// Requests let through whose responses are not written.
@@ -32,10 +33,13 @@ final class AddressDoor: ChannelDuplexHandler, RemovableChannelHandler {
         let body: ByteBuffer
     }
 
-    /// - Parameter isFamiliar: whether an `Authorization` header holds a token that was found good before.
-    init(_ guardian: AddressGuard, isFamiliar: @escaping @Sendable ([String]) -> Bool) {
+    /// - Parameters:
+    ///   - isFamiliar: whether an `Authorization` header holds a token that was found good before.
+    ///   - isPlausible: whether it may hold one of ours.
+    init(_ guardian: AddressGuard, isFamiliar: @escaping @Sendable ([String]) -> Bool, isPlausible: @escaping @Sendable ([String]) -> Bool) {
         self.guardian = guardian
         self.isFamiliar = isFamiliar
+        self.isPlausible = isPlausible
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -75,12 +79,12 @@ final class AddressDoor: ChannelDuplexHandler, RemovableChannelHandler {
             let wait = guardian.blocked(origin)
         else { return nil }
         let authorization = head.headerFields[values: .authorization]
-        if authorization.contains(where: Authenticator.isPlausible) {
+        if !authorization.isEmpty {
             if isFamiliar(authorization) {
                 guardian.notePassage(from: origin)
                 return nil
             }
-            if guardian.mayTryToken(origin) { return nil }
+            if isPlausible(authorization), guardian.mayTryToken(origin) { return nil }
         }
         guardian.noteRefusal(of: origin)
         return wait
@@ -151,7 +155,7 @@ struct AddressCheck: RouterMiddleware {
 
     private func isGood(_ authorization: [String], _ origin: AddressGuard.Origin) async -> Bool {
         if authenticator.familiar(authorization, at: now().wall) != nil { return true }
-        guard authorization.contains(where: Authenticator.isPlausible), guardian.mayTryToken(origin) else { return false }
+        guard authenticator.isPlausible(authorization), guardian.mayTryToken(origin) else { return false }
         return await authenticator.holder(authorization, at: now().wall) != nil
     }
 

@@ -78,7 +78,9 @@ package enum Listener {
             responder: router(house, logger: logger).buildResponder(),
             server: .http1(
                 configuration: channel {
-                    AddressDoor(house.pacing.addresses) { house.authenticator.familiar($0, at: house.now().wall) != nil }
+                    AddressDoor(
+                        house.pacing.addresses, isFamiliar: { house.authenticator.familiar($0, at: house.now().wall) != nil },
+                        isPlausible: { house.authenticator.isPlausible($0) })
                 }),
             configuration: ApplicationConfiguration(
                 address: .hostname(host, port: port), availableConnectionsDelegate: MaximumAvailableConnections(mostConnections)),

@@ -21,6 +21,19 @@ struct AuthenticatorTests {
         #expect(try await gatehouse.authenticator.verify(header, for: resource, at: .now) == User.ada.principal)
     }
 
+    @Test func `a token made up elsewhere is told from ours at a glance`() async throws {
+        let (here, there) = (try await Gatehouse(), try await Gatehouse())
+        let (own, foreign) = (try await here.token(), try await there.token())
+        #expect(here.authenticator.isPlausible(own))
+        #expect(!here.authenticator.isPlausible(foreign))
+        let token = try #require(own.first)
+        for bad in ["", "Bearer", "Bearer bad", "Bearer a.b.c", "Bearer ...", token.replacing(".", with: "_"), String(token.reversed())] {
+            #expect(!here.authenticator.isPlausible([bad]), "\(bad)")
+        }
+        #expect(!here.authenticator.isPlausible([]))
+        #expect(!here.authenticator.isPlausible([token, token]))
+    }
+
     @Test func `two tokens of one second differ`() async throws {
         let gatehouse = try await Gatehouse()
         #expect(try await gatehouse.token() != gatehouse.token())

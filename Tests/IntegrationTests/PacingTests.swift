@@ -136,6 +136,22 @@ struct PacingTests {
         }
     }
 
+    /// However many are made up beside it; after a restart nobody's token was seen before.
+    @Test func `a token seen for the first time passes a block while a flood of made-up ones does not`() async throws {
+        let settings = ["MREG_TRUSTED_PROXIES": "127.0.0.0/8", "MREG_FASTMCP_DDOS_DETECTION_THRESHOLD": "5"]
+        try await RunningGateway.with(settings) { gateway in
+            let office = [("X-Forwarded-For", "198.51.100.7")]
+            let parts = try await gateway.token("eve").split(separator: ".")
+            let forged = "\(parts[0]).eyJqdGkiOiIwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAifQ.\(parts[2])"
+            var statuses: Set<Int> = []
+            for _ in 0..<150 { statuses.insert(try await gateway.mcp(Self.ping, token: forged, headers: office).status) }
+            #expect(statuses == [401, 403])
+            for user in ["ada", "bob"] {
+                #expect(try await gateway.mcp(Self.ping, token: try await gateway.token(user), headers: office).status == 200)
+            }
+        }
+    }
+
     @Test func `what a known account does wrong does not block its address`() async throws {
         let settings = ["MREG_TRUSTED_PROXIES": "127.0.0.0/8", "MREG_FASTMCP_DDOS_DETECTION_THRESHOLD": "5"]
         try await RunningGateway.with(settings) { gateway in
