@@ -88,7 +88,7 @@ struct SettingsCatalogueTests {
 
     /// Those that the contract does not name (docs/decisions/0011-calls-in-flight.md).
     static let ours = [
-        ("MREG_IN_FLIGHT_PER_USER", "32"), ("MREG_IN_FLIGHT_PER_SERVER", "64"), ("MREG_QUEUED_PER_SERVER", "1024"), ("MREG_QUEUE_TIMEOUT", "30"),
+        ("MREG_IN_FLIGHT_PER_USER", "128"), ("MREG_IN_FLIGHT_PER_SERVER", "256"), ("MREG_QUEUED_PER_SERVER", "1024"), ("MREG_QUEUE_TIMEOUT", "30"),
     ]
 
     @Test(arguments: contract + ours)

@@ -86,8 +86,8 @@ extension Settings {
         var tenantMultiplier = 10
         var global = 10_000
         var burstFactor = 2.0
-        var inFlightPerUser = 32
-        var inFlightPerServer = 64
+        var inFlightPerUser = 128
+        var inFlightPerServer = 256
         var queuedPerServer = 1024
         var longestQueueWait = Duration.seconds(30)
     }
