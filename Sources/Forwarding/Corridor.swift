@@ -52,6 +52,7 @@ package struct Corridor: Sendable {
             let reading = try Reading(message, headers: inbound.routing)
             guard case .request(let incoming) = reading else {
                 if case .notification(let method, let revision) = reading { (decision.action, decision.era) = (method, revision.era) }
+                decision.budgets = try findings.budgets ?? admission.admit(principal, at: now)
                 return decision
             }
             decision.incoming = incoming
@@ -63,14 +64,27 @@ package struct Corridor: Sendable {
             decision.outcome = try route(grant, incoming, findings)
         } catch let refusal as Refusal {
             decision.outcome = .refuse(refusal)
+            if case .forbidden = refusal { payAnyway(&decision, findings, now) }
         } catch let error as ProtocolError {
             decision.outcome = .fail(error)
+            payAnyway(&decision, findings, now)
             if decision.incoming == nil { decision.era = Self.era(of: inbound.routing) }
         } catch {
             // Only the buckets can fail otherwise, and a caller who cannot be counted is not let in.
             decision.outcome = .refuse(.overloaded("The gateway cannot count calls at the moment, so it does not make them."))
         }
         return decision
+    }
+
+    /// What is refused for its form, or for whose it is, is paid for like what is answered.
+    private func payAnyway(_ decision: inout Decision, _ findings: Findings, _ now: Moment) {
+        guard let principal = decision.principal, decision.budgets == nil else { return }
+        if let budgets = findings.budgets { return decision.budgets = budgets }
+        do { decision.budgets = try admission.admit(principal, at: now) } catch let refusal as Refusal {
+            decision.outcome = .refuse(refusal)
+        } catch {
+            decision.outcome = .refuse(.overloaded("The gateway cannot count calls at the moment, so it does not make them."))
+        }
     }
 
     private func route(_ grant: Grant, _ incoming: Incoming, _ findings: Findings) throws(ProtocolError) -> Decision.Outcome {

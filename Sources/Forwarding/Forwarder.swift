@@ -112,6 +112,8 @@ package struct Forwarder: Sendable {
         guard audit.isHealthy else { return await closing.refuse(.auditUnavailable) }
         let pass: CallGate.Pass
         do throws(Refusal) { pass = try await enter(dispatch) } catch { return await closing.refuse(error) }
+        // It may have waited.
+        guard audit.isHealthy else { return await closing.refuse(.auditUnavailable) }
         if audit.durability == .strict {
             do throws(Refusal) { try await closing.intend() } catch { return await closing.refuse(error) }
         }

@@ -45,7 +45,7 @@ final class AddressDoor: ChannelDuplexHandler, RemovableChannelHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch unwrapInboundIn(data) {
         case .head(let head):
-            if let wait = refusal(of: head, context) { return refuse(wait, context) }
+            if let wait = refusal(of: head, context) { return refuse(wait, hasBody: head.method != .head, context) }
             outstanding += 1
         case .body: if isSkipping { return }
         case .end:
@@ -90,11 +90,13 @@ final class AddressDoor: ChannelDuplexHandler, RemovableChannelHandler {
         return wait
     }
 
-    private func refuse(_ wait: Duration, _ context: ChannelHandlerContext) {
+    private func refuse(_ wait: Duration, hasBody: Bool, _ context: ChannelHandlerContext) {
         isSkipping = true
+        // Whoever asks and does not read would have the answers pile up here.
+        guard context.channel.isWritable else { return context.close(promise: nil) }
         let answer = answer(wait.roundedUpSeconds)
         context.write(wrapOutboundOut(.head(answer.head)), promise: nil)
-        context.write(wrapOutboundOut(.body(answer.body)), promise: nil)
+        if hasBody { context.write(wrapOutboundOut(.body(answer.body)), promise: nil) }
         context.write(wrapOutboundOut(.end(nil)), promise: nil)
         isUnflushed = true
     }
@@ -134,7 +136,7 @@ struct AddressCheck: RouterMiddleware {
         let origin = guardian.origin(peer: context.peerAddress, request.headers)
         context.client = origin?.address
         let response = try await answer(request, context, origin, next)
-        let blame = context.conduct.blame ?? blame(of: request, response)
+        let blame = if let found = context.conduct.blame { found } else { await blame(of: request, response) }
         if blame != .nobody { guardian.note(blame, from: origin) }
         return response
     }
@@ -159,8 +161,8 @@ struct AddressCheck: RouterMiddleware {
         return await authenticator.holder(authorization, at: now().wall) != nil
     }
 
-    private func blame(of request: Request, _ response: Response) -> Blame {
+    private func blame(of request: Request, _ response: Response) async -> Blame {
         guard Self.violations.contains(response.status.code) else { return .nobody }
-        return authenticator.familiar(request.headers[values: .authorization], at: now().wall).map { .account($0.user) } ?? .address
+        return await authenticator.knownHolder(request.headers[values: .authorization], at: now().wall).map { .account($0.user) } ?? .address
     }
 }

@@ -117,7 +117,7 @@ package enum Listener {
             now: house.now)
         router.add(
             middleware: LastResort(logger: logger) { request, context in
-                guard house.authenticator.familiar(request.headers[values: .authorization], at: house.now().wall) == nil else { return }
+                guard await house.authenticator.knownHolder(request.headers[values: .authorization], at: house.now().wall) == nil else { return }
                 try signedIn.payAsStranger(context)
             })
         MCPEndpoint(forwarder: house.forwarder, origin: house.origin).addRoutes(to: router)

@@ -43,7 +43,7 @@ struct ListenerChecks: RouterMiddleware {
         var response: Response
         if request.method == .options {
             response = Response(status: .noContent)
-            response.headers[.accessControlAllowMethods] = "GET, POST, PATCH, DELETE, OPTIONS"
+            response.headers[.accessControlAllowMethods] = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
             response.headers[.accessControlAllowHeaders] = Self.allowedHeaders
             response.headers[.accessControlMaxAge] = "600"
         } else {
@@ -70,13 +70,13 @@ struct LastResort: RouterMiddleware {
 
     let logger: Logger
     /// Paces callers without a valid token who ask for what there is not.
-    var pace: @Sendable (Request, GatewayContext) throws -> Void = { _, _ in }
+    var pace: @Sendable (Request, GatewayContext) async throws -> Void = { _, _ in }
 
     func handle(_ request: Request, context: GatewayContext, next: (Request, GatewayContext) async throws -> Response) async throws -> Response {
         do {
             return try await next(request, context)
         } catch let error as HTTPError {
-            do { try pace(request, context) } catch let refusal as Refusal {
+            do { try await pace(request, context) } catch let refusal as Refusal {
                 context.conduct.blame = .address
                 return .problem(refusal, requestID: context.requestID)
             }

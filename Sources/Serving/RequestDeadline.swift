@@ -19,7 +19,8 @@ final class RequestDeadline: ChannelDuplexHandler, RemovableChannelHandler {
 
     /// When what is being received must be complete; nil between requests.
     private var due: NIODeadline?
-    /// Requests read whose responses are not written: what arrives meanwhile is not what we wait for.
+    /// Requests read whose responses are not written: what arrives meanwhile is not what we wait for. Below nothing while a
+    /// request is read that was answered already.
     private var outstanding = 0
     private var timer: Scheduled<Void>?
 
@@ -29,7 +30,7 @@ final class RequestDeadline: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     fileprivate func bytesArrived(_ context: ChannelHandlerContext) {
-        if due == nil && outstanding == 0 { expect(Self.head, context) }
+        if due == nil && outstanding <= 0 { expect(Self.head, context) }
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -44,7 +45,7 @@ final class RequestDeadline: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
-        if case .end = unwrapOutboundIn(data) { outstanding = max(0, outstanding - 1) }
+        if case .end = unwrapOutboundIn(data) { outstanding -= 1 }
         context.write(data, promise: promise)
     }
 

@@ -4,6 +4,7 @@ import Gateway
 import HTTPTypes
 import Hummingbird
 import Identity
+import Pacing
 
 /// The way into every administrative request: who is asking is found out first, and what is refused is recorded.
 struct SignedIn: Sendable {
@@ -27,7 +28,7 @@ struct SignedIn: Sendable {
             let known = try authenticator.recognize(authorization, for: .api, at: wall)
             let found = if let known { known } else { try await authenticator.verify(authorization, for: .api, at: wall) }
             principal = found
-            let budgets = try admission.admit(found, at: now())
+            let budgets = try admit(found)
             var response = try await body(found)
             response.headers.tell(budgets)
             sessions.note(found, client: request.headers[.userAgent], era: "modern", action: action, target: "", isError: false, at: wall)
@@ -45,6 +46,14 @@ struct SignedIn: Sendable {
                 address: context.address)
             do throws(Refusal) { try await audit.record(record) } catch { return .problem(error, requestID: context.requestID) }
             return .problem(refusal, requestID: context.requestID, headers: headers)
+        }
+    }
+
+    private func admit(_ principal: Principal) throws(Refusal) -> [Budget] {
+        do { return try admission.admit(principal, at: now()) } catch let refusal as Refusal {
+            throw refusal
+        } catch {
+            throw .overloaded("The gateway cannot count requests at the moment, so it does not answer them.")
         }
     }
 

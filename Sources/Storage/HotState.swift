@@ -192,7 +192,8 @@ package final class HotState: Sendable {
     /// How long violations are remembered after the last one: the fewer there are the shorter, so that a flood of addresses
     /// with one each makes room soon. Whoever comes back just then makes them at half the rate that blocks.
     private static func patience(_ count: Int64, _ limit: WindowLimit) -> Duration {
-        min(limit.length * 2, max(.seconds(120), .nanoseconds(Int64(Int128(limit.length.nanoseconds) * 2 * Int128(count) / Int128(limit.most)))))
+        let twice = Int128(limit.length.nanoseconds) * 2
+        return max(.seconds(120), .nanoseconds(Int64(min(twice, twice * Int128(count) / Int128(limit.most)))))
     }
 
     // MARK: Transactions
@@ -331,7 +332,8 @@ package final class HotState: Sendable {
     ///
     /// What somebody took meanwhile stays taken.
     package func restore(_ rows: [BucketRow], at now: Moment) throws {
-        for start in stride(from: 0, to: rows.count, by: 256) {
+        // A map that was made smaller may not hold them all.
+        for start in stride(from: 0, to: min(rows.count, mostBytes / Self.entryBytes / 2), by: 256) {
             try writing(now.boot) { state, transaction in
                 for row in rows[start..<min(start + 256, rows.count)] {
                     guard let key = HotKey(text: row.key), let entry = StoredEntry(row, key, now) else { continue }

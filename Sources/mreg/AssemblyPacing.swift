@@ -8,6 +8,7 @@ import Pacing
 import ServiceLifecycle
 import Serving
 import Storage
+import Synchronization
 
 extension Settings {
     /// The limits as the corridor takes them.
@@ -77,6 +78,13 @@ final class HotStateKeeper: Service {
     private let now: @Sendable () -> Moment
     private let logger: Logger
     private let onTruncation: @Sendable () -> Void
+    private let place = Mutex<[UInt8]>([])
+
+    /// Where the next checkpoint begins.
+    private var goesOn: [UInt8] {
+        get { place.withLock { $0 } }
+        set { place.withLock { $0 = newValue } }
+    }
 
     private static let tick = Duration.milliseconds(250)
     private static let ticksPerCheckpoint = 120
@@ -129,17 +137,27 @@ final class HotStateKeeper: Service {
     private func checkpoint(_ stored: inout [String: BucketRow]) async {
         do {
             var rows: [BucketRow] = []
-            var next: [UInt8]? = []
+            var next: [UInt8]? = goesOn
             while let start = next, rows.count < Self.mostRows {
                 let piece = try hotState.checkpoint(from: start, count: Self.piece, at: now())
                 rows += piece.rows
                 next = piece.next
                 await Task.yield()
             }
-            try await database.storeBuckets(rows.filter { stored[$0.key]?.level != $0.level }, at: now().wall)
+            // What does not fit in one is the next one's.
+            goesOn = next ?? []
+            try await database.storeBuckets(rows.filter { !$0.isLike(stored[$0.key]) }, at: now().wall)
             stored = Dictionary(rows.map { ($0.key, $0) }) { $1 }
         } catch {
             logger.error("the hot state could not be checkpointed; it is tried again", metadata: ["error": "\(error)"])
         }
+    }
+}
+
+extension BucketRow {
+    /// Whether it says what the other said, but for the second at which it ends.
+    fileprivate func isLike(_ other: BucketRow?) -> Bool {
+        guard let other, level == other.level else { return false }
+        return abs(expiresAt.microseconds - other.expiresAt.microseconds) < 1_000_000
     }
 }
