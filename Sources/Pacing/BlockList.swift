@@ -71,6 +71,11 @@ package struct BlockList: Sendable {
     /// - Returns: the block that was lifted.
     package mutating func remove(_ address: AddressPrefix) -> Entry? { entries.removeValue(forKey: address) }
 
+    /// What holds for an address; nil if nothing does.
+    package func block(of address: AddressPrefix, at now: BootInstant) -> Block? {
+        entries[address].flatMap { $0.ends > now ? $0.block : nil }
+    }
+
     /// How long an address is still blocked; nil if it is not.
     package func remaining(_ address: AddressPrefix, at now: BootInstant) -> Duration? {
         guard !entries.isEmpty, let entry = entries[address], entry.ends > now else { return nil }

@@ -221,8 +221,8 @@ package final class AddressGuard: Service {
             address: "\(block.address)")
         logger.notice("an address was blocked", metadata: ["address": "\(block.address)", "seconds": "\(rules.blocksFor.components.seconds)"])
         do {
-            // Lifted while it waited: there is nothing to keep.
-            guard blocks.withLock({ $0.remaining(block.address, at: now().boot) }) != nil else { return }
+            // Lifted while it waited, or an administrator set another: there is nothing to keep.
+            guard blocks.withLock({ $0.block(of: block.address, at: now().boot) }) == block else { return }
             try await store.save(block, record)
         } catch {
             logger.error("a block could not be stored; it holds until the gateway stops", metadata: ["error": "\(error)"])

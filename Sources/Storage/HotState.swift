@@ -206,7 +206,7 @@ package final class HotState: Sendable {
     private func writing<Value: Sendable>(
         _ now: BootInstant, _ body: (inout State, borrowing WriteTransaction) throws -> Value, committed: (inout State) -> Void = { _ in }
     ) throws -> Value {
-        try state.withLock { state in
+        func attempt(_ state: inout State) throws -> Value {
             do {
                 let value = try Self.transact(&state, body)
                 committed(&state)
@@ -214,13 +214,20 @@ package final class HotState: Sendable {
             } catch let undone as Undone {
                 guard let value = undone.verdict as? Value else { throw undone }
                 return value
+            }
+        }
+        return try state.withLock { state in
+            do {
+                return try attempt(&state)
             } catch let error as LMDBError where error == .mapFull {
                 // Not for want of pages alone: a reader that died may hold on to old ones.
                 try state.environment.clearStaleReaders()
                 guard grow(&state) else { throw Self.noRoom }
-                let value = try Self.transact(&state, body)
-                committed(&state)
-                return value
+                return try attempt(&state)
+            } catch let refusal as Refusal {
+                // In a transaction of its own, for the one that found no room was undone.
+                try? Self.transact(&state) { try sweep(&$0, $1, now, count: Self.urgentSweep) }
+                throw refusal
             }
         }
     }
@@ -245,9 +252,7 @@ package final class HotState: Sendable {
         let most = mostBytes / Self.entryBytes
         let mostOfThis = key.isAnonymous ? most / 4 * 3 : most
         guard transaction.count >= min(mostOfThis, state.mapSize / Self.entryBytes) else { return }
-        if transaction.count < mostOfThis { throw LMDBError.mapFull }
-        try sweep(&state, transaction, now, count: Self.urgentSweep)
-        if transaction.count >= mostOfThis { throw Self.noRoom }
+        throw transaction.count < mostOfThis ? LMDBError.mapFull : Self.noRoom
     }
 
     /// - Returns: whether there is more room now.

@@ -161,6 +161,21 @@ struct AdmissionTests {
         }
     }
 
+    @Test func `what is over goes when there is no room, however full the map is`() async throws {
+        try await withTemporaryFolder { folder in
+            let state = try Self.open(folder, mapSize: 1 << 20)
+            let limit = try Self.limit(60)
+            var count = 0
+            while (try? state.admit(Self.request((.user(UserID(Int64(count))), limit)), at: start)) != nil { count += 1 }
+            let later = Moment(wall: start.wall, boot: start.boot.advanced(by: .seconds(600)))
+            var refused = 0
+            for user in count..<count + 1000 {
+                if (try? state.admit(Self.request((.user(UserID(Int64(user))), limit)), at: later)) == nil { refused += 1 }
+            }
+            #expect(refused < 10)
+        }
+    }
+
     @Test func `the map grows up to its bound, and what it holds stays`() async throws {
         try await withTemporaryFolder { folder in
             let state = try Self.open(folder, mapSize: 32 << 20)
