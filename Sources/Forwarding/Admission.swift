@@ -8,6 +8,8 @@ import Synchronization
 package final class Admission: Sendable {
     private struct State {
         var terms: [TenantID: TenantTerms]
+        /// In which order the terms were committed that were changed.
+        var orders: [TenantID: Int] = [:]
         var fairness: FairnessRecord
         var times = DecisionTimes()
     }
@@ -99,7 +101,15 @@ package final class Admission: Sendable {
     // MARK: Terms
 
     /// What holds for a tenant from now on.
-    package func change(_ terms: TenantTerms, of tenant: TenantID) { state.withLock { $0.terms[tenant] = terms } }
+    ///
+    /// - Parameter order: higher for what was committed later; what comes late is left out.
+    package func change(_ terms: TenantTerms, of tenant: TenantID, order: Int = 0) {
+        state.withLock { state in
+            guard order >= state.orders[tenant] ?? 0 else { return }
+            state.terms[tenant] = terms
+            state.orders[tenant] = order
+        }
+    }
 
     package func isNew(_ tenant: TenantID) -> Bool { state.withLock { $0.terms[tenant] == nil } }
 

@@ -26,6 +26,13 @@ package final class CallGate: Sendable {
         state.withLock { $0.alarm?.cancel() }
     }
 
+    /// Refuses a call that `enter` would refuse for its user now: so that it need not be paid for first.
+    ///
+    /// - Throws: `.throttled` with `inFlight`.
+    package func checkRoom(for principal: Principal) throws(Refusal) {
+        try state.withLock { state throws(Refusal) in try state.checkRoom(for: principal) }
+    }
+
     /// Comes back with a place among the server's calls under way: at once if there is one, which suspends nobody.
     ///
     /// - Parameters:
@@ -228,12 +235,15 @@ extension CallGate {
             return figures
         }
 
+        mutating func checkRoom(for principal: Principal) throws(Refusal) {
+            guard perUser > 0, users[principal.user, default: 0] >= perUser else { return }
+            totals.refusedByUser += 1
+            throw .throttled(Throttle(.inFlight, of: principal.name, retryAfter: .seconds(1)))
+        }
+
         /// Takes a place; false if the call has to wait for one.
         mutating func admit(to server: ServerID, _ principal: Principal) throws(Refusal) -> Bool {
-            if perUser > 0, users[principal.user, default: 0] >= perUser {
-                totals.refusedByUser += 1
-                throw .throttled(Throttle(.inFlight, of: principal.name, retryAfter: .seconds(1)))
-            }
+            try checkRoom(for: principal)
             // What becomes free goes to whoever waits, so a free place means that nobody does.
             guard perServer == 0 || doors[server, default: Door()].inFlight < perServer else { return false }
             doors[server, default: Door()].inFlight += 1

@@ -13,17 +13,20 @@ package struct Corridor: Sendable {
     private let authenticator: Authenticator
     private let policy: Policy
     private let admission: Admission
+    private let gate: CallGate
     private let catalogue: Catalogue
     private let answers: Answers
     /// Bodies without `jsonrpc` and `id` are read as requests: the performance guide's load script. Evaluation only.
     private let acceptsShorthand: Bool
 
     package init(
-        authenticator: Authenticator, policy: Policy, admission: Admission, catalogue: Catalogue, answers: Answers, acceptsShorthand: Bool
+        authenticator: Authenticator, policy: Policy, admission: Admission, gate: CallGate, catalogue: Catalogue, answers: Answers,
+        acceptsShorthand: Bool
     ) {
         self.authenticator = authenticator
         self.policy = policy
         self.admission = admission
+        self.gate = gate
         self.catalogue = catalogue
         self.answers = answers
         self.acceptsShorthand = acceptsShorthand
@@ -60,6 +63,7 @@ package struct Corridor: Sendable {
             decision.action = incoming.operation.method
 
             let grant = try policy.grant(incoming.operation, to: principal)
+            if case .callTool = incoming.operation { try gate.checkRoom(for: principal) }
             decision.budgets = try findings.budgets ?? admission.admit(principal, incoming.operation, at: now)
             decision.outcome = try route(grant, incoming, findings)
         } catch let refusal as Refusal {

@@ -8,7 +8,8 @@ package struct PacingDesk: Sendable {
     package var addresses: AddressGuard
     package var admission: Admission
     package var gate: CallGate
-    package var changeTerms: @Sendable (TenantID, AuditRecord, @Sendable @escaping (inout TenantTerms) throws -> Void) async throws -> TenantTerms
+    package var changeTerms:
+        @Sendable (TenantID, AuditRecord, @Sendable @escaping (inout TenantTerms) throws -> Void) async throws -> (TenantTerms, order: Int)
     package var quotaUsed: @Sendable (QuotaPeriod, TenantID, Timestamp) throws -> Int64
     package var entries: @Sendable () -> Int
     package var now: @Sendable () -> Moment
@@ -16,7 +17,9 @@ package struct PacingDesk: Sendable {
     package init(
         addresses: AddressGuard, admission: Admission, gate: CallGate,
         changeTerms:
-            @escaping @Sendable (TenantID, AuditRecord, @Sendable @escaping (inout TenantTerms) throws -> Void) async throws -> TenantTerms,
+            @escaping @Sendable (TenantID, AuditRecord, @Sendable @escaping (inout TenantTerms) throws -> Void) async throws -> (
+                TenantTerms, order: Int
+            ),
         quotaUsed: @escaping @Sendable (QuotaPeriod, TenantID, Timestamp) throws -> Int64, entries: @escaping @Sendable () -> Int,
         now: @escaping @Sendable () -> Moment
     ) {
@@ -102,7 +105,8 @@ package struct PacingDesk: Sendable {
     }
 
     private func change(_ tenant: TenantID, _ audit: AuditRecord, _ change: @Sendable @escaping (inout TenantTerms) throws -> Void) async throws {
-        admission.change(try await changeTerms(tenant, audit, change), of: tenant)
+        let (terms, order) = try await changeTerms(tenant, audit, change)
+        admission.change(terms, of: tenant, order: order)
     }
 
     // MARK: Blocks

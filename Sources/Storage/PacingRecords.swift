@@ -21,15 +21,16 @@ extension Database {
     /// Changes what holds for a tenant, in one transaction with the record of it.
     ///
     /// - Parameter change: gets what holds, and may be called more than once.
+    /// - Returns: what holds now, with a number that is higher for what was committed later.
     package func changeTerms(
         of tenant: TenantID, audit: AuditRecord, _ change: @Sendable @escaping (inout TenantTerms) throws -> Void
-    ) async throws -> TenantTerms {
+    ) async throws -> (TenantTerms, order: Int) {
         try await write { db, ledger in
             guard var terms = try Self.terms(of: tenant, db) else { throw Refusal.notFound("tenant \(tenant.rawValue)") }
             try change(&terms)
             try Self.store(terms, of: tenant, db)
             try ledger.append(audit, db)
-            return terms
+            return (terms, order: db.totalChangesCount)
         }
     }
 

@@ -113,7 +113,7 @@ struct Assembly {
         ) { now().boot }
         let policy = Policy()
         let corridor = Corridor(
-            authenticator: authenticator, policy: policy, admission: admission, catalogue: catalogue,
+            authenticator: authenticator, policy: policy, admission: admission, gate: gate, catalogue: catalogue,
             answers: answers, acceptsShorthand: mode.acceptsShorthand)
         let metrics = CallMetrics()
         let forwarder = Forwarder(
