@@ -60,8 +60,9 @@ bench: packages-build packages-bench
 	@python3 Benchmarks/pacing.py --benchmark .build/release/pacing-benchmark --million
 
 lint:
-	@echo "== checking the formatting"
+	@echo "== checking the formatting and the imports"
 	@swift format lint --strict --parallel --recursive $(SWIFT_SOURCES)
+	@python3 Tests/imports.py
 
 format:
 	@swift format --in-place --parallel --recursive $(SWIFT_SOURCES)

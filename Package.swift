@@ -65,7 +65,7 @@ let package = Package(
         .target(
             name: "Schema", path: "schema", exclude: ["README.md", "current.sql"], resources: [.embedInCode("migrations")], swiftSettings: settings),
         room("Storage", ["Gateway", "Pacing", "Reports", "Proof", "LMDB", "Schema", grdb, grdbSQLite, lifecycle, logging]),
-        room("Identity", ["Gateway", jwtKit, crypto]),
+        room("Identity", ["Gateway", jwtKit, crypto, lifecycle]),
         room("Upstreams", ["Gateway", "MCP", "Access", "Pacing", nio, nioPosix, nioHTTP1, nioTLS, nioSSL, subprocess, lifecycle, logging]),
         room("Audit", ["Gateway", lifecycle, logging]),
         room("Forwarding", ["Gateway", "MCP", "Access", "Pacing", "Reports", "Identity", "Upstreams", "Audit", nio, lifecycle, logging]),
@@ -101,7 +101,7 @@ let package = Package(
         tests("Pacing", ["Gateway"]),
         tests("Reports", ["Gateway"]),
         tests("Proof", ["Gateway", crypto]),
-        tests("LMDB"),
+        tests("LMDB", ["CLMDB"]),
         tests("Storage", ["Gateway", "Pacing", "Proof", "Reports", "Schema", grdb, grdbSQLite, logging]),
         tests("Identity", ["Gateway", jwtKit, crypto, lifecycle]),
         tests("Upstreams", ["Gateway", "MCP", "Access", nio, nioPosix, nioHTTP1, lifecycle, logging]),
