@@ -60,19 +60,24 @@ let package = Package(
         room("Pacing", ["Gateway"]),
         room("Reports", ["Gateway"]),
         room("Proof", ["Gateway", crypto]),
+        room("OAuth", ["Gateway", crypto]),
+        .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
+        room("Sealing", ["Gateway", "COpenSSL"]),
         .systemLibrary(name: "CLMDB", providers: [.apt(["liblmdb-dev"])]),
         room("LMDB", ["CLMDB"]),
         .target(
             name: "Schema", path: "schema", exclude: ["README.md", "current.sql"], resources: [.embedInCode("migrations")], swiftSettings: settings),
-        room("Storage", ["Gateway", "Pacing", "Reports", "Proof", "LMDB", "Schema", grdb, grdbSQLite, lifecycle, logging]),
-        room("Identity", ["Gateway", jwtKit, crypto, lifecycle]),
+        room("Storage", ["Gateway", "Pacing", "Reports", "Proof", "OAuth", "LMDB", "Sealing", "Schema", grdb, grdbSQLite, lifecycle, logging]),
+        room("Identity", ["Gateway", "Pacing", "OAuth", jwtKit, crypto, lifecycle, logging]),
         room("Upstreams", ["Gateway", "MCP", "Access", "Pacing", nio, nioPosix, nioHTTP1, nioTLS, nioSSL, subprocess, lifecycle, logging]),
         room("Audit", ["Gateway", lifecycle, logging]),
+        // The issuer of evaluation mode: Entra ID as far as the gateway can tell.
+        room("FakeEntra", ["Gateway", hummingbird, httpTypes, jwtKit, crypto, logging]),
         room("Forwarding", ["Gateway", "MCP", "Access", "Pacing", "Reports", "Identity", "Upstreams", "Audit", nio, lifecycle, logging]),
         room(
             "Serving",
             [
-                "Gateway", "MCP", "Access", "Pacing", "Reports", "Proof", "Identity", "Audit", "Forwarding", hummingbird, hummingbirdCore, httpTypes,
+                "Gateway", "MCP", "Access", "Pacing", "Reports", "Proof", "OAuth", "Identity", "Audit", "Forwarding", hummingbird, hummingbirdCore, httpTypes,
                 nio,
                 nioHTTP1,
                 nioHTTPTypes, lifecycle, logging,
@@ -81,7 +86,8 @@ let package = Package(
         .executableTarget(
             name: "mreg",
             dependencies: [
-                "Gateway", "MCP", "Access", "Pacing", "Reports", "Proof", "Storage", "Identity", "Upstreams", "Audit", "Forwarding", "Serving",
+                "Gateway", "MCP", "Access", "Pacing", "Reports", "Proof", "OAuth", "Sealing", "Storage", "Identity", "Upstreams", "Audit", "FakeEntra",
+                "Forwarding", "Serving",
                 hummingbird, httpTypes, nio, nioPosix, lifecycle, unixSignals, logging, argumentParser,
             ],
             resources: [.embedInCode("Resources/verify.py")],
@@ -101,18 +107,21 @@ let package = Package(
         tests("Pacing", ["Gateway"]),
         tests("Reports", ["Gateway"]),
         tests("Proof", ["Gateway", crypto]),
+        tests("OAuth", ["Gateway", crypto]),
+        tests("Sealing", ["Gateway"]),
         tests("LMDB", ["CLMDB"]),
-        tests("Storage", ["Gateway", "Pacing", "Proof", "Reports", "Schema", grdb, grdbSQLite, logging]),
-        tests("Identity", ["Gateway", jwtKit, crypto, lifecycle]),
+        tests("Storage", ["Gateway", "Pacing", "Proof", "OAuth", "Sealing", "Reports", "Schema", grdb, grdbSQLite, logging]),
+        tests("Identity", ["Gateway", "Pacing", "OAuth", jwtKit, crypto, lifecycle, logging]),
         tests("Upstreams", ["Gateway", "MCP", "Access", nio, nioPosix, nioHTTP1, lifecycle, logging]),
         tests("Audit", ["Gateway", lifecycle, logging]),
+        tests("FakeEntra", ["Gateway", hummingbird, nio, jwtKit, crypto, logging]),
         tests("Forwarding", ["Gateway", "MCP", "Access", "Upstreams", nioPosix, logging]),
         tests("mreg", ["Gateway", "MCP", hummingbird]),
         // The assembled program, on port 0 and a temporary folder.
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "mreg", "Gateway", "MCP", "Proof", "Forwarding", "Identity", "Serving", "Storage", grdb, nio, nioPosix, nioHTTP1, lifecycle, logging,
+                "mreg", "Gateway", "MCP", "Proof", "OAuth", "Forwarding", "Identity", "Serving", "Storage", grdb, nio, nioPosix, nioHTTP1, lifecycle, logging,
             ],
             swiftSettings: settings),
     ]
