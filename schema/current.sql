@@ -1,3 +1,23 @@
+CREATE TABLE api_keys (
+    key_id INTEGER PRIMARY KEY,
+    user_id INTEGER NOT NULL REFERENCES users (user_id),
+    tenant_id INTEGER NOT NULL REFERENCES tenants (tenant_id),
+    name TEXT NOT NULL CHECK (length(name) BETWEEN 1 AND 128),
+    key_hash BLOB NOT NULL UNIQUE,
+    hint TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    reach TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    last_used_at INTEGER,
+    successor INTEGER,
+    revoked_at INTEGER
+) STRICT;
+
+CREATE INDEX idx_api_keys_user ON api_keys (user_id, created_at DESC);
+
+CREATE INDEX idx_api_keys_expires ON api_keys (expires_at);
+
 CREATE TABLE audit_heads (
     seal_id INTEGER PRIMARY KEY,
     signed_at INTEGER NOT NULL,
@@ -125,6 +145,43 @@ CREATE TABLE limits (
     PRIMARY KEY (tenant_id, scope, subject)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE oauth_clients (
+    client_id TEXT PRIMARY KEY CHECK (length(client_id) BETWEEN 1 AND 2048),
+    kind TEXT NOT NULL CHECK (kind IN ('registered', 'document', 'operator')),
+    name TEXT NOT NULL CHECK (length(name) BETWEEN 1 AND 256),
+    metadata TEXT NOT NULL,
+    secret_hash BLOB,
+    user_id INTEGER REFERENCES users (user_id),
+    created_at INTEGER NOT NULL,
+    last_used_at INTEGER NOT NULL,
+    revoked_at INTEGER
+) STRICT;
+
+CREATE TABLE oauth_grants (
+    grant_id INTEGER PRIMARY KEY,
+    user_id INTEGER NOT NULL REFERENCES users (user_id),
+    tenant_id INTEGER NOT NULL REFERENCES tenants (tenant_id),
+    session_id INTEGER NOT NULL,
+    client_id TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    resources TEXT NOT NULL,
+    redirect_uri TEXT NOT NULL,
+    code_challenge TEXT NOT NULL,
+    code_hash BLOB NOT NULL UNIQUE,
+    code_expires_at INTEGER NOT NULL,
+    code_used_at INTEGER,
+    salt BLOB NOT NULL CHECK (length(salt) = 16),
+    generation INTEGER NOT NULL DEFAULT 0 CHECK (generation >= 0),
+    rotated_at INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    revoked_at INTEGER
+) STRICT;
+
+CREATE INDEX idx_oauth_grants_user ON oauth_grants (user_id, created_at DESC);
+
+CREATE INDEX idx_oauth_grants_expires ON oauth_grants (expires_at);
+
 CREATE TABLE rate_limit_buckets (
     bucket_key TEXT NOT NULL,
     level INTEGER NOT NULL,
@@ -186,6 +243,14 @@ CREATE TABLE server_registrations (
 
 CREATE INDEX idx_server_registrations_tenant_status ON server_registrations (tenant_id, status, created_at DESC);
 
+CREATE TABLE signing_keys (
+    kid TEXT PRIMARY KEY,
+    public_pem TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    signs_from INTEGER NOT NULL,
+    published_until INTEGER
+) STRICT;
+
 CREATE TABLE tenant_rollups (
     tenant_id INTEGER NOT NULL,
     hour INTEGER NOT NULL,
@@ -240,8 +305,10 @@ CREATE TABLE users (
     name TEXT NOT NULL CHECK (length(name) BETWEEN 1 AND 256),
     role TEXT NOT NULL CHECK (role IN ('user', 'server_owner', 'admin', 'auditor')),
     revoked_before INTEGER NOT NULL DEFAULT 0,
-    created_at INTEGER NOT NULL,
+    created_at INTEGER NOT NULL, issuer TEXT CHECK (length(issuer) BETWEEN 1 AND 512), subject TEXT CHECK (length(subject) BETWEEN 1 AND 512), display_name TEXT CHECK (length(display_name) <= 256), role_source TEXT NOT NULL DEFAULT 'operator' CHECK (role_source IN ('operator', 'issuer')), disabled_at INTEGER, signed_in_at INTEGER,
     UNIQUE (tenant_id, name)
 ) STRICT;
 
 CREATE INDEX idx_users_tenant_id ON users (tenant_id);
+
+CREATE UNIQUE INDEX idx_users_identity ON users (issuer, subject) WHERE issuer IS NOT NULL;

@@ -10,6 +10,9 @@ package enum Permission: String, Sendable, CaseIterable {
     case endSessions = "end_sessions"
     case maintain
     case setLimits = "set_limits"
+    case managePeople = "manage_people"
+    /// One's own keys and connections.
+    case manageOwnAccount = "manage_own_account"
 
     /// Who holds it, in the words a refusal uses.
     var holders: String {
@@ -18,8 +21,20 @@ package enum Permission: String, Sendable, CaseIterable {
         case .readServers: "the role user, server_owner, admin or auditor"
         case .writeOwnServers: "the role server_owner or admin"
         case .writeAllServers: "the role admin, or being the server's owner"
+        case .manageOwnAccount: "the role user, server_owner, admin or auditor"
         case .readReports: "the role auditor or admin"
-        case .endSessions, .maintain, .setLimits: "the role admin"
+        case .endSessions, .maintain, .setLimits, .managePeople: "the role admin"
+        }
+    }
+
+    /// What a credential must have been given for.
+    package var scopes: Scopes {
+        switch self {
+        case .useTools: .tools
+        case .readServers: .readRegistry
+        case .writeOwnServers, .writeAllServers: [.readRegistry, .writeRegistry]
+        case .manageOwnAccount: .account
+        case .readReports, .endSessions, .maintain, .setLimits, .managePeople: .administer
         }
     }
 }
@@ -29,10 +44,14 @@ extension Role {
     package var permissions: Set<Permission> {
         switch self {
         case .anonymous: []
-        case .user: [.useTools, .readServers]
-        case .serverOwner: [.useTools, .readServers, .writeOwnServers]
-        case .admin: [.useTools, .readServers, .writeOwnServers, .writeAllServers, .readReports, .endSessions, .maintain, .setLimits]
-        case .auditor: [.readServers, .readReports]
+        case .user: [.useTools, .readServers, .manageOwnAccount]
+        case .serverOwner: [.useTools, .readServers, .writeOwnServers, .manageOwnAccount]
+        case .admin:
+            [
+                .useTools, .readServers, .writeOwnServers, .writeAllServers, .readReports, .endSessions, .maintain, .setLimits, .managePeople,
+                .manageOwnAccount,
+            ]
+        case .auditor: [.readServers, .readReports, .manageOwnAccount]
         }
     }
 }
@@ -64,6 +83,18 @@ package struct Policy: Sendable {
 
     package func require(_ permission: Permission, of principal: Principal) throws(Refusal) {
         guard principal.role.permissions.contains(permission) else { throw .forbidden(needs: permission.holders) }
+        guard principal.scopes.isSuperset(of: permission.scopes) else { throw .insufficientScope(permission.scopes) }
+    }
+
+    /// Nobody hands on more than their own credential is good for.
+    package func requireNoMore(_ scopes: Scopes, _ reach: Reach, than principal: Principal) throws(Refusal) {
+        guard principal.scopes.isSuperset(of: scopes) else { throw .insufficientScope(scopes) }
+        guard case .only(let servers, let tools) = principal.reach else { return }
+        guard case .only(let wantedServers, let wantedTools) = reach, servers.isSuperset(of: wantedServers),
+            wantedTools.allSatisfy({ tool in
+                tools.contains(tool) || servers.contains { tool.hasPrefix("\($0)__") }
+            })
+        else { throw .forbidden(needs: "a credential that is good for those servers and tools itself") }
     }
 
     /// Whether the principal may change or delete this server.

@@ -68,7 +68,10 @@ package struct Corridor: Sendable {
             decision.outcome = try route(grant, incoming, findings)
         } catch let refusal as Refusal {
             decision.outcome = .refuse(refusal)
-            if case .forbidden = refusal { payAnyway(&decision, findings, now) }
+            switch refusal {
+            case .forbidden, .insufficientScope: payAnyway(&decision, findings, now)
+            default: break
+            }
         } catch let error as ProtocolError {
             decision.outcome = .fail(error)
             payAnyway(&decision, findings, now)

@@ -12,6 +12,7 @@ package struct Forwarder: Sendable {
     private let authenticator: Authenticator
     private let admission: Admission
     private let gate: CallGate
+    private let running: RunningCalls
     private let catalogue: Catalogue
     private let answers: Answers
     private let audit: AuditTrail
@@ -22,8 +23,8 @@ package struct Forwarder: Sendable {
 
     /// - Parameter statusCode: the number that goes on record for a status; the listener's own.
     package init(
-        corridor: Corridor, authenticator: Authenticator, admission: Admission, gate: CallGate, catalogue: Catalogue, answers: Answers,
-        audit: AuditTrail,
+        corridor: Corridor, authenticator: Authenticator, admission: Admission, gate: CallGate, running: RunningCalls,
+        catalogue: Catalogue, answers: Answers, audit: AuditTrail,
         metrics: CallMetrics,
         sessions: SessionTable, statusCode: @escaping @Sendable (ReplyStatus) -> Int, now: @escaping @Sendable () -> Moment
     ) {
@@ -31,6 +32,7 @@ package struct Forwarder: Sendable {
         self.authenticator = authenticator
         self.admission = admission
         self.gate = gate
+        self.running = running
         self.catalogue = catalogue
         self.answers = answers
         self.audit = audit
@@ -119,9 +121,14 @@ package struct Forwarder: Sendable {
         }
         do {
             let call = try await dispatch.upstream.call(dispatch.grant, dispatch.incoming, tool: dispatch.tool)
+            running.add(call, of: dispatch.grant.principal)
+            var isStream = false
+            defer { if !isStream { running.remove(call) } }
+            if await isSignedOut(closing.inbound) { call.abandon(.signedOut) }
             switch try await call.next() {
             case .progress(let params)?:
-                let stream = ReplyStream(call, closing, pass, first: params)
+                isStream = true
+                let stream = ReplyStream(call, closing, pass, running, first: params)
                 return Reply(body: .stream(stream), status: .answered, budgets: closing.decision.budgets ?? [])
             case .answer(let result)?:
                 pass.leave()
@@ -131,6 +138,18 @@ package struct Forwarder: Sendable {
         } catch {
             pass.leave()
             return await closing.refuse(Self.refusal(error, dispatch.upstream.alias))
+        }
+    }
+
+    /// Whether the credential was refused since it was looked at: whoever ended the calls made with it could not find this one.
+    private func isSignedOut(_ inbound: Inbound) async -> Bool {
+        let moment = now().wall
+        if authenticator.familiar(inbound.authorization, at: moment) != nil { return false }
+        do {
+            _ = try await authenticator.verify(inbound.authorization, for: .mcp, at: moment)
+            return false
+        } catch {
+            return error is Refusal
         }
     }
 
@@ -184,8 +203,11 @@ package struct Forwarder: Sendable {
             let message = ProtocolError(refusal).response(to: decision.id)
             let status = Self.status(of: refusal, in: decision.era)
             let reply = await close(message, status, outcome, reason: refusal.reason)
-            guard case .unauthenticated = refusal, reply.status == .unauthenticated else { return reply }
-            return Reply(body: .unauthenticated(refusal), status: .unauthenticated, budgets: [], blame: reply.blame)
+            switch reply.status {
+            case .unauthenticated, .insufficientScope:
+                return Reply(body: .unauthenticated(refusal), status: reply.status, budgets: reply.budgets, blame: reply.blame)
+            default: return reply
+            }
         }
 
         /// What a server answered, in the words of the caller's era.
@@ -213,7 +235,7 @@ package struct Forwarder: Sendable {
         private func blame(_ status: ReplyStatus) -> Blame {
             guard let principal = decision.principal else { return decision.blame }
             switch status {
-            case .throttled, .defectiveEnvelope, .unknownMethod, .forbidden: return .account(principal.user)
+            case .throttled, .defectiveEnvelope, .unknownMethod, .forbidden, .insufficientScope: return .account(principal.user)
             default: return .nobody
             }
         }
@@ -257,6 +279,8 @@ package struct Forwarder: Sendable {
         private static func status(of refusal: Refusal, in era: Revision.Era) -> ReplyStatus {
             switch refusal {
             case .unauthenticated: .unauthenticated
+            // Of either era: clients ask for more when they are told what it takes (RFC 6750, section 3.1).
+            case .insufficientScope: .insufficientScope
             case .forbidden: era == .modern ? .forbidden : .answered
             case .throttled(let throttle): .throttled(throttle)
             case .blocked(let wait): .blocked(retryAfter: wait)

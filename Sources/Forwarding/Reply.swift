@@ -29,6 +29,7 @@ package enum ReplyStatus: Hashable, Sendable {
     case unknownMethod
     case unknownSession
     case unauthenticated
+    case insufficientScope
     case forbidden
     case throttled(Throttle)
     case blocked(retryAfter: Duration)
@@ -41,7 +42,7 @@ extension ProtocolError {
         let code =
             switch refusal {
             case .throttled, .blocked: 1001
-            case .forbidden, .unauthenticated: 1002
+            case .forbidden, .insufficientScope, .unauthenticated: 1002
             case .upstreamUnavailable, .overloaded: 1003
             case .outcomeUnknown: 1004
             case .auditUnavailable, .unrecorded: 1005

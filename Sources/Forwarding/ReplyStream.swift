@@ -9,14 +9,16 @@ package final class ReplyStream: Sendable {
     private let closing: Forwarder.Closing
     /// Left with the stream's end.
     private let pass: CallGate.Pass
+    private let running: RunningCalls
     private let first: Mutex<JSON?>
     private let isEnded = Mutex(false)
 
     /// - Parameter first: the progress that made it a stream.
-    init(_ call: UpstreamCall, _ closing: Forwarder.Closing, _ pass: CallGate.Pass, first: JSON) {
+    init(_ call: UpstreamCall, _ closing: Forwarder.Closing, _ pass: CallGate.Pass, _ running: RunningCalls, first: JSON) {
         self.call = call
         self.closing = closing
         self.pass = pass
+        self.running = running
         self.first = Mutex(first)
     }
 
@@ -56,6 +58,7 @@ package final class ReplyStream: Sendable {
         }
         guard !wasEnded else { return }
         pass.leave()
+        running.remove(call)
         call.abandon()
         closing.recordSoon(.answered, .cancelled, "client_gone")
     }
@@ -66,6 +69,7 @@ package final class ReplyStream: Sendable {
     private func end(_ reply: () async -> Reply) async -> Part? {
         isEnded.withLock { $0 = true }
         pass.leave()
+        running.remove(call)
         guard case .message(let message) = await reply().body else { return nil }
         return .message(message)
     }

@@ -19,6 +19,12 @@ package struct ServerID: Hashable, Sendable, Comparable {
     package static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
 }
 
+/// The row id of an API key.
+package struct APIKeyID: Hashable, Sendable {
+    package let rawValue: Int64
+    package init(_ rawValue: Int64) { self.rawValue = rawValue }
+}
+
 /// Names one request in answers, log lines and the audit trail: 16 lower-case hexadecimal digits.
 package struct RequestID: Hashable, Sendable, CustomStringConvertible {
     package let rawValue: UInt64

@@ -17,13 +17,24 @@ package struct Principal: Hashable, Sendable {
     package let role: Role
     /// The sign-in that the credential comes from.
     package let session: SessionID
+    /// The API key that the credential is, if it is one.
+    package let key: APIKeyID?
+    /// What the credential was given for.
+    package let scopes: Scopes
+    package let reach: Reach
 
-    package init(user: UserID, name: String, tenant: TenantID, role: Role, session: SessionID = .none) {
+    package init(
+        user: UserID, name: String, tenant: TenantID, role: Role, session: SessionID = .none, key: APIKeyID? = nil, scopes: Scopes = .all,
+        reach: Reach = .everything
+    ) {
         self.user = user
         self.name = name
         self.tenant = tenant
         self.role = role
         self.session = session
+        self.key = key
+        self.scopes = scopes
+        self.reach = reach
     }
 }
 
@@ -35,18 +46,23 @@ package struct User: Hashable, Sendable {
     package let role: Role
     /// Tokens issued before this moment are no longer good (sign out everywhere).
     package let revokedBefore: Timestamp
+    /// Since when nobody is let in as this user.
+    package let disabledAt: Timestamp?
 
-    package init(id: UserID, name: String, tenant: TenantID, role: Role, revokedBefore: Timestamp) {
+    package init(id: UserID, name: String, tenant: TenantID, role: Role, revokedBefore: Timestamp, disabledAt: Timestamp? = nil) {
         self.id = id
         self.name = name
         self.tenant = tenant
         self.role = role
         self.revokedBefore = revokedBefore
+        self.disabledAt = disabledAt
     }
 
     package var principal: Principal { principal(in: .none) }
 
-    package func principal(in session: SessionID) -> Principal { Principal(user: id, name: name, tenant: tenant, role: role, session: session) }
+    package func principal(in session: SessionID, key: APIKeyID? = nil, scopes: Scopes = .all, reach: Reach = .everything) -> Principal {
+        Principal(user: id, name: name, tenant: tenant, role: role, session: session, key: key, scopes: scopes, reach: reach)
+    }
 }
 
 package struct Tenant: Hashable, Sendable {

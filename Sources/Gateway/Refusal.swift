@@ -6,6 +6,8 @@ package enum Refusal: Error, Hashable, Sendable {
     /// No credential, or one that is not good here; the sentence says which and never repeats it.
     case unauthenticated(UnauthenticatedReason)
     case forbidden(needs: String)
+    /// The caller may, their credential may not: all scopes that the request takes, at once.
+    case insufficientScope(Scopes)
     case throttled(Throttle)
     /// Too many violations came from the caller's address.
     case blocked(retryAfter: Duration)
@@ -36,6 +38,7 @@ package enum Refusal: Error, Hashable, Sendable {
         switch self {
         case .unauthenticated: "unauthenticated"
         case .forbidden: "forbidden"
+        case .insufficientScope: "insufficient_scope"
         case .throttled: "throttled"
         case .blocked: "blocked"
         case .notFound: "not_found"
@@ -58,6 +61,8 @@ package enum Refusal: Error, Hashable, Sendable {
         case .unauthenticated(.revoked): "The token was revoked; sign in again."
         case .unauthenticated(.unknown): "The token was not issued by this gateway, or its user no longer exists."
         case .forbidden(let needs): "You may not do this: it needs \(needs)."
+        case .insufficientScope(let scopes):
+            "The credential was not given for this: it takes the scope \(scopes.names.joined(separator: " and ")). Sign in again and allow it."
         case .throttled(let throttle): throttle.sentence
         case .blocked(let wait):
             "Too many bad requests came from your address, so none are taken without a valid token for \(wait.roundedUpSeconds) s; an administrator can lift it."

@@ -13,6 +13,10 @@ struct AccessToken: JWTPayload {
     let jti: String
     /// The session the token belongs to; what is issued anew in it carries the same.
     let sid: String?
+    /// Which client it was issued to; nobody's for those of the command line and of evaluation.
+    let client_id: String?
+    /// What it was given for (RFC 6749, section 3.3).
+    let scope: String
 
     /// Time and audience are checked by `Authenticator`, which can say which of them was wrong.
     func verify(using algorithm: some JWTAlgorithm) throws {}

@@ -1,12 +1,20 @@
 import Crypto
 package import Gateway
+package import OAuth
 import Synchronization
 
 /// Where the authenticator finds users: live, the record of truth; in a test, a literal.
 package struct UserDirectory: Sendable {
     package var find: @Sendable (UserID) async throws -> User?
+    /// The API key with this SHA-256.
+    package var key: @Sendable ([UInt8]) async throws -> APIKey?
 
-    package init(find: @escaping @Sendable (UserID) async throws -> User?) { self.find = find }
+    package init(
+        find: @escaping @Sendable (UserID) async throws -> User?, key: @escaping @Sendable ([UInt8]) async throws -> APIKey? = { _ in nil }
+    ) {
+        self.find = find
+        self.key = key
+    }
 }
 
 /// Issues the gateway's tokens and tells who sent one.
@@ -26,12 +34,15 @@ package final class Authenticator: Sendable {
         var entries: [SHA256.Digest: Entry] = [:]
         /// Sessions that were ended before their tokens expired; a token lives for an hour, so no longer do these.
         var ended: [SessionID: Timestamp] = [:]
+        /// When each API key was last used, since somebody asked.
+        var used: [APIKeyID: Timestamp] = [:]
         /// Raised by each `forget`, so that what was looked up before is not remembered after.
         var epoch = 0
     }
 
     private let origin: @Sendable () -> Origin
-    private let key: SigningKey
+    private let keys: TokenKeys
+    private let marks: TokenMarks
     private let users: UserDirectory
     private let known = Mutex(Known())
 
@@ -42,25 +53,39 @@ package final class Authenticator: Sendable {
     package static let lifetime = Duration.seconds(3600)
 
     /// - Parameter origin: asked anew each time, for a port chosen by the system is known only once it listens.
-    package init(key: SigningKey, users: UserDirectory, origin: @escaping @Sendable () -> Origin) {
+    package init(keys: TokenKeys, instance: InstanceKey, users: UserDirectory, origin: @escaping @Sendable () -> Origin) {
         self.origin = origin
-        self.key = key
+        self.keys = keys
+        marks = TokenMarks(instance)
         self.users = users
     }
 
     /// A token for a user, good for these resources for an hour.
     ///
-    /// - Parameter session: the sign-in it belongs to.
-    package func issue(to user: User, for resources: [Resource], session: SessionID = .none, at now: Timestamp) async throws -> Secret<String> {
+    /// - Parameters:
+    ///   - scopes: what it is given for.
+    ///   - client: whom it is issued to; empty for the command line and for evaluation.
+    ///   - session: the sign-in it belongs to.
+    package func issue(
+        to user: User, for resources: [Resource], scopes: Scopes = .all, client: String = "", session: SessionID = .none, at now: Timestamp
+    ) async throws -> Secret<String> {
         let origin = origin()
         // Counted in whole seconds, and later than the moment before which tokens are revoked.
         let issuedAt = max(now.seconds, (user.revokedBefore.microseconds + 999_999) / 1_000_000)
         let token = AccessToken(
             iss: origin.description, sub: String(user.id.rawValue), aud: resources.map { $0.uri(at: origin) }, iat: issuedAt,
-            exp: now.advanced(by: Self.lifetime).seconds, jti: key.makeTokenID(),
-            sid: session == .none ? nil : String(session.rawValue))
-        return Secret(try await key.sign(token))
+            exp: now.advanced(by: Self.lifetime).seconds, jti: marks.makeID(), sid: session == .none ? nil : String(session.rawValue),
+            client_id: client.isEmpty ? nil : client, scope: scopes.names.joined(separator: " "))
+        return Secret(try await keys.sign(token))
     }
+
+    /// A new API key: what its owner is shown once, and what is kept of it.
+    package func makeKey() -> (key: Secret<String>, hash: [UInt8], hint: String) {
+        let text = Self.keyPrefix + marks.makeID()
+        return (Secret(text), Array(SHA256.hash(data: Array(text.utf8))), String(text.prefix(Self.keyPrefix.count + 6)))
+    }
+
+    private static let keyPrefix = "mreg_"
 
     /// Who sent this `Authorization` header, if that is known already; nil if it takes `verify` to tell.
     package func recognize(_ authorization: [String], for resource: Resource, at now: Timestamp) throws(Refusal) -> Principal? {
@@ -72,15 +97,37 @@ package final class Authenticator: Sendable {
     /// Who sent this `Authorization` header: checks the token and looks its user up.
     package func verify(_ authorization: [String], for resource: Resource, at now: Timestamp) async throws -> Principal {
         let token = try Self.bearer(authorization)
+        let digest = SHA256.hash(data: Array(token.utf8))
         let epoch = known.withLock { $0.epoch }
-        let claims = try await key.verify(token)
+        let entry = token.hasPrefix(Self.keyPrefix) ? try await verifyKey(token, digest, at: now) : try await verifyToken(String(token), at: now)
+        remember(entry, digest, of: epoch, at: now)
+        return try Self.admit(entry, to: resource, at: now)
+    }
+
+    private func verifyKey(_ token: Substring, _ digest: SHA256.Digest, at now: Timestamp) async throws -> Entry {
+        guard marks.isOurs(token.utf8.dropFirst(Self.keyPrefix.utf8.count)), let key = try await users.key(Array(digest)) else {
+            throw Refusal.unauthenticated(.unknown)
+        }
+        guard key.revokedAt == nil else { throw Refusal.unauthenticated(.revoked) }
+        guard now < key.expiresAt else { throw Refusal.unauthenticated(.expired) }
+        let user = try await user(key.user)
+        guard key.createdAt >= user.revokedBefore else { throw Refusal.unauthenticated(.revoked) }
+        return Entry(
+            principal: user.principal(in: .none, key: key.id, scopes: key.scopes, reach: key.reach), resources: Set(Resource.allCases),
+            expiresAt: key.expiresAt,
+            trustedUntil: now.advanced(by: Self.trustedFor))
+    }
+
+    private func verifyToken(_ token: String, at now: Timestamp) async throws -> Entry {
+        let claims = try await keys.verify(token)
         guard claims.exp.magnitude < 1 << 40, claims.iat.magnitude < 1 << 40 else { throw Refusal.unauthenticated(.unknown) }
         let origin = origin()
         guard origin.spellings.contains(claims.iss) else { throw Refusal.unauthenticated(.unknown) }
         let expiresAt = Timestamp(microseconds: claims.exp * 1_000_000)
         guard now < expiresAt else { throw Refusal.unauthenticated(.expired) }
         guard claims.iat <= now.advanced(by: Self.skew).seconds else { throw Refusal.unauthenticated(.unknown) }
-        guard let id = Int64(claims.sub), let user = try await users.find(UserID(id)) else { throw Refusal.unauthenticated(.unknown) }
+        guard let id = Int64(claims.sub) else { throw Refusal.unauthenticated(.unknown) }
+        let user = try await user(UserID(id))
         guard claims.iat * 1_000_000 >= user.revokedBefore.microseconds else { throw Refusal.unauthenticated(.revoked) }
 
         let session = SessionID(claims.sid.flatMap { Int64($0) } ?? 0)
@@ -89,9 +136,19 @@ package final class Authenticator: Sendable {
         let resources = Resource.allCases.filter { resource in
             origin.spellings.contains { claims.aud.contains($0 + resource.path) }
         }
-        let entry = Entry(
-            principal: user.principal(in: session), resources: Set(resources), expiresAt: expiresAt, trustedUntil: now.advanced(by: Self.trustedFor))
-        let digest = SHA256.hash(data: Array(token.utf8))
+        return Entry(
+            principal: user.principal(in: session, scopes: Scopes(names: claims.scope.split(separator: " "))), resources: Set(resources),
+            expiresAt: expiresAt, trustedUntil: now.advanced(by: Self.trustedFor))
+    }
+
+    private func user(_ id: UserID) async throws -> User {
+        guard let user = try await users.find(id) else { throw Refusal.unauthenticated(.unknown) }
+        guard user.disabledAt == nil else { throw Refusal.unauthenticated(.revoked) }
+        return user
+    }
+
+    /// - Parameter epoch: of the moment it was looked up.
+    private func remember(_ entry: Entry, _ digest: SHA256.Digest, of epoch: Int, at now: Timestamp) {
         known.withLock { known in
             guard known.epoch == epoch else { return }
             if known.entries.count >= Self.capacity {
@@ -100,8 +157,16 @@ package final class Authenticator: Sendable {
                 if known.entries.count >= Self.capacity { known.entries.removeAll(keepingCapacity: true) }
             }
             known.entries[digest] = entry
+            if let key = entry.principal.key { known.used[key] = now }
         }
-        return try Self.admit(entry, to: resource, at: now)
+    }
+
+    /// The API keys that were used since this was last asked, to within a minute.
+    package func takeUsedKeys() -> [APIKeyID: Timestamp] {
+        known.withLock { known in
+            defer { known.used = [:] }
+            return known.used
+        }
     }
 
     /// Who holds this token, of those whose signature was found good before and that have not expired, for whatever it is
@@ -117,11 +182,12 @@ package final class Authenticator: Sendable {
     /// is rationed.
     package func isPlausible(_ authorization: [String]) -> Bool {
         guard let token = try? Self.bearer(authorization), token.utf8.count < 4096 else { return false }
+        if token.hasPrefix(Self.keyPrefix) { return marks.isOurs(token.utf8.dropFirst(Self.keyPrefix.utf8.count)) }
         let parts = token.split(separator: ".", omittingEmptySubsequences: false)
         guard parts.count == 3, let claims = Base64URL.decode(parts[1]), let start = claims.firstRange(of: Array(#""jti":""#.utf8)) else {
             return false
         }
-        return key.isOurID(claims[start.upperBound...].prefix { $0 != UInt8(ascii: "\"") })
+        return marks.isOurs(claims[start.upperBound...].prefix { $0 != UInt8(ascii: "\"") })
     }
 
     /// Who holds this token, for whatever it is good: checks it if need be. Nil for one that is not good.
@@ -142,6 +208,14 @@ package final class Authenticator: Sendable {
         known.withLock { known in
             known.epoch += 1
             known.entries = known.entries.filter { $0.value.principal.user != user }
+        }
+    }
+
+    /// Refuses an API key from now on.
+    package func end(_ key: APIKeyID) {
+        known.withLock { known in
+            known.epoch += 1
+            known.entries = known.entries.filter { $0.value.principal.key != key }
         }
     }
 
@@ -180,8 +254,4 @@ package final class Authenticator: Sendable {
         default: false
         }
     }
-}
-
-extension SigningKey {
-    fileprivate func verify(_ token: Substring) async throws(Refusal) -> AccessToken { try await verify(String(token)) }
 }

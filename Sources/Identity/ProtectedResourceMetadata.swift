@@ -5,10 +5,12 @@ package struct ProtectedResourceMetadata: Hashable, Sendable {
     package let resource: String
     package let authorizationServers: [String]
     package let name: String
+    package let scopes: [String]
 
     package init(_ resource: Resource, at origin: Origin) {
         self.resource = resource.uri(at: origin)
         authorizationServers = [origin.description]
+        scopes = resource.scopes.names
         switch resource {
         case .mcp: name = "MCP Registry Gateway"
         case .api: name = "MCP Registry Gateway administration"
@@ -26,10 +28,18 @@ package struct Challenge: Hashable, Sendable, CustomStringConvertible {
     /// - Parameter refusal: an error is named only to a caller who presented something.
     package init(_ refusal: Refusal, for resource: Resource, at origin: Origin) {
         var parts = ["resource_metadata=\"\(origin)\(ProtectedResourceMetadata.path(resource))\""]
+        let scopes = if case .insufficientScope(let scopes) = refusal { scopes } else { resource.scopes }
         switch refusal {
-        case .unauthenticated(.missing): break
-        case .forbidden: parts += ["error=\"insufficient_scope\""]
-        default: parts += ["error=\"invalid_token\"", "error_description=\"\(refusal.sentence)\""]
+        case .unauthenticated(.missing): parts += ["scope=\"\(scopes.names.joined(separator: " "))\""]
+        // No other token would help.
+        case .forbidden: break
+        case .insufficientScope:
+            parts += [
+                "error=\"insufficient_scope\"", "scope=\"\(scopes.names.joined(separator: " "))\"", "error_description=\"\(refusal.sentence)\"",
+            ]
+        default:
+            parts += ["scope=\"\(scopes.names.joined(separator: " "))\""]
+            parts += ["error=\"invalid_token\"", "error_description=\"\(refusal.sentence)\""]
         }
         description = "Bearer " + parts.joined(separator: ", ")
     }

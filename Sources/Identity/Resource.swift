@@ -14,5 +14,13 @@ package enum Resource: Hashable, Sendable, CaseIterable {
         }
     }
 
+    /// What a client is to ask for to use it; more is asked for when it is needed.
+    package var scopes: Scopes {
+        switch self {
+        case .mcp: .tools
+        case .api: .readRegistry
+        }
+    }
+
     package func uri(at origin: Origin) -> String { "\(origin)\(path)" }
 }

@@ -12,8 +12,6 @@ import JWTKit
 package struct SigningKey: Sendable {
     private let key: P256.Signing.PrivateKey
     private let keys: JWTKeyCollection
-    /// Marks token ids, so that a token of ours can be told from one made up without checking its signature.
-    private let marks: SymmetricKey
 
     /// The RFC 7638 thumbprint of the public key.
     package let id: String
@@ -28,27 +26,11 @@ package struct SigningKey: Sendable {
 
     private init(_ key: P256.Signing.PrivateKey) async throws {
         self.key = key
-        marks = SymmetricKey(data: SHA256.hash(data: Data("mreg token id\n".utf8) + key.rawRepresentation))
         let point = key.publicKey.rawRepresentation
         let (x, y) = (Base64URL.encode(point.prefix(32)), Base64URL.encode(point.suffix(32)))
         id = Base64URL.encode(SHA256.hash(data: Data(#"{"crv":"P-256","kty":"EC","x":"\#(x)","y":"\#(y)"}"#.utf8)))
         keys = JWTKeyCollection()
         await keys.add(ecdsa: try ES256PrivateKey(backing: key), kid: JWKIdentifier(string: id))
-    }
-
-    /// A token id nobody else can make: 32 random digits and 16 that vouch for them.
-    func makeTokenID() -> String {
-        let random = RequestID.random().description + RequestID.random().description
-        return random + mark(of: random.utf8)
-    }
-
-    /// Whether a token's id is one of ours; that it is good, its signature has to tell.
-    func isOurID(_ id: some Collection<UInt8>) -> Bool {
-        id.count == 48 && id.suffix(16).elementsEqual(mark(of: id.prefix(32)).utf8)
-    }
-
-    private func mark(of random: some Sequence<UInt8>) -> String {
-        HMAC<SHA256>.authenticationCode(for: Array(random), using: marks).prefix(8).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
     }
 
     /// The public half as the members of a JSON Web Key.
@@ -81,16 +63,23 @@ package struct SigningKey: Sendable {
     ///
     /// Nothing else in a header is looked at: not `jku`, not `x5u`, and an unknown `crit` refuses the token.
     func verify(_ token: String) async throws(Refusal) -> AccessToken {
-        let header: Header
-        do {
-            let parts = token.split(separator: ".", omittingEmptySubsequences: false)
-            guard parts.count == 3, let json = Base64URL.decode(parts[0]) else { throw Refusal.unauthenticated(.malformed) }
-            header = try JSONDecoder().decode(Header.self, from: json)
-        } catch {
-            throw .unauthenticated(.malformed)
-        }
+        let header = try Self.header(of: token)
         guard header.alg == "ES256", header.kid == id, header.typ == AccessToken.type, header.crit == nil else { throw .unauthenticated(.unknown) }
         do { return try await keys.verify(token, as: AccessToken.self) } catch { throw .unauthenticated(.unknown) }
+    }
+
+    /// Which key a token says it is signed with: not believed before that key has verified it.
+    static func keyID(of token: String) throws(Refusal) -> String {
+        guard let id = try header(of: token).kid, id.utf8.count <= 128 else { throw .unauthenticated(.unknown) }
+        return id
+    }
+
+    private static func header(of token: String) throws(Refusal) -> Header {
+        let parts = token.split(separator: ".", omittingEmptySubsequences: false)
+        guard parts.count == 3, let json = Base64URL.decode(parts[0]), let header = try? JSONDecoder().decode(Header.self, from: json) else {
+            throw .unauthenticated(.malformed)
+        }
+        return header
     }
 
     private struct Header: Decodable {

@@ -92,12 +92,8 @@ struct AdminAPI: Sendable {
         }
     }
 
-    /// The user a path names: by name, or by number.
     private func user(_ context: GatewayContext, in tenant: TenantID) async throws -> User {
-        let name = context.parameters.get("user").flatMap { $0.removingURLPercentEncoding() } ?? ""
-        if let user = try await queries.userNamed(name, tenant) { return user }
-        if let id = Int64(name), let user = try await queries.user(UserID(id)), user.tenant == tenant { return user }
-        throw Refusal.notFound("user “\(name.cut(64))”")
+        try await queries.user(context.parameters.get("user"), in: tenant)
     }
 
     private func userActivity(_ asked: Asked, _ user: User) async throws -> JSONText {

@@ -1,4 +1,5 @@
 package import Gateway
+import Hummingbird
 package import Pacing
 package import Proof
 package import Reports
@@ -66,5 +67,15 @@ package struct AdminQueries: Sendable {
         self.weeklyReport = weeklyReport
         self.maintain = maintain
         self.backUp = backUp
+    }
+}
+
+extension AdminQueries {
+    /// The user that a part of a path names: by name, or by number.
+    func user(_ part: String?, in tenant: TenantID) async throws -> User {
+        let name = part.flatMap { $0.removingURLPercentEncoding() } ?? ""
+        if let user = try await userNamed(name, tenant) { return user }
+        if let id = Int64(name), let user = try await user(UserID(id)), user.tenant == tenant { return user }
+        throw Refusal.notFound("user “\(name.cut(64))”")
     }
 }

@@ -50,7 +50,7 @@ extension Refusal {
     var httpStatus: HTTPResponse.Status {
         switch self {
         case .unauthenticated: .unauthorized
-        case .forbidden: .forbidden
+        case .forbidden, .insufficientScope: .forbidden
         case .throttled: .tooManyRequests
         case .blocked: .forbidden
         case .notFound: .notFound

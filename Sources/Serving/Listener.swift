@@ -13,7 +13,8 @@ package struct House: Sendable {
     package var version: String
     package var origin: @Sendable () -> Origin
     package var allowedOrigins: [String]
-    package var key: SigningKey
+    package var keys: TokenKeys
+    package var people: PeopleQueries
     package var authenticator: Authenticator
     package var admission: Admission
     package var pacing: PacingDesk
@@ -32,7 +33,8 @@ package struct House: Sendable {
     package var now: @Sendable () -> Moment
 
     package init(
-        version: String, origin: @escaping @Sendable () -> Origin, allowedOrigins: [String], key: SigningKey, authenticator: Authenticator,
+        version: String, origin: @escaping @Sendable () -> Origin, allowedOrigins: [String], keys: TokenKeys, people: PeopleQueries,
+        authenticator: Authenticator,
         admission: Admission,
         pacing: PacingDesk, policy: Policy, forwarder: Forwarder, audit: AuditTrail, sessions: SessionTable, registry: Registry,
         queries: AdminQueries,
@@ -43,7 +45,8 @@ package struct House: Sendable {
         self.version = version
         self.origin = origin
         self.allowedOrigins = allowedOrigins
-        self.key = key
+        self.keys = keys
+        self.people = people
         self.authenticator = authenticator
         self.admission = admission
         self.pacing = pacing
@@ -121,9 +124,11 @@ package enum Listener {
                 try signedIn.payAsStranger(context)
             })
         MCPEndpoint(forwarder: house.forwarder, origin: house.origin).addRoutes(to: router)
-        WellKnown(origin: house.origin, key: house.key).addRoutes(to: router)
+        WellKnown(origin: house.origin, keys: house.keys).addRoutes(to: router)
         ServersAPI(registry: house.registry, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
         AdminAPI(queries: house.queries, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
+        KeysAPI(people: house.people, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
+        PeopleAPI(people: house.people, queries: house.queries, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
         PacingAPI(desk: house.pacing, queries: house.queries, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
         Health(version: house.version, components: house.health, isDraining: house.isDraining).addRoutes(to: router)
         MetricsPage(metrics: house.metrics, gauges: house.gauges).addRoutes(to: router)

@@ -103,7 +103,7 @@ extension ReplyStatus {
         case .defectiveEnvelope: .badRequest
         case .unknownMethod, .unknownSession: .notFound
         case .unauthenticated: .unauthorized
-        case .forbidden: .forbidden
+        case .forbidden, .insufficientScope: .forbidden
         case .throttled: .tooManyRequests
         case .blocked: .forbidden
         case .unavailable: .serviceUnavailable

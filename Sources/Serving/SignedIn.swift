@@ -37,7 +37,7 @@ struct SignedIn: Sendable {
             let refusal = refused(original, principal, context)
             var headers: HTTPFields = [:]
             switch refusal {
-            case .unauthenticated, .forbidden: headers[.wwwAuthenticate] = Challenge(refusal, for: .api, at: origin()).description
+            case .unauthenticated, .forbidden, .insufficientScope: headers[.wwwAuthenticate] = Challenge(refusal, for: .api, at: origin()).description
             default: break
             }
             let record = AuditRecord(

@@ -6,7 +6,7 @@ import MCP
 /// What a client reads before it has a token.
 struct WellKnown: Sendable {
     let origin: @Sendable () -> Origin
-    let key: SigningKey
+    let keys: TokenKeys
 
     func addRoutes(to router: Router<GatewayContext>) {
         for resource in Resource.allCases {
@@ -15,8 +15,8 @@ struct WellKnown: Sendable {
         // The root form serves the endpoint most clients mean.
         router.get("/.well-known/oauth-protected-resource") { _, _ in document(.mcp) }
         router.get("/oauth/jwks.json") { _, _ in
-            let key = JSONText.object(key.publicMembers.map { ($0.name, .string($0.value)) })
-            return Self.publicDocument(["keys": [key]])
+            let published = keys.published.map { key in JSONText.object(key.publicMembers.map { ($0.name, .string($0.value)) }) }
+            return Self.publicDocument(["keys": .array(published)])
         }
     }
 
@@ -24,7 +24,8 @@ struct WellKnown: Sendable {
         let metadata = ProtectedResourceMetadata(resource, at: origin())
         return Self.publicDocument([
             "resource": .string(metadata.resource), "authorization_servers": .array(metadata.authorizationServers.map { .string($0) }),
-            "bearer_methods_supported": ["header"], "resource_name": .string(metadata.name),
+            "scopes_supported": .array(metadata.scopes.map { .string($0) }), "bearer_methods_supported": ["header"],
+            "resource_name": .string(metadata.name),
         ])
     }
 

@@ -66,10 +66,11 @@ extension Database {
 }
 
 extension User {
-    fileprivate init?(row: Row) {
+    init?(row: Row) {
         guard let role = Role(rawValue: row["role"]) else { return nil }
         self.init(
             id: UserID(row["user_id"]), name: row["name"], tenant: TenantID(row["tenant_id"]), role: role,
-            revokedBefore: Timestamp(microseconds: row["revoked_before"]))
+            revokedBefore: Timestamp(microseconds: row["revoked_before"]),
+            disabledAt: (row["disabled_at"] as Int64?).map { Timestamp(microseconds: $0) })
     }
 }

@@ -144,6 +144,9 @@ extension Database {
         try await drop("rate_limit_events", "timestamp < ?", [rows])
         try await drop("rate_limit_buckets", "expires_at < ?", [now.microseconds])
         try await drop("usage_samples", "sampled_at < ?", [samples])
+        // Kept for a while after their end, so that a late reuse is known for what it is.
+        try await drop("oauth_grants", "expires_at < ?", [sessions])
+        try await drop("api_keys", "expires_at < ?", [sessions])
         // Tenant by tenant, along an index each: a scan of the whole table would hold up whoever wants to be recorded.
         for tenant in try await read({ try Int64.fetchAll($0, sql: "SELECT tenant_id FROM tenants UNION ALL SELECT 0") }) {
             try await drop("request_rollups", "tenant_id = ? AND hour < ?", [tenant, hour])

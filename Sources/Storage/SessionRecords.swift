@@ -61,6 +61,7 @@ extension Database {
             try db.execute(
                 sql: "UPDATE user_sessions SET is_active = 0, revoked_at = coalesce(revoked_at, ?) WHERE session_id = ?",
                 arguments: [audit.at.microseconds, id.rawValue])
+            try Self.revokeGrants(of: session.user, in: id, at: audit.at, db)
             var audit = audit
             audit.tenant = session.tenant
             try ledger.append(audit, db)
@@ -81,6 +82,7 @@ extension Database {
                 sql: "UPDATE users SET revoked_before = max(revoked_before, ?) WHERE user_id = ?", arguments: [audit.at.microseconds, user.rawValue])
             try db.execute(sql: SessionQuery.endAll, arguments: [audit.at.microseconds, found.tenant.rawValue, user.rawValue])
             let count = db.changesCount
+            try Self.revokeGrants(of: user, at: audit.at, db)
             var audit = audit
             audit.tenant = found.tenant
             try ledger.append(audit, db)

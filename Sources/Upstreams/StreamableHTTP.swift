@@ -33,7 +33,7 @@ final class StreamableHTTP: MessageTransport {
             _ = try await exchange.response()
         } catch let failure as UpstreamFailure {
             switch failure {
-            case .lost, .timedOut, .abandoned: throw failure
+            case .lost, .timedOut, .abandoned, .signedOut: throw failure
             case .rejected, .garbled, .unreachable: break
             }
         } catch {

@@ -197,7 +197,7 @@ extension UpstreamFailure {
     /// Whether another conversation may fare better: not where the server answered in so many words, or nobody asks.
     fileprivate var isWorthReopening: Bool {
         switch self {
-        case .rejected(200, _), .abandoned, .unreachable: false
+        case .rejected(200, _), .abandoned, .signedOut, .unreachable: false
         default: true
         }
     }

@@ -78,7 +78,7 @@ package final class UpstreamCall: Sendable {
                 throw UpstreamFailure.rejected(status: status, error: nil)
             } catch let failure as UpstreamFailure {
                 switch failure {
-                case .abandoned, .timedOut: tellServer(current)
+                case .abandoned, .signedOut, .timedOut: tellServer(current)
                 case .unreachable, .rejected, .lost, .garbled: break
                 }
                 throw failure
@@ -92,10 +92,10 @@ package final class UpstreamCall: Sendable {
         incoming.progressToken != nil && progress["progressToken"]?.integer == current.exchange.id
     }
 
-    /// The caller went away.
-    package func abandon() {
+    /// Ends it: nobody waits for its answer any more, or nobody may have it.
+    package func abandon(_ why: UpstreamFailure = .abandoned) {
         guard let current = sent.withLock({ $0 }), !current.exchange.isOver else { return }
-        current.exchange.abandon(.abandoned)
+        current.exchange.abandon(why)
         tellServer(current)
     }
 

@@ -16,6 +16,8 @@ package enum UpstreamFailure: Error, Hashable, Sendable {
     case garbled(String)
     /// Whoever asked went away.
     case abandoned
+    /// Whoever asked was signed out meanwhile.
+    case signedOut
 
     package var reason: String {
         switch self {
@@ -26,6 +28,7 @@ package enum UpstreamFailure: Error, Hashable, Sendable {
         case .timedOut(let wait): "no answer within \(wait.components.seconds) s"
         case .garbled(let why): why
         case .abandoned: "the caller went away"
+        case .signedOut: "the caller was signed out meanwhile"
         }
     }
 
@@ -35,7 +38,7 @@ package enum UpstreamFailure: Error, Hashable, Sendable {
         switch self {
         case .unreachable: false
         case .rejected(let status, _): status < 300 || status >= 500
-        case .lost, .timedOut, .garbled, .abandoned: true
+        case .lost, .timedOut, .garbled, .abandoned, .signedOut: true
         }
     }
 }

@@ -83,7 +83,11 @@ struct Assembly {
             timeout: settings.sessions.activityTimeout, sweepInterval: settings.sessions.cleanupInterval,
             keepsActivities: settings.metrics.tracksBehavior, now: { now().wall }
         ) { try await database.writeSessions($0) }
-        let authenticator = Authenticator(key: key, users: UserDirectory { try await database.user($0) }) { origin.withLock { $0 } }
+        let keys = TokenKeys(signing: key)
+        let authenticator = Authenticator(
+            keys: keys, instance: try Self.instanceKey(in: state, environment: environment),
+            users: UserDirectory(find: { try await database.user($0) }, key: { try await database.key(hash: $0) })
+        ) { origin.withLock { $0 } }
         for (session, moment) in try await database.revokedSessions(since: now().wall.advanced(by: .zero - Authenticator.lifetime)) {
             authenticator.end(session, at: moment)
         }
@@ -116,13 +120,13 @@ struct Assembly {
             authenticator: authenticator, policy: policy, admission: admission, gate: gate, catalogue: catalogue,
             answers: answers, acceptsShorthand: mode.acceptsShorthand)
         let metrics = CallMetrics()
+        let running = RunningCalls()
         let forwarder = Forwarder(
-            corridor: corridor, authenticator: authenticator, admission: admission, gate: gate, catalogue: catalogue, answers: answers, audit: audit,
-            metrics: metrics,
-            sessions: sessions, statusCode: { $0.code }, now: now)
+            corridor: corridor, authenticator: authenticator, admission: admission, gate: gate, running: running, catalogue: catalogue,
+            answers: answers, audit: audit, metrics: metrics, sessions: sessions, statusCode: { $0.code }, now: now)
 
         let registry = Self.registry(database, catalogue, connections)
-        let queries = Self.queries(database, hotState, authenticator, admission, sessions, housekeeping, settings, now)
+        let queries = Self.queries(database, hotState, authenticator, admission, sessions, running, housekeeping, settings, now)
         let tenant = try await queries.makeTenant(
             ControlAPI.defaultTenant,
             AuditRecord(requestID: .random(), at: now().wall, action: "tenant.create", target: ControlAPI.defaultTenant))
@@ -145,7 +149,8 @@ struct Assembly {
             quotaUsed: { try hotState.quotaUsed($0, of: $1, at: $2) }, entries: { hotState.count }, now: now)
         let house = House(
             version: Version.current, origin: { origin.withLock { $0 } }, allowedOrigins: settings.listener.allowedOrigins.map(\.description),
-            key: key, authenticator: authenticator, admission: admission, pacing: pacing, policy: policy, forwarder: forwarder, audit: audit,
+            keys: keys, people: Self.people(database, authenticator, sessions, running), authenticator: authenticator, admission: admission,
+            pacing: pacing, policy: policy, forwarder: forwarder, audit: audit,
             sessions: sessions, registry: registry,
             queries: queries,
             metrics: metrics, gauges: { Self.gauges(catalogue, database, sessions) },
@@ -166,7 +171,7 @@ struct Assembly {
         let user: @Sendable (String, Role) async throws -> User = { name, role in
             try await people.ensure(name, role, of: tenant.id, people.record("user.create", name))
         }
-        let running: @Sendable () -> Running = {
+        let whatRuns: @Sendable () -> Running = {
             Running(origin: origin.withLock { $0 }, tenant: tenant, registry: registry, operatorUser: operatorUser, user: user) { name, role in
                 try await people.token(for: try await user(name, role), people.record("token.issue", name))
             }
@@ -177,8 +182,8 @@ struct Assembly {
             // Whoever reads that it listens may have a command for it.
             for await _ in controlOpened {}
             do {
-                try await mode.beforeListening(running())
-                await onListening(running())
+                try await mode.beforeListening(whatRuns())
+                await onListening(whatRuns())
             } catch {
                 logger.error("the gateway listens, but what should run beside it does not", metadata: ["error": "\(error)"])
             }

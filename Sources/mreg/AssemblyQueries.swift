@@ -14,9 +14,7 @@ extension Assembly {
     /// What the admin API asks, answered from the record and from what is in memory.
     static func queries(
         _ database: Storage.Database, _ hotState: HotState, _ authenticator: Authenticator, _ admission: Admission, _ sessions: SessionTable,
-        _ housekeeping: Housekeeping,
-        _ settings: Settings,
-        _ now: @escaping @Sendable () -> Moment
+        _ running: RunningCalls, _ housekeeping: Housekeeping, _ settings: Settings, _ now: @escaping @Sendable () -> Moment
     ) -> AdminQueries {
         let reports = RecordReports(database: database, settings: settings) { now().wall }
         return AdminQueries(
@@ -44,12 +42,14 @@ extension Assembly {
                 try await sessions.flush()
                 _ = try await database.revokeSession(id, of: tenant, audit: audit)
                 authenticator.end(id, at: audit.at)
+                running.end { $0.session == id }
                 sessions.forget(id)
             },
             signOut: { user, tenant, audit in
                 try await sessions.flush()
                 let (_, count) = try await database.signOut(user, of: tenant, audit: audit)
                 authenticator.forget(user)
+                running.end { $0.user == user }
                 sessions.forget(user)
                 return count
             },

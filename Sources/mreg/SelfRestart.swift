@@ -6,18 +6,19 @@ import Glibc
 /// All memory is left behind, as after a kill; what was acknowledged is on disk. A program that has not run for
 /// `shortest` dies instead, so that a disk that is broken for good makes no loop.
 enum SelfRestart {
-    private static let shortest: time_t = 5
+    /// In ticks of `times`, a hundred a second.
+    private static let shortest: clock_t = 500
 
     // Safe: written once before the handler is set, and only read by it.
     private nonisolated(unsafe) static var arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?
-    private nonisolated(unsafe) static var startedAt = timespec()
+    private nonisolated(unsafe) static var startedAt: clock_t = 0
     private nonisolated(unsafe) static var path: UnsafeMutablePointer<CChar>?
     private nonisolated(unsafe) static var descriptors: Int32 = 3
     private static let mostDescriptors: rlim_t = 65_536
 
     /// To be called once, early.
     static func arm() {
-        clock_gettime(CLOCK_MONOTONIC, &startedAt)
+        startedAt = times(nil)
         arguments = CommandLine.unsafeArgv
         path = strdup("/proc/self/exe")
         var limit = rlimit()
@@ -31,9 +32,7 @@ enum SelfRestart {
 
     /// Does only what a signal handler may (signal-safety(7)).
     private static func again() {
-        var now = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &now)
-        if now.tv_sec - startedAt.tv_sec >= shortest {
+        if times(nil) - startedAt >= shortest {
             let message: StaticString = "a mapped file was cut off; starting again\n"
             write(STDERR_FILENO, message.utf8Start, message.utf8CodeUnitCount)
             // What is open would stay so, the port among it. Not closed here: threads are still at work with it.

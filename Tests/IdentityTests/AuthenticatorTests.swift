@@ -22,7 +22,7 @@ struct AuthenticatorTests {
     }
 
     @Test func `a token made up elsewhere is told from ours at a glance`() async throws {
-        let (here, there) = (try await Gatehouse(), try await Gatehouse())
+        let (here, there) = (try await Gatehouse(), try await Gatehouse(instance: .other))
         let (own, foreign) = (try await here.token(), try await there.token())
         #expect(here.authenticator.isPlausible(own))
         #expect(!here.authenticator.isPlausible(foreign))

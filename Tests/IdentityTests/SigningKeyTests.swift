@@ -32,8 +32,8 @@ struct SigningKeyTests {
         let key = try await SigningKey.generate()
         let again = try await SigningKey(pem: key.pem)
         #expect(again.id == key.id)
-        let issuer = Authenticator(key: key, users: .fixed(.ada)) { Gatehouse.origin }
-        let reader = Authenticator(key: again, users: .fixed(.ada)) { Gatehouse.origin }
+        let issuer = Authenticator(keys: TokenKeys(signing: key), instance: .fixed, users: .fixed(.ada)) { Gatehouse.origin }
+        let reader = Authenticator(keys: TokenKeys(signing: again), instance: .fixed, users: .fixed(.ada)) { Gatehouse.origin }
         let token = try await issuer.issue(to: .ada, for: [.mcp], at: .now)
         #expect(try await reader.verify(["Bearer \(token.revealed)"], for: .mcp, at: .now) == User.ada.principal)
     }

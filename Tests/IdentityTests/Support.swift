@@ -21,6 +21,11 @@ extension User {
     static let revoked = number(9, revokedBefore: .now + .seconds(-60))
 }
 
+extension InstanceKey {
+    static let fixed = InstanceKey(Secret(Array(repeating: 7, count: 32)))!
+    static let other = InstanceKey(Secret(Array(repeating: 8, count: 32)))!
+}
+
 extension UserDirectory {
     static func fixed(_ users: User...) -> Self {
         Self { id in users.first { $0.id == id } }
@@ -34,9 +39,9 @@ struct Gatehouse {
     let key: SigningKey
     let authenticator: Authenticator
 
-    init(users: UserDirectory = .fixed(.ada, .grace, .revoked), origin: Origin = Self.origin) async throws {
+    init(users: UserDirectory = .fixed(.ada, .grace, .revoked), origin: Origin = Self.origin, instance: InstanceKey = .fixed) async throws {
         key = try await SigningKey.generate()
-        authenticator = Authenticator(key: key, users: users) { origin }
+        authenticator = Authenticator(keys: TokenKeys(signing: key), instance: instance, users: users) { origin }
     }
 
     func token(for user: User = .ada, _ resources: [Resource] = [.mcp], at now: Timestamp = .now) async throws -> [String] {
@@ -55,7 +60,7 @@ struct Gatehouse {
         let header: [String: String?] = ["alg": #""ES256""#, "typ": #""at+jwt""#, "kid": "\"\(key.id)\""]
         let claims: [String: String?] = [
             "iss": #""http://localhost:8001""#, "sub": #""7""#, "aud": #"["http://localhost:8001/mcp"]"#, "iat": "1800000000",
-            "exp": "1800003600", "jti": #""one""#,
+            "exp": "1800003600", "jti": #""one""#, "scope": #""mcp:tools registry:read registry:write admin account""#,
         ]
         let text = Self.part(header.merging(headerChanges) { $1 }) + "." + Self.part(claims.merging(claimChanges) { $1 })
         let privateKey = try privateKey

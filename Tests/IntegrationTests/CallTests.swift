@@ -75,7 +75,7 @@ struct CallTests {
             let answer = try await gateway.mcp(#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#, token: nil)
             #expect(answer.status == 401)
             let challenge = try #require(answer.headers.first(name: "www-authenticate"))
-            #expect(challenge == "Bearer resource_metadata=\"\(gateway.origin)/.well-known/oauth-protected-resource/mcp\"")
+            #expect(challenge == "Bearer resource_metadata=\"\(gateway.origin)/.well-known/oauth-protected-resource/mcp\", scope=\"mcp:tools\"")
             let document = try await gateway.send(.GET, "/.well-known/oauth-protected-resource/mcp").json
             #expect(document?["resource"]?.string == "\(gateway.origin)/mcp")
             #expect(document?["authorization_servers"]?.elements.map(\.string) == [gateway.origin])

@@ -1,0 +1,13 @@
+/// Which servers and tools a credential is for, of those that its holder may use.
+package enum Reach: Hashable, Sendable {
+    case everything
+    /// Whole servers by their alias, tools by the name they are exposed under.
+    case only(servers: Set<ServerAlias>, tools: Set<String>)
+
+    package func includes(tool exposed: String, of server: ServerAlias) -> Bool {
+        switch self {
+        case .everything: true
+        case .only(let servers, let tools): servers.contains(server) || tools.contains(exposed)
+        }
+    }
+}

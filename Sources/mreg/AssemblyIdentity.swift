@@ -1,0 +1,67 @@
+import Forwarding
+import FoundationEssentials
+import Gateway
+import Identity
+import OAuth
+import Serving
+import Storage
+
+/// The keys of the instance, and what takes credentials away.
+extension Assembly {
+    /// What the gateway marks things with that come back to it, made at its first start.
+    static func instanceKey(in state: StateDirectory, environment: [String: String]) throws -> InstanceKey {
+        if let folder = environment["CREDENTIALS_DIRECTORY"], let key = try KeyFile.read("\(folder)/instance-key", InstanceKey.init) { return key }
+        let path = state.path + "/keys/instance-key"
+        if let key = try KeyFile.read(path, InstanceKey.init) { return key }
+        let bytes = InstanceKey.randomBytes()
+        try PrivateFile.write(Secret(Data(bytes.revealed).base64EncodedString() + "\n"), to: path)
+        guard let key = InstanceKey(bytes) else { preconditionFailure("a random key has the right length") }
+        return key
+    }
+
+    static func people(
+        _ database: Storage.Database, _ authenticator: Authenticator, _ sessions: SessionTable, _ running: RunningCalls
+    ) -> PeopleQueries {
+        PeopleQueries(
+            createKey: { draft, user, old, audit in
+                let (key, hash, hint) = authenticator.makeKey()
+                return (try await database.createKey(draft, hash: hash, hint: hint, of: user, replacing: old, audit: audit), key)
+            },
+            keys: { try await database.keys(of: $0) },
+            revokeKey: { id, user, tenant, audit in
+                let key = try await database.revokeKey(id, of: user, in: tenant, audit: audit)
+                authenticator.end(key.id)
+                running.end { $0.key == key.id }
+            },
+            user: { try await database.user($0) },
+            setRole: { role, user, audit in
+                let changed = try await database.setRole(role, of: user, in: nil, audit: audit)
+                authenticator.forget(user)
+                return changed
+            },
+            setDisabled: { isDisabled, user, audit in
+                try await sessions.flush()
+                let changed = try await database.setDisabled(isDisabled, user, in: nil, audit: audit)
+                authenticator.forget(user)
+                if isDisabled {
+                    sessions.forget(user)
+                    running.end { $0.user == user }
+                }
+                return changed
+            },
+            clients: { try await database.clients(limit: $0) },
+            revokeClient: { try await database.revokeClient($0, audit: $1) })
+    }
+}
+
+enum KeyFile {
+    /// The key in a file of 32 bytes in base64; nil if there is no such file.
+    static func read<Key>(_ path: String, _ make: (Secret<[UInt8]>) -> Key?) throws -> Key? {
+        guard FileManager.default.fileExists(atPath: path) else { return nil }
+        let text = try String(contentsOfFile: path, encoding: .utf8)
+        guard let bytes = Data(base64Encoded: String(text.prefix { $0 != "\n" })), let key = make(Secret([UInt8](bytes))) else {
+            throw OperatorError("\(path) holds no key (32 bytes in base64). Restore it from where you keep your keys.")
+        }
+        return key
+    }
+}
