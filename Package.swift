@@ -33,6 +33,7 @@ let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-s
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let mustache = Target.Dependency.product(name: "Mustache", package: "swift-mustache")
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
 // In the order of the module map (ARCHITECTURE.md): imports point up this list, never down.
@@ -52,6 +53,7 @@ let package = Package(
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/hummingbird-project/swift-mustache", from: "2.1.1"),
     ],
     targets: [
         room("Gateway"),
@@ -74,14 +76,14 @@ let package = Package(
         // The issuer of evaluation mode: Entra ID as far as the gateway can tell.
         room("FakeEntra", ["Gateway", hummingbird, httpTypes, jwtKit, crypto, logging]),
         room("Forwarding", ["Gateway", "MCP", "Access", "Pacing", "Reports", "Identity", "Upstreams", "Audit", nio, lifecycle, logging]),
-        room(
-            "Serving",
-            [
-                "Gateway", "MCP", "Access", "Pacing", "Reports", "Proof", "OAuth", "Identity", "Audit", "Forwarding", hummingbird, hummingbirdCore, httpTypes,
-                nio,
-                nioHTTP1,
-                nioHTTPTypes, lifecycle, logging,
-            ]
+        .target(
+            name: "Serving",
+            dependencies: [
+                "Gateway", "MCP", "Access", "Pacing", "Reports", "Proof", "OAuth", "Identity", "Audit", "Forwarding", hummingbird, hummingbirdCore,
+                httpTypes, nio, nioHTTP1, nioHTTPTypes, crypto, mustache, lifecycle, logging,
+            ],
+            resources: [.embedInCode("Pages")],
+            swiftSettings: settings
         ),
         .executableTarget(
             name: "mreg",

@@ -94,7 +94,7 @@ package final class Admission: Sendable {
         case .tenant, .share, .window, .dailyQuota, .monthlyQuota: terms.name
         case .server, .queue: server ?? ""
         case .tool: tool ?? ""
-        case .address, .global: ""
+        case .address, .global, .registrations: ""
         }
     }
 

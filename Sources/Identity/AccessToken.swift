@@ -10,6 +10,8 @@ struct AccessToken: JWTPayload {
     let aud: [String]
     let iat: Int64
     let exp: Int64
+    /// Never issued; heeded where it is there.
+    var nbf: Int64?
     let jti: String
     /// The session the token belongs to; what is issued anew in it carries the same.
     let sid: String?

@@ -119,13 +119,15 @@ package final class Authenticator: Sendable {
     }
 
     private func verifyToken(_ token: String, at now: Timestamp) async throws -> Entry {
+        // Unpadded (RFC 7515, section 2), so that one token has one spelling.
+        guard !token.utf8.contains(UInt8(ascii: "=")) else { throw Refusal.unauthenticated(.malformed) }
         let claims = try await keys.verify(token)
         guard claims.exp.magnitude < 1 << 40, claims.iat.magnitude < 1 << 40 else { throw Refusal.unauthenticated(.unknown) }
         let origin = origin()
         guard origin.spellings.contains(claims.iss) else { throw Refusal.unauthenticated(.unknown) }
         let expiresAt = Timestamp(microseconds: claims.exp * 1_000_000)
         guard now < expiresAt else { throw Refusal.unauthenticated(.expired) }
-        guard claims.iat <= now.advanced(by: Self.skew).seconds else { throw Refusal.unauthenticated(.unknown) }
+        guard max(claims.iat, claims.nbf ?? claims.iat) <= now.advanced(by: Self.skew).seconds else { throw Refusal.unauthenticated(.unknown) }
         guard let id = Int64(claims.sub) else { throw Refusal.unauthenticated(.unknown) }
         let user = try await user(UserID(id))
         guard claims.iat * 1_000_000 >= user.revokedBefore.microseconds else { throw Refusal.unauthenticated(.revoked) }
@@ -201,6 +203,12 @@ package final class Authenticator: Sendable {
     package func knownHolder(_ authorization: [String], at now: Timestamp) async -> Principal? {
         if let principal = familiar(authorization, at: now) { return principal }
         return isPlausible(authorization) ? await holder(authorization, at: now) : nil
+    }
+
+    /// Whose an access token is, if it was issued to that client and is good.
+    func holder(ofToken token: String, issuedTo client: String, at now: Timestamp) async throws -> Principal? {
+        guard try await keys.verify(token).client_id == client else { return nil }
+        return try await verifyToken(token, at: now).principal
     }
 
     /// Forgets what is known of a user's tokens, so that the next use looks them up anew.

@@ -14,6 +14,12 @@ extension HTTPField.Name {
     package static let forwarded = known("Forwarded")
     package static let xForwardedFor = known("X-Forwarded-For")
     package static let accelBuffering = known("X-Accel-Buffering")
+    package static let contentSecurityPolicy = known("Content-Security-Policy")
+    package static let frameOptions = known("X-Frame-Options")
+    package static let referrerPolicy = known("Referrer-Policy")
+    package static let contentTypeOptions = known("X-Content-Type-Options")
+    package static let secFetchSite = known("Sec-Fetch-Site")
+    package static let pragma = known("Pragma")
     package static let requestID = known("X-Request-Id")
 
     private static func known(_ name: StaticString) -> HTTPField.Name {

@@ -15,6 +15,7 @@ package struct House: Sendable {
     package var allowedOrigins: [String]
     package var keys: TokenKeys
     package var people: PeopleQueries
+    package var server: AuthorizationServer
     package var authenticator: Authenticator
     package var admission: Admission
     package var pacing: PacingDesk
@@ -33,7 +34,7 @@ package struct House: Sendable {
     package var now: @Sendable () -> Moment
 
     package init(
-        version: String, origin: @escaping @Sendable () -> Origin, allowedOrigins: [String], keys: TokenKeys, people: PeopleQueries,
+        version: String, origin: @escaping @Sendable () -> Origin, allowedOrigins: [String], keys: TokenKeys, people: PeopleQueries, server: AuthorizationServer,
         authenticator: Authenticator,
         admission: Admission,
         pacing: PacingDesk, policy: Policy, forwarder: Forwarder, audit: AuditTrail, sessions: SessionTable, registry: Registry,
@@ -47,6 +48,7 @@ package struct House: Sendable {
         self.allowedOrigins = allowedOrigins
         self.keys = keys
         self.people = people
+        self.server = server
         self.authenticator = authenticator
         self.admission = admission
         self.pacing = pacing
@@ -127,6 +129,7 @@ package enum Listener {
         WellKnown(origin: house.origin, keys: house.keys).addRoutes(to: router)
         ServersAPI(registry: house.registry, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
         AdminAPI(queries: house.queries, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
+        OAuthAPI(server: house.server, registrations: RegistrationAllowance(), pages: Pages(), signedIn: signedIn).addRoutes(to: router)
         KeysAPI(people: house.people, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
         PeopleAPI(people: house.people, queries: house.queries, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
         PacingAPI(desk: house.pacing, queries: house.queries, policy: house.policy, signedIn: signedIn).addRoutes(to: router)

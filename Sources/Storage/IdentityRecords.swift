@@ -137,11 +137,11 @@ extension Database {
     private func changeGrant<Value: Sendable>(
         _ sql: String, _ arguments: StatementArguments, _ decide: @Sendable @escaping (inout AuthorizationGrant?) -> (Value, AuditRecord?)
     ) async throws -> Value {
-        try await write { db, ledger in
-            let found = try Row.fetchOne(db, sql: sql, arguments: arguments).map(AuthorizationGrant.init(row:))
+        try await write { [now] db, ledger in
+            let found = try Row.fetchOne(db, sql: sql, arguments: arguments).flatMap(AuthorizationGrant.init(row:))
             var grant = found
             let (value, audit) = decide(&grant)
-            if let grant, grant != found { try Self.update(grant, db) }
+            if let grant, grant != found { try Self.update(grant, at: now(), db) }
             if let audit { try ledger.append(audit, db) }
             return value
         }
@@ -151,32 +151,44 @@ extension Database {
         try db.execute(
             sql: """
                 INSERT INTO oauth_grants (grant_id, user_id, tenant_id, session_id, client_id, scope, resources, redirect_uri, code_challenge,
-                code_hash, code_expires_at, salt, generation, rotated_at, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                code_hash, code_issued_at, salt, generation, rotated_at, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
             arguments: [
-                grant.id.rawValue, grant.user.rawValue, grant.tenant.rawValue, grant.session.rawValue, grant.client, grant.scope,
-                grant.resources.joined(separator: " "), grant.redirectURI, grant.codeChallenge, Data(grant.codeHash),
-                grant.codeExpiresAt.microseconds, Data(grant.salt), Int64(grant.generation), grant.rotatedAt.microseconds,
-                grant.createdAt.microseconds, grant.expiresAt.microseconds,
+                grant.family.grant.rawValue, grant.user.rawValue, grant.tenant.rawValue, grant.session.rawValue, grant.code.clientID, grant.scope,
+                grant.code.resources.joined(separator: " "), grant.code.redirectURI, grant.code.challenge.text, Data(grant.code.digest),
+                grant.code.issuedAt.microseconds, Data(grant.family.salt), Int64(grant.family.generation), grant.family.rotatedAt.microseconds,
+                grant.createdAt.microseconds, grant.family.expiresAt.microseconds,
             ])
     }
 
-    private static func update(_ grant: AuthorizationGrant, _ db: GRDB.Database) throws {
+    private static func update(_ grant: AuthorizationGrant, at moment: Timestamp, _ db: GRDB.Database) throws {
         try db.execute(
             sql: """
-                UPDATE oauth_grants SET code_used_at = ?, generation = ?, rotated_at = ?, expires_at = ?, revoked_at = ? WHERE grant_id = ?
+                UPDATE oauth_grants SET code_used_at = ?, generation = ?, rotated_at = ?, expires_at = ?, revoked_at = coalesce(revoked_at, ?) WHERE grant_id = ?
                 """,
             arguments: [
-                grant.codeUsedAt?.microseconds, Int64(grant.generation), grant.rotatedAt.microseconds, grant.expiresAt.microseconds,
-                grant.revokedAt?.microseconds, grant.id.rawValue,
+                grant.code.redeemedAt?.microseconds, Int64(grant.family.generation), grant.family.rotatedAt.microseconds,
+                grant.family.expiresAt.microseconds, grant.family.isRevoked ? moment.microseconds : nil, grant.family.grant.rawValue,
             ])
     }
 
     /// A user's grants that are good, latest first.
     package func grants(of user: UserID, at now: Timestamp) async throws -> [AuthorizationGrant] {
         try await read { db in
-            try Row.fetchAll(db, sql: IdentityQuery.grantsOfUser, arguments: [user.rawValue]).map(AuthorizationGrant.init(row:))
-                .filter { $0.revokedAt == nil && now < $0.expiresAt }
+            try Row.fetchAll(db, sql: IdentityQuery.grantsOfUser, arguments: [user.rawValue]).compactMap(AuthorizationGrant.init(row:))
+                .filter { !$0.family.isRevoked && now < $0.family.expiresAt }
+        }
+    }
+
+    /// Ends a sign-in for good: its tokens, what was allowed in it, and the session, whether or not anything was noted of it yet.
+    package func endSession(_ session: SessionID, of user: UserID, in tenant: TenantID, audit: AuditRecord?) async throws {
+        try await write { [now] db, ledger in
+            let moment = audit?.at ?? now()
+            try db.execute(sql: IdentityQuery.endSession, arguments: [
+                session.rawValue, user.rawValue, tenant.rawValue, moment.microseconds, moment.microseconds, moment.microseconds,
+            ])
+            try Self.revokeGrants(of: user, in: session, at: moment, db)
+            if let audit { try ledger.append(audit, db) }
         }
     }
 
@@ -349,6 +361,12 @@ enum IdentityQuery {
     static let grantByCode = "SELECT * FROM oauth_grants WHERE code_hash = ?"
     static let grantsOfUser = "SELECT * FROM oauth_grants WHERE user_id = ? ORDER BY created_at DESC LIMIT 1000"
     static let revokeGrants = "UPDATE oauth_grants SET revoked_at = coalesce(revoked_at, ?) WHERE user_id = ?"
+    static let endSession = """
+        INSERT INTO user_sessions
+        (session_id, user_id, tenant_id, is_active, started_at, last_activity, client, era, requests, errors, activities, revoked_at)
+        VALUES (?, ?, ?, 0, ?, ?, '', 'modern', 0, 0, '[]', ?)
+        ON CONFLICT (session_id) DO UPDATE SET is_active = 0, revoked_at = coalesce(revoked_at, excluded.revoked_at)
+        """
     static let overGrants = "DELETE FROM oauth_grants WHERE expires_at < ?"
     static let key = "SELECT * FROM api_keys WHERE key_id = ?"
     static let keyByHash = "SELECT * FROM api_keys WHERE key_hash = ?"
@@ -357,15 +375,20 @@ enum IdentityQuery {
 }
 
 extension AuthorizationGrant {
-    fileprivate init(row: Row) {
+    fileprivate init?(row: Row) {
+        guard let challenge = try? CodeChallenge(row["code_challenge"] as String, method: "S256") else { return nil }
+        let salt = Array(row["salt"] as Data)
         self.init(
-            id: GrantID(row["grant_id"]), user: UserID(row["user_id"]), tenant: TenantID(row["tenant_id"]), session: SessionID(row["session_id"]),
-            client: row["client_id"], scope: row["scope"], resources: (row["resources"] as String).split(separator: " ").map(String.init),
-            redirectURI: row["redirect_uri"], codeChallenge: row["code_challenge"], codeHash: Array(row["code_hash"] as Data),
-            codeExpiresAt: Timestamp(microseconds: row["code_expires_at"]), codeUsedAt: Timestamp(column: row["code_used_at"]),
-            salt: Array(row["salt"] as Data), generation: UInt32(clamping: row["generation"] as Int64),
-            rotatedAt: Timestamp(microseconds: row["rotated_at"]), createdAt: Timestamp(microseconds: row["created_at"]),
-            expiresAt: Timestamp(microseconds: row["expires_at"]), revokedAt: Timestamp(column: row["revoked_at"]))
+            code: CodeGrant(
+                digest: Array(row["code_hash"] as Data), clientID: row["client_id"], redirectURI: row["redirect_uri"], challenge: challenge,
+                resources: (row["resources"] as String).split(separator: " ").map(String.init),
+                issuedAt: Timestamp(microseconds: row["code_issued_at"]), redeemedAt: Timestamp(column: row["code_used_at"])),
+            family: RefreshFamily(
+                grant: GrantID(row["grant_id"]), salt: salt, generation: UInt32(clamping: row["generation"] as Int64),
+                rotatedAt: Timestamp(microseconds: row["rotated_at"]), isRevoked: (row["revoked_at"] as Int64?) != nil,
+                expiresAt: Timestamp(microseconds: row["expires_at"])),
+            user: UserID(row["user_id"]), tenant: TenantID(row["tenant_id"]), session: SessionID(row["session_id"]), scope: row["scope"],
+            createdAt: Timestamp(microseconds: row["created_at"]))
     }
 }
 

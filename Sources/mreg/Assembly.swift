@@ -9,6 +9,7 @@ import Identity
 import Logging
 import MCP
 import NIOPosix
+import OAuth
 import Pacing
 import Reports
 import ServiceLifecycle
@@ -84,8 +85,9 @@ struct Assembly {
             keepsActivities: settings.metrics.tracksBehavior, now: { now().wall }
         ) { try await database.writeSessions($0) }
         let keys = TokenKeys(signing: key)
+        let instance = try Self.instanceKey(in: state, environment: environment)
         let authenticator = Authenticator(
-            keys: keys, instance: try Self.instanceKey(in: state, environment: environment),
+            keys: keys, instance: instance,
             users: UserDirectory(find: { try await database.user($0) }, key: { try await database.key(hash: $0) })
         ) { origin.withLock { $0 } }
         for (session, moment) in try await database.revokedSessions(since: now().wall.advanced(by: .zero - Authenticator.lifetime)) {
@@ -125,6 +127,19 @@ struct Assembly {
             corridor: corridor, authenticator: authenticator, admission: admission, gate: gate, running: running, catalogue: catalogue,
             answers: answers, audit: audit, metrics: metrics, sessions: sessions, statusCode: { $0.code }, now: now)
 
+        let clients = Clients(
+            instance: instance, record: { try await database.client($0) }, store: { try await database.store($0, audit: nil) },
+            document: { _ throws(OAuthError) in throw OAuthError(.invalidClient, "Documents are not fetched yet.") },
+            isEvaluation: mode.acceptsShorthand, now: { now().wall })
+        let issuer = SignInIssuer(
+            name: "nobody", begin: { _, _, _ in throw Refusal.forbidden(needs: "an issuer") }, checkSender: { _ in },
+            finish: { _, _, _ in throw Refusal.forbidden(needs: "an issuer") })
+        let server = AuthorizationServer(
+            clients: clients, grants: Self.grants(database, authenticator, sessions, running) { _, _ in }, issuer: issuer,
+            authenticator: authenticator, instance: instance,
+            assertions: ClientAssertions { _ in throw OAuthError(.invalidClient, "Keys are not fetched yet.") },
+            origin: { origin.withLock { $0 } }, now: { now().wall })
+
         let registry = Self.registry(database, catalogue, connections)
         let queries = Self.queries(database, hotState, authenticator, admission, sessions, running, housekeeping, settings, now)
         let tenant = try await queries.makeTenant(
@@ -149,7 +164,7 @@ struct Assembly {
             quotaUsed: { try hotState.quotaUsed($0, of: $1, at: $2) }, entries: { hotState.count }, now: now)
         let house = House(
             version: Version.current, origin: { origin.withLock { $0 } }, allowedOrigins: settings.listener.allowedOrigins.map(\.description),
-            keys: keys, people: Self.people(database, authenticator, sessions, running), authenticator: authenticator, admission: admission,
+            keys: keys, people: Self.people(database, authenticator, sessions, running), server: server, authenticator: authenticator, admission: admission,
             pacing: pacing, policy: policy, forwarder: forwarder, audit: audit,
             sessions: sessions, registry: registry,
             queries: queries,

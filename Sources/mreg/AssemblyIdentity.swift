@@ -19,6 +19,31 @@ extension Assembly {
         return key
     }
 
+    static func grants(
+        _ database: Storage.Database, _ authenticator: Authenticator, _ sessions: SessionTable, _ running: RunningCalls,
+        keep: @escaping @Sendable (IssuerTokens, UserID) throws -> Void
+    ) -> GrantStore {
+        GrantStore(
+            signIn: { person, grant, audit in
+                let user = try await database.signIn(
+                    issuer: person.issuer, subject: person.subject, name: person.name, displayName: person.displayName, role: person.role,
+                    tenant: person.tenant, grant: grant, audit: audit)
+                // What the issuer says of them may have changed.
+                authenticator.forget(user.id)
+                if let tokens = person.tokens { try keep(tokens, user.id) }
+                return user
+            },
+            redeemCode: { try await database.redeem(code: $0, $1) }, redeem: { try await database.redeem($0, $1) },
+            user: { try await database.user($0) },
+            endSession: { session, user, tenant, audit in
+                try await database.endSession(session, of: user, in: tenant, audit: audit)
+                authenticator.end(session, at: Clocks.now().wall)
+                running.end { $0.session == session }
+                sessions.forget(session)
+            },
+            record: { try await database.append([$0]) })
+    }
+
     static func people(
         _ database: Storage.Database, _ authenticator: Authenticator, _ sessions: SessionTable, _ running: RunningCalls
     ) -> PeopleQueries {

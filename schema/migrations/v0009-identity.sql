@@ -35,10 +35,11 @@ CREATE TABLE oauth_grants (
     client_id TEXT NOT NULL,
     scope TEXT NOT NULL,
     resources TEXT NOT NULL,
-    redirect_uri TEXT NOT NULL,
+    -- Null if the request named none.
+    redirect_uri TEXT,
     code_challenge TEXT NOT NULL,
     code_hash BLOB NOT NULL UNIQUE,
-    code_expires_at INTEGER NOT NULL,
+    code_issued_at INTEGER NOT NULL,
     code_used_at INTEGER,
     salt BLOB NOT NULL CHECK (length(salt) = 16),
     generation INTEGER NOT NULL DEFAULT 0 CHECK (generation >= 0),
