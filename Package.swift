@@ -118,7 +118,7 @@ let package = Package(
         tests("Audit", ["Gateway", lifecycle, logging]),
         tests("FakeEntra", ["Gateway", hummingbird, nio, jwtKit, crypto, logging]),
         tests("Forwarding", ["Gateway", "MCP", "Access", "Upstreams", nioPosix, logging]),
-        tests("mreg", ["Gateway", "MCP", hummingbird]),
+        tests("mreg", ["Gateway", "MCP", "Sealing", hummingbird, logging]),
         // The assembled program, on port 0 and a temporary folder.
         .testTarget(
             name: "IntegrationTests",

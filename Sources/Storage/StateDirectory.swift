@@ -70,7 +70,7 @@ package final class StateDirectory: Sendable {
     }
 
     /// The folder is made, or it is one of ours: a folder that nobody else can look into.
-    private static func prepare(_ folder: String) throws {
+    static func prepare(_ folder: String) throws {
         if mkdir(folder, 0o700) == 0 {
             // What is written into it lasts no longer than its name. A parent that cannot be read is no reason not to start.
             try? Files.sync(folder + "/..")
