@@ -6,8 +6,8 @@ redirect that follows a form, as Chromium does. It runs no scripts. Two of them 
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
@@ -19,6 +19,8 @@ from processes import DEADLINE
 MOST_REDIRECTS = 12
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 Fields = list[tuple[str, str]]
+Until = str | Callable[[str], bool] | None
+"""Before which address the browser stops: one that begins so, or of which this is true."""
 
 
 class Blocked(Exception):
@@ -51,11 +53,29 @@ class Form:
 
 
 @dataclass(frozen=True)
+class Navigation:
+    """A request that is about to be sent, with what led to it."""
+
+    method: str
+    url: str
+    fields: Fields | None
+    origin: str | None
+    page: "Page | None" = None  # whose link or form it was; None if a person typed the address
+    chain: tuple[str, ...] = ()  # what it passed since then
+    form_action: "Directive | None" = None
+
+
+@dataclass(frozen=True)
 class Page:
-    """Where the browser is. One it stopped before has no response."""
+    """Where the browser is. One it stopped before has no response, and `go_on` goes there."""
 
     url: str
     response: httpx2.Response | None = None
+    ahead: Navigation | None = None
+
+    @property
+    def is_ahead(self) -> bool:
+        return self.response is None
 
     @property
     def status(self) -> int | None:
@@ -176,7 +196,7 @@ class Directive:
     sources: tuple[str, ...]
 
     @classmethod
-    def of(cls, page: Page, name: str) -> "Directive | None":
+    def of(cls, page: "Page", name: str) -> "Directive | None":
         for policy in page.headers.get("Content-Security-Policy", "").split(";"):
             directive, *sources = policy.split()[:1] or [""], *policy.split()[1:]
             if directive == [name]:
@@ -231,15 +251,21 @@ class Browser:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def get(self, url: str, *, until: str | None = None, come_from: str | None = None) -> Page:
-        """Goes to an address and wherever it leads; stops before the first that begins with `until`.
+    def get(self, url: str, *, until: Until = None, come_from: Page | None = None) -> Page:
+        """Goes to an address and wherever it leads.
 
-        Typed by a person, unless it is a link of a page at `come_from`.
+        Typed by a person, unless it is a link of a page.
         """
-        return self._navigate("GET", url, None, page=None if come_from is None else Page(come_from), until=until)
+        chain = () if come_from is None else (come_from.url,)
+        return self._go(Navigation("GET", url, None, None, come_from, chain), until)
+
+    def go_on(self, page: Page, *, until: Until = None) -> Page:
+        """Goes where it stopped before."""
+        assert page.is_ahead, f"{page.url} has been visited"
+        return self.get(page.url, until=until) if page.ahead is None else self._go(page.ahead, until)
 
     def submit(
-        self, page: Page, button: str, values: Mapping[str, str] | None = None, *, until: str | None = None
+        self, page: Page, button: str, values: Mapping[str, str] | None = None, *, until: Until = None
     ) -> Page:
         """Fills in fields of the form with this button (by value or label), and presses it."""
         form = page.form_with(button)
@@ -251,12 +277,13 @@ class Browser:
             filled.append((pressed.name, pressed.value))
         return self.send(form.method, form.action, filled, page=page, until=until)
 
-    def send(self, method: str, url: str, fields: Fields, *, page: Page, until: str | None = None) -> Page:
+    def send(self, method: str, url: str, fields: Fields, *, page: Page, until: Until = None) -> Page:
         """What pressing a button of a form at `page` sends; for pages that are hostile, too."""
+        form_action = Directive.of(page, "form-action")
         if method == "GET":
-            bare = urlsplit(url)._replace(query=urlencode(fields)).geturl()
-            return self._navigate("GET", bare, None, page=page, until=until, is_form=True)
-        return self._navigate(method, url, fields, page=page, until=until, is_form=True)
+            url = urlsplit(url)._replace(query=urlencode(fields)).geturl()
+            return self._go(Navigation("GET", url, None, None, page, (page.url,), form_action), until)
+        return self._go(Navigation(method, url, fields, origin_of_post(page, url), page, (page.url,), form_action), until)
 
     def fetch(self, method: str, url: str, *, json: Any = None) -> httpx2.Response:
         """A request of a script to the server its page is from."""
@@ -268,53 +295,39 @@ class Browser:
 
     # One address after the other
 
-    def _navigate(
-        self, method: str, url: str, fields: Fields | None, *, page: Page | None, until: str | None, is_form: bool = False
-    ) -> Page:
-        form_action = Directive.of(page, "form-action") if page and is_form else None
-        chain = [page.url] if page else []
-        origin = self._origin_of_post(page, url) if method == "POST" else None
+    def _go(self, navigation: Navigation, until: Until) -> Page:
         for _ in range(MOST_REDIRECTS):
-            if page and form_action and not form_action.allows(url, page.url):
-                raise Blocked(f"form-action of {page.url} allows {' '.join(form_action.sources)}, not {url}")
-            if until and url.startswith(until):
-                return Page(url)
+            page, url = navigation.page, navigation.url
+            if page and navigation.form_action and not navigation.form_action.allows(url, page.url):
+                raise Blocked(f"form-action of {page.url} allows {' '.join(navigation.form_action.sources)}, not {url}")
+            if until and (url.startswith(until) if isinstance(until, str) else until(url)):
+                return Page(url, ahead=navigation)
             if urlsplit(url).scheme not in ("http", "https"):
                 raise Blocked(f"led to {url}")
-            is_cross_site = any(site_of(step) != site_of(url) for step in chain)
-            headers = {
-                "Accept": "text/html,application/xhtml+xml",
-                "Sec-Fetch-Site": fetch_site(chain, url),
-                "Sec-Fetch-Mode": "navigate",
-                "Sec-Fetch-Dest": "document",
-                "Sec-Fetch-User": "?1",
-            }
-            if origin is not None:
-                headers["Origin"] = origin
-            body = None if fields is None else urlencode(fields)
-            if body is not None:
-                headers["Content-Type"] = "application/x-www-form-urlencoded"
-            response = self._exchange(method, url, headers, is_cross_site=is_cross_site, content=body)
+            response = self._send(navigation)
             location = response.headers.get("Location")
             if response.status_code not in (301, 302, 303, 307, 308) or location is None:
                 return Page(url, response)
-            if response.status_code not in (307, 308):
-                method, fields, origin = "GET", None, None
-            elif origin is not None and origin_of(location) != origin_of(url):
-                origin = "null"
-            if page:  # what a person typed stays theirs, wherever it leads
-                chain.append(url)
-            url = urljoin(url, location)
-        raise Blocked(f"more than {MOST_REDIRECTS} redirects, last to {url}")
+            navigation = redirected(navigation, response.status_code, urljoin(url, location))
+        raise Blocked(f"more than {MOST_REDIRECTS} redirects, last to {navigation.url}")
 
-    @staticmethod
-    def _origin_of_post(page: Page | None, url: str) -> str:
-        """As Fetch serializes it: a page with `no-referrer` does not say where its forms come from, not even to itself."""
-        if page is None:
-            return "null"
-        policy = page.headers.get("Referrer-Policy", "").split(",")[-1].strip().lower()
-        is_silent = policy == "no-referrer" or (policy == "same-origin" and origin_of(page.url) != origin_of(url))
-        return "null" if is_silent else origin_of(page.url)
+    def _send(self, navigation: Navigation) -> httpx2.Response:
+        relation = fetch_site(navigation)
+        headers = {
+            "Accept": "text/html,application/xhtml+xml",
+            "Sec-Fetch-Site": relation,
+            "Sec-Fetch-Mode": "navigate",
+            "Sec-Fetch-Dest": "document",
+            "Sec-Fetch-User": "?1",
+        }
+        content = None
+        if navigation.origin is not None:
+            headers["Origin"] = navigation.origin
+        if navigation.fields is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            content = urlencode(navigation.fields)
+        is_cross_site = relation == "cross-site"
+        return self._exchange(navigation.method, navigation.url, headers, is_cross_site=is_cross_site, content=content)
 
     def _exchange(
         self, method: str, url: str, headers: dict[str, str], *, is_cross_site: bool, content: str | None = None, json: Any = None
@@ -340,10 +353,27 @@ class Browser:
                 self.cookies[key] = cookie
 
 
-def fetch_site(chain: list[str], url: str) -> str:
+def origin_of_post(page: Page, url: str) -> str:
+    """As Fetch serializes it: a page with `no-referrer` does not say where its forms come from, not even to itself."""
+    policy = page.headers.get("Referrer-Policy", "").split(",")[-1].strip().lower()
+    is_silent = policy == "no-referrer" or (policy == "same-origin" and origin_of(page.url) != origin_of(url))
+    return "null" if is_silent else origin_of(page.url)
+
+
+def redirected(navigation: Navigation, status: int, url: str) -> Navigation:
+    # What a person typed stays theirs, wherever it leads.
+    chain = (*navigation.chain, navigation.url) if navigation.page else ()
+    if status not in (307, 308):
+        return replace(navigation, method="GET", url=url, fields=None, origin=None, chain=chain)
+    is_elsewhere = navigation.origin is not None and origin_of(url) != origin_of(navigation.url)
+    return replace(navigation, url=url, origin="null" if is_elsewhere else navigation.origin, chain=chain)
+
+
+def fetch_site(navigation: Navigation) -> str:
     """`Sec-Fetch-Site`: the farthest relation of the target to whatever led to it."""
-    if not chain:
+    if not navigation.chain:
         return "none"
-    if any(site_of(step) != site_of(url) for step in chain):
+    if any(site_of(step) != site_of(navigation.url) for step in navigation.chain):
         return "cross-site"
-    return "same-origin" if all(origin_of(step) == origin_of(url) for step in chain) else "same-site"
+    is_own = all(origin_of(step) == origin_of(navigation.url) for step in navigation.chain)
+    return "same-origin" if is_own else "same-site"

@@ -1,7 +1,7 @@
 """Real OpenID Connect issuers on this machine, each with one client, which is the gateway, and the same users.
 
 Each is a context manager and says what a gateway needs to know of it. `sign_in` does what a person does between the
-address the gateway sends them to and the one they come back to, which it returns and does not visit.
+page the gateway sends them to, before which the browser stopped, and the gateway's callback, before which it stops again.
 """
 
 import gzip
@@ -46,8 +46,8 @@ class Issuer:
     url: str
     client_id: str
     client_secret: str
-    sign_in: Callable[[Browser, str, str], str]
-    """Browser, the address the gateway sent it to, and the user; the address it is sent back to."""
+    sign_in: Callable[[Browser, Page, str], Page]
+    """Of a browser, at the authorization request the gateway sent it to, as a user."""
     announces_pkce: bool
     """Whether its metadata says so; a gateway has to be told to do without."""
 
@@ -59,15 +59,14 @@ def free_port() -> int:
         return port
 
 
-def back_at(page: Page, url: str) -> str:
-    """The address of a page where the browser stopped, which is the client's that asked at `url`."""
-    assert page.response is None, f"{page.url} answered {page.status} instead of a redirect to the gateway:\n{page.text[:4000]}"
-    return page.url
+def back(page: Page) -> Page:
+    assert page.is_ahead, f"{page.url} answered {page.status} instead of a redirect to the gateway:\n{page.text[:4000]}"
+    return page
 
 
-def callback_of(url: str) -> str:
+def callback_of(request: Page) -> str:
     """The redirect URI an authorization request names."""
-    return parse_qs(urlsplit(url).query)["redirect_uri"][0]
+    return parse_qs(urlsplit(request.url).query)["redirect_uri"][0]
 
 
 # Canaille: a login in two steps, a consent page, RFC 9207
@@ -87,16 +86,16 @@ def canaille(callback: str, directory: Path) -> Iterator[Issuer]:
         yield Issuer("canaille", url, CLIENT_ID, CLIENT_SECRET, sign_in_to_canaille, announces_pkce=True)
 
 
-def sign_in_to_canaille(browser: Browser, url: str, user: str) -> str:
-    callback = callback_of(url)
-    page = browser.get(url, until=callback)
+def sign_in_to_canaille(browser: Browser, request: Page, user: str) -> Page:
+    callback = callback_of(request)
+    page = browser.go_on(request, until=callback)
     # Who signed in before, in this browser, is not asked for everything again.
     for field, value in ("login", user), ("password", password_of(user)):
         if any(field in form.names for form in page.forms):
             page = submit_field(browser, page, field, value, callback)
     if any(form.button("accept") for form in page.forms):
         page = browser.submit(page, "accept", until=callback)
-    return back_at(page, url)
+    return back(page)
 
 
 def submit_field(browser: Browser, page: Page, name: str, value: str, until: str) -> Page:
@@ -120,9 +119,8 @@ def mock(_callback: str, _directory: Path, *, lifetime: int = 3600) -> Iterator[
         yield Issuer("mock", url, CLIENT_ID, CLIENT_SECRET, sign_in_to_mock, announces_pkce=False)
 
 
-def sign_in_to_mock(browser: Browser, url: str, user: str) -> str:
-    callback = callback_of(url)
-    return back_at(browser.submit(browser.get(url), user, until=callback), url)
+def sign_in_to_mock(browser: Browser, request: Page, user: str) -> Page:
+    return back(browser.submit(browser.go_on(request), user, until=callback_of(request)))
 
 
 # glewlwyd: the strict one; its login page is a script, so what the script sends is sent here
@@ -255,20 +253,20 @@ def rsa_key_and_certificate() -> tuple[str, str]:
     return private.decode(), certificate.public_bytes(encoding).decode()
 
 
-def sign_in_to_glewlwyd(browser: Browser, url: str, user: str) -> str:
-    callback = callback_of(url)
-    page = browser.get(url, until=callback)
-    if page.response is None:
-        return page.url
+def sign_in_to_glewlwyd(browser: Browser, request: Page, user: str) -> Page:
+    callback = callback_of(request)
+    page = browser.go_on(request, until=callback)
+    if page.is_ahead:
+        return page
     login = parse_qs(urlsplit(page.url).query)
-    assert "callback_url" in login, f"{page.url} is not the login page"
-    base = url.split("/api/")[0]
-    asked = set(parse_qs(urlsplit(url).query)["scope"][0].split())
+    assert "callback_url" in login, f"{page.url} is not the login page:\n{page.text[:4000]}"
+    base = request.url.split("/api/")[0]
+    scope = parse_qs(urlsplit(request.url).query)["scope"][0]
     signed_in = browser.fetch("POST", f"{base}/api/auth/", json={"username": user, "password": password_of(user)})
     assert signed_in.status_code == 200, signed_in.text
-    granted = browser.fetch("PUT", f"{base}/api/auth/grant/{CLIENT_ID}/", json={"scope": " ".join(sorted(asked))})
+    granted = browser.fetch("PUT", f"{base}/api/auth/grant/{CLIENT_ID}/", json={"scope": scope})
     assert granted.status_code == 200, granted.text
-    return back_at(browser.get(login["callback_url"][0] + "&g_continue", until=callback), url)
+    return back(browser.get(login["callback_url"][0] + "&g_continue", until=callback, come_from=page))
 
 
 @contextmanager

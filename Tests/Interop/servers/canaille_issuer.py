@@ -16,11 +16,16 @@ from typing import Any
 from canaille import create_app
 from canaille.app import models
 from canaille.backends import Backend
+from canaille.oidc import provider
 from flask import Flask
 from joserfc.jwk import RSAKey
 from werkzeug.serving import make_server
 
 SCOPES = ["openid", "profile", "email", "offline_access"]
+
+
+# Its own are alike for one user in one second, and its database takes no two that are: an error 500 for a quick client.
+provider.generate_access_token = lambda **_: secrets.token_urlsafe(48)
 
 
 def configuration(authority: str, directory: Path) -> dict[str, Any]:
