@@ -32,7 +32,7 @@ GLEWLWYD = VENVS / "glewlwyd"
 SERVERS = Path(__file__).with_name("servers")
 
 CLIENT_ID, CLIENT_SECRET = "gateway", "the-gateway's-secret-at-its-issuer"
-USERS = ("alice", "bob")
+USERS = ("alice", "bob", "carol")
 SCOPES = ("openid", "profile", "email", "offline_access")
 
 
@@ -50,6 +50,8 @@ class Issuer:
     """Of a browser, at the authorization request the gateway sent it to, as a user."""
     announces_pkce: bool
     """Whether its metadata says so; a gateway has to be told to do without."""
+    at_once: int = 8
+    """How many may sign in at the same time before it makes mistakes of its own."""
 
 
 def free_port() -> int:
@@ -87,15 +89,21 @@ def canaille(callback: str, directory: Path) -> Iterator[Issuer]:
 
 
 def sign_in_to_canaille(browser: Browser, request: Page, user: str) -> Page:
+    page = log_in_to_canaille(browser, request, user)
+    if any(form.button("accept") for form in page.forms):
+        page = browser.submit(page, "accept", until=callback_of(request))
+    return back(page)
+
+
+def log_in_to_canaille(browser: Browser, request: Page, user: str) -> Page:
+    """To its consent page, or past it if the user was there before."""
     callback = callback_of(request)
     page = browser.go_on(request, until=callback)
     # Who signed in before, in this browser, is not asked for everything again.
     for field, value in ("login", user), ("password", password_of(user)):
         if any(field in form.names for form in page.forms):
             page = submit_field(browser, page, field, value, callback)
-    if any(form.button("accept") for form in page.forms):
-        page = browser.submit(page, "accept", until=callback)
-    return back(page)
+    return page
 
 
 def submit_field(browser: Browser, page: Page, name: str, value: str, until: str) -> Page:
@@ -104,7 +112,9 @@ def submit_field(browser: Browser, page: Page, name: str, value: str, until: str
     assert form, f"no field “{name}” at {page.url} ({page.status}):\n{page.text[:4000]}"
     fields = [(field, value if field == name else given) for field, given in form.fields]
     button = form.buttons[0]
-    return browser.send(form.method, form.action, [*fields, (button.name, button.value)] if button.name else fields, page=page, until=until)
+    if button.name:
+        fields.append((button.name, button.value))
+    return browser.send(form.method, form.action, fields, page=page, until=until)
 
 
 # oidc-provider-mock: one click, and nothing is checked
@@ -143,8 +153,8 @@ def glewlwyd(callback: str, directory: Path) -> Iterator[Issuer]:
     try:
         process.wait_for_url()
         set_up_glewlwyd(url, callback)
-        issuer = f"{url}/api/oidc"
-        yield Issuer("glewlwyd", issuer, CLIENT_ID, CLIENT_SECRET, sign_in_to_glewlwyd, announces_pkce=True)
+        # Its rows are found by the last one inserted, whoever inserted it.
+        yield Issuer("glewlwyd", f"{url}/api/oidc", CLIENT_ID, CLIENT_SECRET, sign_in_to_glewlwyd, announces_pkce=True, at_once=1)
     finally:
         process.end()
 

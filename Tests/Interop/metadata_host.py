@@ -70,8 +70,13 @@ def metadata_host(directory: Path) -> Iterator[MetadataHost]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            pass  # a client that does not trust the certificate hangs up
+
+    server = Server(("127.0.0.1", 0), Handler)
     # Each connection's handshake belongs to its own thread: a client that hangs keeps nobody else out.
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     host = MetadataHost(f"https://localhost:{server.server_port}", bundle)
@@ -98,8 +103,9 @@ def certificates() -> tuple[bytes, bytes, bytes]:
     names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))])
     authority = build(issuer, authority_key).add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     host = build(subject, host_key).add_extension(names, critical=False)
-    signed = [builder.sign(authority_key, hashes.SHA256()) for builder in (authority, host)]
-    key = host_key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    return (
+        authority.sign(authority_key, hashes.SHA256()).public_bytes(pem),
+        host.sign(authority_key, hashes.SHA256()).public_bytes(pem),
+        host_key.private_bytes(pem, form, serialization.NoEncryption()),
     )
-    return *(certificate.public_bytes(serialization.Encoding.PEM) for certificate in signed), key  # type: ignore[return-value]

