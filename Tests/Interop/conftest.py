@@ -1,16 +1,22 @@
 """One gateway, one set of upstreams for the whole session, and the table of what was negotiated at its end."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from clients.current_client import CLIENTS
 from gateway import Gateway
+from issuers import ISSUERS, Issuer, free_port
+from metadata_host import MetadataHost, metadata_host
+from oauth import ALLOWED_NETWORKS, add_demo_server, callback_at, fake_entra, serve_command, settings_behind
 from upstreams import ALIASES, Upstream, create_repository, describe, http_servers, register_all
 
 Cells = dict[tuple[str, str], str]
 CELLS = pytest.StashKey[Cells]()
-GATEWAY_OUTPUT = pytest.StashKey[list[str]]()
+GATEWAY_OUTPUT = pytest.StashKey[dict[str, list[str]]]()
+Behind = Callable[[str], tuple[Gateway, Issuer]]
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +27,7 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def gateway(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Gateway]:
     with Gateway(tmp_path_factory.mktemp("gateway") / "state") as running:
-        pytestconfig.stash[GATEWAY_OUTPUT] = running.process.output
+        pytestconfig.stash.setdefault(GATEWAY_OUTPUT, {})["the upstreams"] = running.process.output
         yield running
 
 
@@ -42,15 +48,51 @@ def upstreams(
 
 
 @pytest.fixture(scope="session")
+def documents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MetadataHost]:
+    with metadata_host(tmp_path_factory.mktemp("documents") / "host") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def behind(
+    tmp_path_factory: pytest.TempPathFactory, documents: MetadataHost, pytestconfig: pytest.Config
+) -> Iterator[Behind]:
+    """A gateway behind which there is this issuer, and the issuer; each is started when it is first asked for."""
+    started: dict[str, tuple[Gateway, Issuer]] = {}
+    with ExitStack() as stack:
+
+        def start(name: str) -> tuple[Gateway, Issuer]:
+            if name not in started:
+                started[name] = start_behind(stack, name, tmp_path_factory.mktemp(name), documents)
+                output = started[name][0].process.output
+                pytestconfig.stash.setdefault(GATEWAY_OUTPUT, {})[name] = output
+            return started[name]
+
+        yield start
+
+
+def start_behind(stack: ExitStack, name: str, directory: Path, documents: MetadataHost) -> tuple[Gateway, Issuer]:
+    state = directory / "state"
+    if name == "entra":
+        command = documents.trusted_by(Gateway.evaluate_command(state))
+        return stack.enter_context(Gateway(state, command, ALLOWED_NETWORKS)), fake_entra()
+    port = free_port()
+    issuer = stack.enter_context(ISSUERS[name](callback_at(port), directory / "issuer"))
+    gateway = stack.enter_context(Gateway(state, serve_command(state), settings_behind(issuer, port)))
+    add_demo_server(gateway)
+    return gateway, issuer
+
+
+@pytest.fixture(scope="session")
 def cells(pytestconfig: pytest.Config) -> Cells:
     return pytestconfig.stash.setdefault(CELLS, {})
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     failed = terminalreporter.stats.get("failed") or terminalreporter.stats.get("error")
-    if failed and (output := config.stash.get(GATEWAY_OUTPUT, [])):
-        terminalreporter.section("the last lines of the gateway")
-        terminalreporter.write("".join(output[-40:]))
+    for name, output in config.stash.get(GATEWAY_OUTPUT, {}).items() if failed else ():
+        terminalreporter.section(f"the last lines of the gateway of {name}")
+        terminalreporter.write("".join(output[-20:]))
     if cells := config.stash.get(CELLS, {}):
         terminalreporter.section("negotiated revisions: client with the gateway / gateway with the upstream")
         rows = [["", *(client.name for client in CLIENTS)]]

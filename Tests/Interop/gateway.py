@@ -1,7 +1,8 @@
-"""One `mreg evaluate`, driven as an operator and an administrator would."""
+"""One gateway, driven as an operator and an administrator would."""
 
 import os
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,25 @@ MREG = str(Path(os.environ.get("MREG", REPOSITORY_ROOT / ".build/debug/mreg")).a
 
 
 class Gateway:
-    """Use as a context manager; leaving it ends the gateway, which must then exit with 0."""
+    """`mreg evaluate`, or another command line. Use as a context manager; leaving it ends the gateway, which must then
+    exit with 0.
 
-    def __init__(self, state_directory: Path) -> None:
+    `environment` is added to that of the tests.
+    """
+
+    def __init__(
+        self, state_directory: Path, command: Sequence[str] | None = None, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.state_directory = state_directory
-        self.process = ListeningProcess(self.evaluate_command(state_directory))
+        self.process = ListeningProcess(
+            command or self.evaluate_command(state_directory), environment={**os.environ, **(environment or {})}
+        )
         self.url = self.process.wait_for_url().rstrip("/")
         self._tokens: dict[str, str] = {}
 
     @staticmethod
-    def evaluate_command(state_directory: Path) -> list[str]:
-        return [MREG, "evaluate", "--state-dir", str(state_directory), "--port", "0"]
+    def evaluate_command(state_directory: Path, port: int = 0) -> list[str]:
+        return [MREG, "evaluate", "--state-dir", str(state_directory), "--port", str(port)]
 
     @property
     def endpoint(self) -> str:

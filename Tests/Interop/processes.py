@@ -1,24 +1,31 @@
 """Child processes that say where they listen, and are always ended."""
 
 import queue
+import re
 import signal
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 DEADLINE = 60  # seconds a child may take to say where it listens, or to end
-LISTENING = "listening on "
+LISTENING = re.compile(r"^listening on (\S+)")
 
 
 class ListeningProcess:
-    """A child whose output is read to the end, so that it never blocks on a full pipe."""
+    """A child whose output is read to the end, so that it never blocks on a full pipe.
 
-    def __init__(self, command: Sequence[str]) -> None:
+    `announcement` finds in a line of it the URL where it listens.
+    """
+
+    def __init__(
+        self, command: Sequence[str], *, announcement: re.Pattern[str] = LISTENING, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.command = command
+        self.announcement = announcement
         self.output: list[str] = []
         self._announced: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environment
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -31,8 +38,8 @@ class ListeningProcess:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self.output.append(line)
-            if line.startswith(LISTENING):
-                self._announced.put(line.removeprefix(LISTENING).strip())
+            if said := self.announcement.search(line):
+                self._announced.put(said[1])
         self._announced.put(None)
 
     def wait_for_url(self) -> str:
