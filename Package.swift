@@ -21,6 +21,7 @@ let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let nio = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let nioHTTPTypes = Target.Dependency.product(name: "NIOHTTPTypes", package: "swift-nio-extras")
 let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
@@ -29,6 +30,7 @@ let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let grdbSQLite = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB.swift")
 let jwtKit = Target.Dependency.product(name: "JWTKit", package: "jwt-kit")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let cryptoExtras = Target.Dependency.product(name: "CryptoExtras", package: "swift-crypto")
 let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
@@ -74,7 +76,7 @@ let package = Package(
         room("Upstreams", ["Gateway", "MCP", "Access", "Pacing", nio, nioPosix, nioHTTP1, nioTLS, nioSSL, subprocess, lifecycle, logging]),
         room("Audit", ["Gateway", lifecycle, logging]),
         // The issuer of evaluation mode: Entra ID as far as the gateway can tell.
-        room("FakeEntra", ["Gateway", hummingbird, httpTypes, jwtKit, crypto, logging]),
+        room("FakeEntra", ["Gateway", hummingbird, httpTypes, nio, crypto, cryptoExtras, lifecycle, logging]),
         room("Forwarding", ["Gateway", "MCP", "Access", "Pacing", "Reports", "Identity", "Upstreams", "Audit", nio, lifecycle, logging]),
         .target(
             name: "Serving",
@@ -114,9 +116,9 @@ let package = Package(
         tests("LMDB", ["CLMDB"]),
         tests("Storage", ["Gateway", "Pacing", "Proof", "OAuth", "Sealing", "Reports", "Schema", grdb, grdbSQLite, logging]),
         tests("Identity", ["Gateway", "MCP", "Pacing", "OAuth", jwtKit, crypto, lifecycle, logging]),
-        tests("Upstreams", ["Gateway", "MCP", "Access", nio, nioPosix, nioHTTP1, lifecycle, logging]),
+        tests("Upstreams", ["Gateway", "MCP", "Access", nio, nioPosix, nioEmbedded, nioHTTP1, nioSSL, lifecycle, logging]),
         tests("Audit", ["Gateway", lifecycle, logging]),
-        tests("FakeEntra", ["Gateway", hummingbird, nio, jwtKit, crypto, logging]),
+        tests("FakeEntra", ["Gateway", hummingbird, nio, nioPosix, nioHTTP1, jwtKit, crypto, lifecycle, logging]),
         tests("Forwarding", ["Gateway", "MCP", "Access", "Upstreams", nioPosix, logging]),
         tests("mreg", ["Gateway", "MCP", "Sealing", hummingbird, logging]),
         // The assembled program, on port 0 and a temporary folder.

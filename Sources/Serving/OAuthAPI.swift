@@ -20,11 +20,11 @@ struct OAuthAPI: Sendable {
             router.get(RouterPath(path)) { _, _ in metadata }
         }
         router.get("/authorize") { request, context in
-            try await authorize(context) { try Parameters(encoded: Array((request.uri.query ?? "").utf8)) } cookies: { request.cookie($0) }
+            try await authorize(context) { try OAuth.Parameters(encoded: Array((request.uri.query ?? "").utf8)) } cookies: { request.cookie($0) }
         }
         router.post("/authorize") { request, context in
             let body = try await form(request)
-            return try await authorize(context) { try Parameters(encoded: body) } cookies: { request.cookie($0) }
+            return try await authorize(context) { try OAuth.Parameters(encoded: body) } cookies: { request.cookie($0) }
         }
         router.post("/consent") { request, context in try await decide(request, context) }
         router.get("/consent") { _, context in
@@ -61,12 +61,12 @@ struct OAuthAPI: Sendable {
     // MARK: What users see
 
     private func authorize(
-        _ context: GatewayContext, _ parameters: () throws -> Parameters, cookies: (String) -> String?
+        _ context: GatewayContext, _ parameters: () throws -> OAuth.Parameters, cookies: (String) -> String?
     ) async throws -> Response {
         do {
             try signedIn.payAsStranger(context)
             return try await show(
-                try await server.authorize(try parameters(), browser: cookies(AuthorizationServer.browserCookie)), context, "oauth.authorize")
+                try await server.authorize(try parameters(), browser: cookies(AuthorizationServer.browserCookie), from: context.client), context, "oauth.authorize")
         } catch let error as OAuthError {
             return try await show(.refuse(error), context, "oauth.authorize")
         } catch let refusal as Refusal {
@@ -83,7 +83,7 @@ struct OAuthAPI: Sendable {
             guard !isForeign, origins.allSatisfy({ signedIn.origin().spellings.contains($0) }) else {
                 throw OAuthError(.invalidRequest, "This answer came from another site's page, so it does not count.")
             }
-            let parameters = try Parameters(encoded: try await form(request))
+            let parameters = try OAuth.Parameters(encoded: try await form(request))
             guard let id = try parameters.one("transaction", longest: 64), let token = try parameters.one("token", longest: 64),
                 let decision = try parameters.one("decision", longest: 16), ["approve", "deny"].contains(decision)
             else { throw OAuthError(.invalidRequest, "The form is not complete.") }
@@ -100,7 +100,7 @@ struct OAuthAPI: Sendable {
     private func finish(_ request: Request, _ context: GatewayContext) async throws -> Response {
         do {
             try signedIn.payAsStranger(context)
-            let parameters = try Parameters(encoded: Array((request.uri.query ?? "").utf8))
+            let parameters = try OAuth.Parameters(encoded: Array((request.uri.query ?? "").utf8))
             let step = try await server.finish(parameters, cookies: { request.cookie($0) }, audit: record(context, "user.sign_in"))
             return try await show(step, context, "oauth.callback")
         } catch let error as OAuthError {
@@ -143,7 +143,7 @@ struct OAuthAPI: Sendable {
 
     private func token(_ request: Request, _ context: GatewayContext) async throws -> Response {
         try await asClient(context, "oauth.token") {
-            let parameters = try Parameters(encoded: try await form(request))
+            let parameters = try OAuth.Parameters(encoded: try await form(request))
             let tokens = try await server.tokens(
                 parameters, authorization: request.headers[values: .authorization], audit: record(context, "token.issue"))
             return .json(
@@ -157,7 +157,7 @@ struct OAuthAPI: Sendable {
 
     private func revoke(_ request: Request, _ context: GatewayContext) async throws -> Response {
         try await asClient(context, "oauth.revoke") {
-            let parameters = try Parameters(encoded: try await form(request))
+            let parameters = try OAuth.Parameters(encoded: try await form(request))
             try await server.revoke(parameters, authorization: request.headers[values: .authorization], audit: record(context, "token.revoke"))
             return Response(status: .ok, headers: Self.private)
         }

@@ -77,8 +77,8 @@ package final class TokenVault: Sendable {
             let refresh = try open(snapshot.entry(.refreshToken(user)), .refreshToken(user), HeldRefreshToken.init)
             let hint = try open(snapshot.entry(.idToken(user)), .idToken(user)) { $0.text() }
             return IssuerTokens(
-                accessToken: Secret(access), refreshToken: refresh?.token, idTokenHint: hint.map(Secret.init), issuer: metadata.issuer,
-                scope: metadata.scope, obtainedAt: metadata.obtainedAt, expiresAt: metadata.expiresAt)
+                accessToken: Secret(access), refreshToken: refresh?.token, idTokenHint: hint.map(Secret.init), scope: metadata.scope,
+                expiresAt: metadata.expiresAt, obtainedAt: metadata.obtainedAt, issuer: metadata.issuer)
         }
     }
 

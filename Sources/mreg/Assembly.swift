@@ -35,6 +35,8 @@ struct Assembly {
         /// Ranges a server may be in besides the public ones and those of the settings.
         var allowedUpstreams: [AddressRange] = []
         /// Runs beside the gateway, and before it says that it listens.
+        /// The issuer of a gateway that was given none; gets where it sends people back to.
+        var issuer: (@Sendable (_ callback: String) async throws -> IssuerSettings)?
         var companions: [any Service] = []
         var beforeListening: @Sendable (Running) async throws -> Void = { _ in }
     }
@@ -127,17 +129,31 @@ struct Assembly {
             corridor: corridor, authenticator: authenticator, admission: admission, gate: gate, running: running, catalogue: catalogue,
             answers: answers, audit: audit, metrics: metrics, sessions: sessions, statusCode: { $0.code }, now: now)
 
+        let fetchers = try Self.fetchers(egress, settings, mode)
+        let vault = try Self.vault(settings, state, mode, environment, logger)
         let clients = Clients(
             instance: instance, record: { try await database.client($0) }, store: { try await database.store($0, audit: nil) },
-            document: { _ throws(OAuthError) in throw OAuthError(.invalidClient, "Documents are not fetched yet.") },
+            document: Self.documents(fetchers, mode, logger, now),
             isEvaluation: mode.acceptsShorthand, now: { now().wall })
+        let shared = SharedIssuer {
+            let own = origin.withLock { $0 }
+            let isCallbackNamed = settings.sources["MREG_FASTMCP_OAUTH_CALLBACK_URL"] != nil
+            let callback = isCallbackNamed ? settings.oauth.callbackURL : "\(own)/oauth/callback"
+            let configured = try settings.issuer(callback: callback)
+            let evaluated = configured == nil ? try await mode.issuer?(callback) : nil
+            guard let chosen = configured ?? evaluated else { return nil }
+            return Issuer(chosen, fetcher: fetchers.issuer, now: now) { failure in
+                logger.warning("the issuer cannot be asked anew", metadata: ["reason": "\(failure.sentence)"])
+            }
+        }
+        // What does not fit is said at start-up, not to the first who signs in.
+        let named = try settings.issuer(callback: settings.oauth.callbackURL)
         let issuer = SignInIssuer(
-            name: "nobody", begin: { _, _, _ in throw Refusal.forbidden(needs: "an issuer") }, checkSender: { _ in },
-            finish: { _, _, _ in throw Refusal.forbidden(needs: "an issuer") })
+            shared, name: named?.issuer ?? "the issuer of evaluation mode", roles: try settings.roleMap, home: ControlAPI.defaultTenant, logger: logger)
         let server = AuthorizationServer(
-            clients: clients, grants: Self.grants(database, authenticator, sessions, running) { _, _ in }, issuer: issuer,
+            clients: clients, grants: Self.grants(database, authenticator, sessions, running) { try vault.store($0, for: $1, at: now().wall) }, issuer: issuer,
             authenticator: authenticator, instance: instance,
-            assertions: ClientAssertions { _ in throw OAuthError(.invalidClient, "Keys are not fetched yet.") },
+            assertions: ClientAssertions { try await Self.keySet($0, fetchers) },
             origin: { origin.withLock { $0 } }, now: { now().wall })
 
         let registry = Self.registry(database, catalogue, connections)
@@ -172,6 +188,7 @@ struct Assembly {
             health: [
                 HealthComponent("database") { await Self.state { try await database.probe() } },
                 HealthComponent("buckets") { await Self.state { try hotState.probe() } },
+                HealthComponent("tokens") { await Self.state { try vault.probe() } },
                 HealthComponent("audit") { audit.failure.map { (.unhealthy, "the last records could not be written: \($0)") } ?? (.healthy, "") },
                 HealthComponent("servers") {
                     let (failing, all) = catalogue.tally

@@ -2,7 +2,9 @@ import Forwarding
 import FoundationEssentials
 import Gateway
 import Identity
+import Logging
 import OAuth
+import Sealing
 import Serving
 import Storage
 
@@ -17,6 +19,18 @@ extension Assembly {
         try PrivateFile.write(Secret(Data(bytes.revealed).base64EncodedString() + "\n"), to: path)
         guard let key = InstanceKey(bytes) else { preconditionFailure("a random key has the right length") }
         return key
+    }
+
+    /// The tokens of the issuer, sealed.
+    static func vault(_ settings: Settings, _ state: StateDirectory, _ mode: Mode, _ environment: [String: String], _ logger: Logger) throws
+        -> TokenVault
+    {
+        let file = SealingKeyFile(
+            named: settings.hotState.sealingKeyFile, credentials: environment["CREDENTIALS_DIRECTORY"], stateDirectory: state.path)
+        let ring = try file.readOrMake(isEvaluation: mode.acceptsShorthand, logger: logger)
+        let vault = try TokenVault(path: state.path + "/tokens", sealer: Sealer(ring))
+        if let complaint = file.complaint(about: try vault.missingKeys()) { logger.warning("\(complaint)") }
+        return vault
     }
 
     static func grants(

@@ -1,6 +1,8 @@
+import FakeEntra
 import Forwarding
 import FoundationEssentials
 import Gateway
+import Identity
 import Logging
 import Serving
 
@@ -18,15 +20,26 @@ enum Evaluation {
     }
 
     /// - Parameter isWithStdioDemo: whether this program can be started again as the stdio demo server.
-    static func mode(isWithStdioDemo: Bool) -> Assembly.Mode {
-        let demo = DemoPort()
+    static func mode(isWithStdioDemo: Bool) throws -> Assembly.Mode {
+        let (demo, issuer) = (DemoPort(), DemoPort())
+        let logger = Logger(label: "evaluation") { _ in SwiftLogNoOpLogHandler() }
+        let fake = try FakeEntra(clock: { Clocks.now().wall })
         var mode = Assembly.Mode(acceptsShorthand: true, readsDefaultServersFile: false)
         mode.adjust = raised
         mode.loginRole = { roles[$0] ?? .user }
         mode.allowedUpstreams = ["127.0.0.0/8", "::1/128"].compactMap { AddressRange($0) }
         mode.companions = [
-            DemoServer.application(port: 0, logger: Logger(label: "demo-server") { _ in SwiftLogNoOpLogHandler() }) { await demo.announce($0) }
+            DemoServer.application(port: 0, logger: logger) { await demo.announce($0) },
+            FakeEntra.application(fake, port: 0, logger: logger) { await issuer.announce($0) },
         ]
+        mode.issuer = { callback in
+            _ = await issuer.value
+            let registration = fake.registration(redirectURIs: [callback])
+            let entra = try IssuerSettings.Entra(
+                authority: registration.authority, tenant: registration.tenantID, graph: registration.authority)
+            return try IssuerSettings(
+                .entra(entra), clientID: registration.clientID, clientSecret: registration.clientSecret, redirectURI: callback)
+        }
         mode.beforeListening = { running in
             for (name, role) in roles { _ = try await running.user(name, role) }
             let endpoint = "http://127.0.0.1:\(await demo.value)\(DemoServer.path)"
@@ -51,7 +64,7 @@ enum Evaluation {
     }
 }
 
-/// The port the demo server got, for whoever waits for it.
+/// The port a companion got, for whoever waits for it.
 private actor DemoPort {
     private var port: Int?
     private var waiting: [CheckedContinuation<Int, Never>] = []

@@ -92,35 +92,22 @@ struct SealingKeyFile: Sendable {
     private static let mostBytes = 65_536
 
     private func contents() throws -> Secret<String> {
-        // Not blocking: a named pipe would wait for its writer for ever.
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else { throw unreadable(String(cString: strerror(errno))) }
-        defer { close(descriptor) }
-        var status = stat()
-        guard fstat(descriptor, &status) == 0 else { throw unreadable(String(cString: strerror(errno))) }
-        guard status.st_mode & S_IFMT == S_IFREG else { throw unreadable("it is not a file") }
-        guard status.st_uid == geteuid() || status.st_uid == 0 else { throw unreadable("it belongs to another user, who could change it") }
-        guard status.st_mode & forbidden == 0 else {
-            throw OperatorError(
-                "\(path) can be read or changed by others than its owner, and is not used. Close it with: chmod 600 \(path) - and consider its keys known."
-            )
+        do throws(GuardedFile.Failure) {
+            return try GuardedFile.read(path, forbidden: forbidden, mostBytes: Self.mostBytes)
+        } catch {
+            switch error {
+            case .unreadable(let why): throw unreadable(why)
+            case .isOpen:
+                throw OperatorError(
+                    "\(path) can be read or changed by others than its owner, and is not used. Close it with: chmod 600 \(path) - and consider its keys known."
+                )
+            }
         }
-        var bytes = [UInt8](repeating: 0, count: Self.mostBytes + 1)
-        defer { wipe(&bytes) }
-        var count = 0
-        while count < bytes.count {
-            let got = bytes.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress.map { $0 + count }, $0.count - count) }
-            guard got >= 0 else { throw unreadable(String(cString: strerror(errno))) }
-            if got == 0 { break }
-            count += got
-        }
-        guard count <= Self.mostBytes else { throw unreadable("it is longer than \(Self.mostBytes) bytes") }
-        return Secret(String(decoding: bytes.prefix(count), as: UTF8.self))
     }
 
     /// systemd lends credentials by an access control list, which shows where the rights of the group stand: they are
     /// its own business, in a folder that only the service can look into.
-    private var forbidden: mode_t { source == .credential ? 0o037 : 0o077 }
+    private var forbidden: UInt32 { source == .credential ? 0o037 : 0o077 }
 
     private func unreadable(_ why: String) -> OperatorError {
         OperatorError(

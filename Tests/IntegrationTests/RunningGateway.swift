@@ -31,7 +31,7 @@ struct RunningGateway: Sendable {
         environment["MREG_PORT"] = settings["MREG_PORT"] ?? "0"
         var logger = Logger(label: "test") { LogLines(label: $0, format: .text, logLevel: .error) }
         logger.logLevel = .error
-        let mode = isEvaluation ? Evaluation.mode(isWithStdioDemo: false) : Assembly.Mode()
+        let mode = isEvaluation ? try Evaluation.mode(isWithStdioDemo: false) : Assembly.Mode()
         let (listening, announce) = AsyncStream.makeStream(of: Assembly.Running.self)
         let assembly = try await Assembly(try Settings(environment: environment), mode: mode, environment: [:], logger: logger) {
             announce.yield($0)

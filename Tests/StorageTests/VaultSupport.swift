@@ -67,8 +67,8 @@ func later(_ seconds: Double) -> Timestamp { signIn.advanced(by: .microseconds(I
 func vaultTokens(_ name: String, refresh: Bool = true, hint: Bool = true, at now: Timestamp = signIn) -> IssuerTokens {
     IssuerTokens(
         accessToken: Secret("access-\(name)"), refreshToken: refresh ? Secret("refresh-\(name)") : nil,
-        idTokenHint: hint ? Secret("hint-\(name)") : nil, issuer: "https://issuer.example/\(name)", scope: "openid \(name)", obtainedAt: now,
-        expiresAt: now.advanced(by: .seconds(3600)))
+        idTokenHint: hint ? Secret("hint-\(name)") : nil, scope: "openid \(name)", expiresAt: now.advanced(by: .seconds(3600)), obtainedAt: now,
+        issuer: "https://issuer.example/\(name)")
 }
 
 extension IssuerTokens {

@@ -76,9 +76,9 @@ package struct AuthorizationServer: Sendable {
     /// Reads a request for authorization; a good one leads to the question whether the user approves of the client.
     ///
     /// - Parameter browser: the browser's cookie, if it has one.
-    package func authorize(_ parameters: Parameters, browser: String?) async throws -> Step {
+    package func authorize(_ parameters: Parameters, browser: String?, from address: IPAddress?) async throws -> Step {
         let client: KnownClient
-        do { client = try await clients.find(try AuthorizationRequest.clientID(in: parameters)) } catch let error as OAuthError {
+        do { client = try await clients.find(try AuthorizationRequest.clientID(in: parameters), for: address) } catch let error as OAuthError {
             return .refuse(error)
         }
         let origin = origin()

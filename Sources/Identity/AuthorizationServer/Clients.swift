@@ -36,7 +36,7 @@ package struct Clients: Sendable {
     /// What is kept of a client; what was revoked among it.
     private let record: @Sendable (String) async throws -> ClientRecord?
     private let store: @Sendable (ClientRecord) async throws -> Void
-    private let document: @Sendable (ClientDocumentURL) async throws(OAuthError) -> ClientMetadata
+    private let document: @Sendable (ClientDocumentURL, IPAddress?) async throws(OAuthError) -> ClientMetadata
     private let isEvaluation: Bool
     private let now: @Sendable () -> Timestamp
 
@@ -44,7 +44,7 @@ package struct Clients: Sendable {
     package init(
         instance: InstanceKey, record: @escaping @Sendable (String) async throws -> ClientRecord?,
         store: @escaping @Sendable (ClientRecord) async throws -> Void,
-        document: @escaping @Sendable (ClientDocumentURL) async throws(OAuthError) -> ClientMetadata, isEvaluation: Bool,
+        document: @escaping @Sendable (ClientDocumentURL, IPAddress?) async throws(OAuthError) -> ClientMetadata, isEvaluation: Bool,
         now: @escaping @Sendable () -> Timestamp
     ) {
         key = ClientIDKey(instance.secret(for: "client id"))
@@ -55,8 +55,9 @@ package struct Clients: Sendable {
         self.now = now
     }
 
+    /// - Parameter address: whose request asks.
     /// - Throws: `invalid_client` for one that is not known, or not any more.
-    package func find(_ id: String) async throws -> KnownClient {
+    package func find(_ id: String, for address: IPAddress?) async throws -> KnownClient {
         let kept = try await record(id)
         guard kept?.revokedAt == nil else { throw OAuthError(.invalidClient, "This client was revoked by an administrator.") }
         if ClientID.isMeant(by: id) {
@@ -64,7 +65,7 @@ package struct Clients: Sendable {
             return KnownClient(id: id, kind: .registered, metadata: metadata, secretHash: nil, user: nil, createdAt: issuedAt)
         }
         if ClientDocumentURL.isMeant(by: id) {
-            let metadata = try await document(try ClientDocumentURL(id, allowsLoopback: isEvaluation))
+            let metadata = try await document(try ClientDocumentURL(id, allowsLoopback: isEvaluation), address)
             return KnownClient(id: id, kind: .document, metadata: metadata, secretHash: nil, user: nil, createdAt: kept?.createdAt ?? now())
         }
         guard let kept, kept.kind == .operator, let metadata = try? StoredClient(kept.metadata).metadata() else {

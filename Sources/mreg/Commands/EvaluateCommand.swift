@@ -26,7 +26,7 @@ struct EvaluateCommand: AsyncParsableCommand {
         do throws(SettingsError) { settings = Evaluation.raised(try Settings(environment: environment)) } catch { throw Failure(error.description) }
         let logger = Program.logger(settings)
 
-        let mode = Evaluation.mode(isWithStdioDemo: true)
+        let mode = try Evaluation.mode(isWithStdioDemo: true)
         try await Program.run(settings, mode: mode, logger: logger) { running in
             do {
                 let token = try await running.token("user", .user)

@@ -1,3 +1,4 @@
+import Access
 import Gateway
 
 /// How a value of one kind is written: what is expected, in words, and the way from text to value and back.
@@ -124,6 +125,12 @@ extension SettingForm where Value == String {
     static var directoryID: Self {
         Self(expected: "a directory (tenant) id or domain name: a-z, A-Z, 0-9, “-” and “.”") { text in
             isMade(of: "-.", text, atMost: 253) && text.first != "." ? text : nil
+        }
+    }
+
+    static var roleRule: Self {
+        Self(expected: "a rule such as admin=role:NAME, server_owner=group:ID or user=everyone") { text in
+            (try? RoleMap([text])) != nil ? text : nil
         }
     }
 

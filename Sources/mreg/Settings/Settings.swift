@@ -170,6 +170,8 @@ extension Settings {
     struct OAuth: Sendable {
         var callbackURL = "http://localhost:8001/oauth/callback"
         var scopes = ["openid", "profile", "email", "offline_access"]
+        /// Who is what, for what the issuer says of them; empty for the issuer's roles of the same names.
+        var roleMap: [String] = []
     }
 
     struct Audit: Sendable {

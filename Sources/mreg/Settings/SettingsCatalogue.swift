@@ -204,7 +204,7 @@ enum SettingsCatalogue {
         Setting("MREG_TOOL_CHANGE_POLICY", \.upstreams.toolChangePolicy, .choice, "Whether a changed tool waits for approval, or is only reported."),
         Setting(
             "MREG_ISSUER_WITHOUT_PKCE_METADATA", \.upstreams.issuersWithoutPKCEMetadata, .exemptIssuers,
-            "Issuers that are used although their metadata does not promise PKCE."),
+            "Issuers that are used although their metadata does not promise PKCE.", hasEffect: true),
         Setting(
             "MREG_STDIO_SERVERS_FILE", \.upstreams.stdioServersFile, .path,
             "The commands that may be registered as servers; the API cannot add to it.", hasEffect: true),
@@ -212,28 +212,31 @@ enum SettingsCatalogue {
 
     private static let azure = Subject(
         "Entra ID",
-        Setting("MREG_AZURE_TENANT_ID", \.azure.tenantID, .optional(.directoryID), "The directory that users sign in to."),
-        Setting("MREG_AZURE_CLIENT_ID", \.azure.clientID, .optional(.visible), "The application's client id."),
-        Setting("MREG_AZURE_CLIENT_SECRET", \.azure.clientSecret, .secret, "The application's client secret."),
-        Setting("MREG_AZURE_AUTHORITY", \.azure.authority, .optional(.issuer), "Where Entra ID is, for sovereign clouds and tests."),
+        Setting("MREG_AZURE_TENANT_ID", \.azure.tenantID, .optional(.directoryID), "The directory that users sign in to.", hasEffect: true),
+        Setting("MREG_AZURE_CLIENT_ID", \.azure.clientID, .optional(.visible), "The application's client id.", hasEffect: true),
+        Setting("MREG_AZURE_CLIENT_SECRET", \.azure.clientSecret, .secret, "The application's client secret.", hasEffect: true),
+        Setting("MREG_AZURE_AUTHORITY", \.azure.authority, .optional(.issuer), "Where Entra ID is, for sovereign clouds and tests.", hasEffect: true),
         Setting(
             "MREG_AZURE_ALLOWED_TENANTS", \.azure.allowedTenants, .list(of: .directoryID, mayBeEmpty: true),
-            "Other directories whose users may sign in."),
+            "Other directories whose users may sign in.", hasEffect: true),
     )
 
     private static let oidc = Subject(
         "OpenID Connect",
-        Setting("MREG_OIDC_ISSUER", \.oidc.issuer, .optional(.issuer), "Any other issuer that users sign in to."),
-        Setting("MREG_OIDC_CLIENT_ID", \.oidc.clientID, .optional(.visible), "The gateway's client id there."),
-        Setting("MREG_OIDC_CLIENT_SECRET", \.oidc.clientSecret, .secret, "The gateway's client secret there."),
-        Setting("MREG_OIDC_ROLE_CLAIM", \.oidc.roleClaim, .optional(.visible), "The claim that holds the user's role."),
-        Setting("MREG_OIDC_TENANT_CLAIM", \.oidc.tenantClaim, .optional(.visible), "The claim that names the user's tenant."),
+        Setting("MREG_OIDC_ISSUER", \.oidc.issuer, .optional(.issuer), "Any other issuer that users sign in to.", hasEffect: true),
+        Setting("MREG_OIDC_CLIENT_ID", \.oidc.clientID, .optional(.visible), "The gateway's client id there.", hasEffect: true),
+        Setting("MREG_OIDC_CLIENT_SECRET", \.oidc.clientSecret, .secret, "The gateway's client secret there.", hasEffect: true),
+        Setting("MREG_OIDC_ROLE_CLAIM", \.oidc.roleClaim, .optional(.visible), "The claim that holds the user's role.", hasEffect: true),
+        Setting("MREG_OIDC_TENANT_CLAIM", \.oidc.tenantClaim, .optional(.visible), "The claim that names the user's tenant.", hasEffect: true),
     )
 
     private static let oauth = Subject(
         "Sign-in",
-        Setting("MREG_FASTMCP_OAUTH_CALLBACK_URL", \.oauth.callbackURL, .url, "Where the issuer sends users back to; registered there."),
-        Setting("MREG_FASTMCP_OAUTH_SCOPES", \.oauth.scopes, .scopes, "The scopes asked of the issuer."),
+        Setting("MREG_FASTMCP_OAUTH_CALLBACK_URL", \.oauth.callbackURL, .url, "Where the issuer sends users back to; registered there.", hasEffect: true),
+        Setting("MREG_FASTMCP_OAUTH_SCOPES", \.oauth.scopes, .scopes, "The scopes asked of the issuer.", hasEffect: true),
+        Setting(
+            "MREG_ROLE_MAP", \.oauth.roleMap, .list(of: .roleRule, mayBeEmpty: true),
+            "Who gets which role: admin=role:NAME, server_owner=group:ID, user=everyone; the first that fits.", hasEffect: true),
     )
 
     private static let audit = Subject(

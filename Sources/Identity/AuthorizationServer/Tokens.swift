@@ -17,7 +17,7 @@ extension AuthorizationServer {
     package func tokens(_ parameters: Parameters, authorization: [String], audit: AuditRecord) async throws -> IssuedTokens {
         let origin = origin()
         let request = try TokenRequest(parameters, authorization: authorization) { Resource.canonical($0, at: origin) }
-        let client = try await authenticated(request.client)
+        let client = try await authenticated(request.client, for: IPAddress(audit.address))
         switch request.grant {
         case .authorizationCode(let code, let redirectURI, let verifier):
             return try await exchange(code, redirectURI, verifier, request.resources, client, audit)
@@ -27,7 +27,7 @@ extension AuthorizationServer {
     }
 
     /// The client a request comes from, proved as it registered to.
-    func authenticated(_ credentials: ClientCredentials) async throws -> KnownClient {
+    func authenticated(_ credentials: ClientCredentials, for address: IPAddress?) async throws -> KnownClient {
         let refused = OAuthError(.invalidClient, "The client could not be authenticated.")
         let id: String
         if let named = credentials.clientID {
@@ -37,7 +37,7 @@ extension AuthorizationServer {
         } else {
             throw refused
         }
-        let client = try await clients.find(id)
+        let client = try await clients.find(id, for: address)
         switch (client.metadata.authentication, credentials.proof) {
         case (.none, .none): break
         case (.clientSecretBasic, .basic(let secret)), (.clientSecretPost, .post(let secret)):
@@ -164,7 +164,7 @@ extension AuthorizationServer {
     /// Takes back what a client holds (RFC 7009): with the refresh token or an access token everything of that grant. What
     /// is not known is as good as taken back.
     package func revoke(_ parameters: Parameters, authorization: [String], audit: AuditRecord) async throws {
-        let client = try await authenticated(try ClientCredentials(parameters, authorization: authorization))
+        let client = try await authenticated(try ClientCredentials(parameters, authorization: authorization), for: IPAddress(audit.address))
         guard let text = try parameters.one("token", longest: 8192) else { throw OAuthError(.invalidRequest, "\"token\" is missing.") }
         let moment = now()
         if let token = RefreshToken(text) {
