@@ -29,6 +29,7 @@ let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let grdbSQLite = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB.swift")
 let jwtKit = Target.Dependency.product(name: "JWTKit", package: "jwt-kit")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let cryptoExtras = Target.Dependency.product(name: "CryptoExtras", package: "swift-crypto")
 let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
@@ -72,7 +73,7 @@ let package = Package(
         room("Upstreams", ["Gateway", "MCP", "Access", "Pacing", nio, nioPosix, nioHTTP1, nioTLS, nioSSL, subprocess, lifecycle, logging]),
         room("Audit", ["Gateway", lifecycle, logging]),
         // The issuer of evaluation mode: Entra ID as far as the gateway can tell.
-        room("FakeEntra", ["Gateway", hummingbird, httpTypes, jwtKit, crypto, logging]),
+        room("FakeEntra", ["Gateway", hummingbird, httpTypes, nio, crypto, cryptoExtras, lifecycle, logging]),
         room("Forwarding", ["Gateway", "MCP", "Access", "Pacing", "Reports", "Identity", "Upstreams", "Audit", nio, lifecycle, logging]),
         room(
             "Serving",
@@ -114,7 +115,7 @@ let package = Package(
         tests("Identity", ["Gateway", "Pacing", "OAuth", jwtKit, crypto, lifecycle, logging]),
         tests("Upstreams", ["Gateway", "MCP", "Access", nio, nioPosix, nioHTTP1, lifecycle, logging]),
         tests("Audit", ["Gateway", lifecycle, logging]),
-        tests("FakeEntra", ["Gateway", hummingbird, nio, jwtKit, crypto, logging]),
+        tests("FakeEntra", ["Gateway", hummingbird, nio, nioPosix, nioHTTP1, jwtKit, crypto, lifecycle, logging]),
         tests("Forwarding", ["Gateway", "MCP", "Access", "Upstreams", nioPosix, logging]),
         tests("mreg", ["Gateway", "MCP", hummingbird]),
         // The assembled program, on port 0 and a temporary folder.
