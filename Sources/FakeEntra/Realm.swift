@@ -38,7 +38,7 @@ struct Realm: Sendable {
         let scope: String
     }
 
-    var graph: String { "\(authority)/graph/v1.0" }
+    var graph: String { "\(authority)/v1.0" }
 
     mutating func change(_ name: String, _ change: (inout FakeEntra.Directory.User) -> Void) -> Bool {
         guard let index = directory.users.firstIndex(where: { $0.name == name }) else { return false }
@@ -110,6 +110,7 @@ struct Realm: Sendable {
         init(_ segments: [String]) {
             let rest = Array(segments.dropFirst())
             switch (segments.first, rest) {
+            case ("v1.0", _): self = .graph(segments)
             case ("graph", _): self = rest == ["oidc", "userinfo"] ? .userInfo : .graph(rest)
             case (let tenant?, ["v2.0", ".well-known", "openid-configuration"]): self = .metadata(tenant)
             case (let tenant?, [".well-known", "openid-configuration"]): self = .metadataV1(tenant)

@@ -37,8 +37,10 @@ enum Evaluation {
             let registration = fake.registration(redirectURIs: [callback])
             let entra = try IssuerSettings.Entra(
                 authority: registration.authority, tenant: registration.tenantID, graph: registration.authority)
-            return try IssuerSettings(
+            var settings = try IssuerSettings(
                 .entra(entra), clientID: registration.clientID, clientSecret: registration.clientSecret, redirectURI: callback)
+            settings.apiScope = registration.scopes.first
+            return settings
         }
         mode.beforeListening = { running in
             for (name, role) in roles { _ = try await running.user(name, role) }

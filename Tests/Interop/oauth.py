@@ -28,7 +28,10 @@ APPROVE, DENY = "approve", "deny"
 
 # Its built-in issuer: a page with a button for each user
 
-EVALUATION_USERS = {"alice": "user", "bob": "server_owner"}
+EVALUATION_USERS = {
+    name: f"5e000000-0000-4000-8000-{number:012}"
+    for name, number in {"admin": 1, "bob": 2, "server_owner": 2, "alice": 3, "user": 3, "auditor": 4, "carol": 4}.items()
+}
 """Whom the users of the other issuers are there."""
 
 
@@ -54,6 +57,7 @@ def settings_behind(issuer: Issuer, port: int, **changes: str) -> dict[str, str]
         "MREG_OIDC_CLIENT_ID": issuer.client_id,
         "MREG_OIDC_CLIENT_SECRET": issuer.client_secret,
         "MREG_FASTMCP_OAUTH_CALLBACK_URL": callback_at(port),
+        "MREG_ROLE_MAP": "user=everyone",
         **ALLOWED_NETWORKS,
     }
     if not issuer.announces_pkce:
