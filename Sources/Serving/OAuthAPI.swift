@@ -76,7 +76,6 @@ struct OAuthAPI: Sendable {
 
     private func decide(_ request: Request, _ context: GatewayContext) async throws -> Response {
         do {
-            try signedIn.payAsStranger(context)
             // A form of ours comes from a page of ours (CSRF); browsers that say where it comes from are believed.
             let isForeign = request.headers[.secFetchSite].map { $0 != "same-origin" && $0 != "none" } ?? false
             let origins = request.headers[values: .origin]
@@ -99,7 +98,6 @@ struct OAuthAPI: Sendable {
 
     private func finish(_ request: Request, _ context: GatewayContext) async throws -> Response {
         do {
-            try signedIn.payAsStranger(context)
             let parameters = try OAuth.Parameters(encoded: Array((request.uri.query ?? "").utf8))
             let step = try await server.finish(parameters, cookies: { request.cookie($0) }, audit: record(context, "user.sign_in"))
             return try await show(step, context, "oauth.callback")
@@ -132,6 +130,10 @@ struct OAuthAPI: Sendable {
             for cookie in cookies { response.headers.append(HTTPField(name: .setCookie, value: cookie.header)) }
             return response
         case .refuse(let error):
+            // Who brings what is good pays nothing, as with a good token.
+            if action != "oauth.authorize" {
+                do throws(Refusal) { try signedIn.payAsStranger(context) } catch { return .problem(error, requestID: context.requestID) }
+            }
             (record.outcome, record.reason, record.status) = (.refused, error.code.rawValue, 400)
             try await signedIn.audit.record(record)
             context.conduct.blame = .nobody
@@ -165,6 +167,7 @@ struct OAuthAPI: Sendable {
 
     private func register(_ request: Request, _ context: GatewayContext) async throws -> Response {
         try await asClient(context, "client.register") {
+            try signedIn.payAsStranger(context)
             try registrations.take(for: context.client, at: signedIn.now().boot)
             guard request.isJSON else { throw OAuthError(.invalidClientMetadata, "Send the metadata as application/json.") }
             let (id, metadata, issuedAt) = try server.clients.register(try await request.wholeBody())
@@ -179,9 +182,9 @@ struct OAuthAPI: Sendable {
     /// Runs the body for a client, and turns what it throws into the error of RFC 6749, section 5.2, on record.
     private func asClient(_ context: GatewayContext, _ action: String, _ body: () async throws -> Response) async throws -> Response {
         do {
-            try signedIn.payAsStranger(context)
             return try await body()
         } catch let error as OAuthError {
+            do throws(Refusal) { try signedIn.payAsStranger(context) } catch { return .problem(error, requestID: context.requestID) }
             var record = record(context, action)
             let status: HTTPResponse.Status =
                 switch error.code {

@@ -29,8 +29,7 @@ struct Pages: Sendable {
         refused = template(PackageResources.page_refused_mustache)
         style = text(PackageResources.page_style_css)
         let hash = Data(SHA256.hash(data: Array(style.utf8))).base64EncodedString()
-        // No `form-action`: browsers apply it to where an answer redirects, and that is the issuer's business.
-        policy = "default-src 'none'; style-src 'sha256-\(hash)'; frame-ancestors 'none'; base-uri 'none'"
+        policy = "default-src 'none'; style-src 'sha256-\(hash)'; frame-ancestors 'none'; base-uri 'none'; form-action "
     }
 
     struct Consent {
@@ -46,19 +45,24 @@ struct Pages: Sendable {
         let issuer: String
     }
 
-    func consent(_ page: Consent) -> Response { response("Allow “\(page.client)”?", consent.render(page), .ok) }
+    func consent(_ page: Consent) -> Response {
+        // Browsers apply it to wherever the answer to the form redirects, too: to the issuer, to whomever that asks in turn,
+        // and to the client. None of it is a script.
+        let targets = "'self' https: http://localhost:* http://127.0.0.1:*" + (page.redirectHost.hasSuffix(":") ? " \(page.redirectHost)" : "")
+        return response("Allow “\(page.client)”?", consent.render(page), .ok, formsTo: targets)
+    }
 
     func refused(_ sentence: String, code: String, requestID: Gateway.RequestID, status: HTTPResponse.Status = .badRequest) -> Response {
         let body = refused.render(["sentence": sentence, "code": code, "requestID": requestID.description])
-        return response("This sign-in cannot go on", body, status)
+        return response("This sign-in cannot go on", body, status, formsTo: "'none'")
     }
 
-    private func response(_ title: String, _ body: String, _ status: HTTPResponse.Status) -> Response {
+    private func response(_ title: String, _ body: String, _ status: HTTPResponse.Status, formsTo targets: String) -> Response {
         let text = frame.render(["title": title, "style": style, "body": body])
         return Response(
             status: status,
             headers: [
-                .contentType: "text/html; charset=utf-8", .cacheControl: "no-store", .contentSecurityPolicy: policy, .frameOptions: "DENY",
+                .contentType: "text/html; charset=utf-8", .cacheControl: "no-store", .contentSecurityPolicy: policy + targets, .frameOptions: "DENY",
                 // Without it browsers would send the form's origin as `null`.
                 .referrerPolicy: "same-origin", .contentTypeOptions: "nosniff",
             ], body: ResponseBody(byteBuffer: ByteBuffer(string: text)))

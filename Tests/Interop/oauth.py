@@ -58,6 +58,7 @@ def settings_behind(issuer: Issuer, port: int, **changes: str) -> dict[str, str]
         "MREG_OIDC_CLIENT_SECRET": issuer.client_secret,
         "MREG_FASTMCP_OAUTH_CALLBACK_URL": callback_at(port),
         "MREG_ROLE_MAP": "user=everyone",
+        "MREG_FASTMCP_RATE_LIMIT_ANONYMOUS_RPM": "6000",
         **ALLOWED_NETWORKS,
     }
     if not issuer.announces_pkce:
