@@ -77,7 +77,7 @@ package struct Clients: Sendable {
 
     /// Registers a client that asks for it (RFC 7591). Its id says all there is to know, so nothing is kept.
     package func register(_ body: [UInt8]) throws(OAuthError) -> (id: ClientID, metadata: ClientMetadata, issuedAt: Timestamp) {
-        let metadata = try ClientMetadata(registration: body, isEvaluation: isEvaluation)
+        let metadata = try ClientMetadata(registration: body)
         let moment = now()
         return (try ClientID.issue(metadata, at: moment, key: key), metadata, moment)
     }

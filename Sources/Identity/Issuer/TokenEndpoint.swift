@@ -24,6 +24,15 @@ struct TokenEndpoint: Sendable {
         let idToken: String?
     }
 
+    /// Form-encoded (RFC 6749, section 2.3.1) where that makes a difference: `%`, `+`, `&`, `=`, `:` and what is not visible ASCII.
+    /// What else may be escaped is not, for some issuers take it as it stands.
+    private static func basic(_ text: String) -> String {
+        text.unicodeScalars.map { scalar in
+            scalar.isASCII && (0x21...0x7E).contains(scalar.value) && !"%+&=:".unicodeScalars.contains(scalar)
+                ? String(scalar) : FormText.escape(String(scalar))
+        }.joined()
+    }
+
     /// - Parameters:
     ///   - fields: of the grant; the client's own are added here.
     ///   - scope: what is asked for: stands for what was granted if the issuer does not say.
@@ -37,7 +46,7 @@ struct TokenEndpoint: Sendable {
         case (nil, _): form.append(("client_id", settings.clientID))
         case (let secret?, .post): form += [("client_id", settings.clientID), ("client_secret", secret.revealed)]
         case (let secret?, .basic):
-            let pair = FormText.escape(settings.clientID) + ":" + FormText.escape(secret.revealed)
+            let pair = Self.basic(settings.clientID) + ":" + Self.basic(secret.revealed)
             headers.append(("authorization", "Basic " + Data(pair.utf8).base64EncodedString()))
         }
         let request = FetchRequest(
