@@ -21,6 +21,7 @@ let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let nio = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let nioHTTPTypes = Target.Dependency.product(name: "NIOHTTPTypes", package: "swift-nio-extras")
 let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
@@ -77,7 +78,8 @@ let package = Package(
         room(
             "Serving",
             [
-                "Gateway", "MCP", "Access", "Pacing", "Reports", "Proof", "OAuth", "Identity", "Audit", "Forwarding", hummingbird, hummingbirdCore, httpTypes,
+                "Gateway", "MCP", "Access", "Pacing", "Reports", "Proof", "OAuth", "Identity", "Audit", "Forwarding", hummingbird, hummingbirdCore,
+                httpTypes,
                 nio,
                 nioHTTP1,
                 nioHTTPTypes, lifecycle, logging,
@@ -86,7 +88,8 @@ let package = Package(
         .executableTarget(
             name: "mreg",
             dependencies: [
-                "Gateway", "MCP", "Access", "Pacing", "Reports", "Proof", "OAuth", "Sealing", "Storage", "Identity", "Upstreams", "Audit", "FakeEntra",
+                "Gateway", "MCP", "Access", "Pacing", "Reports", "Proof", "OAuth", "Sealing", "Storage", "Identity", "Upstreams", "Audit",
+                "FakeEntra",
                 "Forwarding", "Serving",
                 hummingbird, httpTypes, nio, nioPosix, lifecycle, unixSignals, logging, argumentParser,
             ],
@@ -112,7 +115,7 @@ let package = Package(
         tests("LMDB", ["CLMDB"]),
         tests("Storage", ["Gateway", "Pacing", "Proof", "OAuth", "Sealing", "Reports", "Schema", grdb, grdbSQLite, logging]),
         tests("Identity", ["Gateway", "Pacing", "OAuth", jwtKit, crypto, lifecycle, logging]),
-        tests("Upstreams", ["Gateway", "MCP", "Access", nio, nioPosix, nioHTTP1, lifecycle, logging]),
+        tests("Upstreams", ["Gateway", "MCP", "Access", nio, nioPosix, nioEmbedded, nioHTTP1, nioSSL, lifecycle, logging]),
         tests("Audit", ["Gateway", lifecycle, logging]),
         tests("FakeEntra", ["Gateway", hummingbird, nio, jwtKit, crypto, logging]),
         tests("Forwarding", ["Gateway", "MCP", "Access", "Upstreams", nioPosix, logging]),
@@ -121,7 +124,8 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "mreg", "Gateway", "MCP", "Proof", "OAuth", "Forwarding", "Identity", "Serving", "Storage", grdb, nio, nioPosix, nioHTTP1, lifecycle, logging,
+                "mreg", "Gateway", "MCP", "Proof", "OAuth", "Forwarding", "Identity", "Serving", "Storage", grdb, nio, nioPosix, nioHTTP1, lifecycle,
+                logging,
             ],
             swiftSettings: settings),
     ]

@@ -3,8 +3,9 @@
 /// Deliberately narrower than the URL standard: no user information, no fragment, no spaces, no backslashes, host as
 /// letters, digits, `-`, `.` and `_`, or an address. What two readers could understand in two ways is refused.
 ///
-/// Hosts that only look like an address (`127.1`, `0x7f.0.0.1`) are names here, for upstreams are judged by what their
-/// names resolve to. Whoever passes a URL on to other readers asks `origin.isPlain` too.
+/// A host that some readers take for an address and others for a name (`127.1`, `0x7f.0.0.1`, `2130706433`) is refused
+/// here already; what a name resolves to is judged by whoever connects. A name may end in a dot. Whoever passes a URL on to other
+/// readers asks `origin.isPlain` too.
 package struct Endpoint: Hashable, Sendable, CustomStringConvertible {
     package let origin: Origin
     /// Path and query as they go into the request line; begins with a slash.
@@ -17,7 +18,7 @@ package struct Endpoint: Hashable, Sendable, CustomStringConvertible {
         let parts = text.split(separator: "://", maxSplits: 1, omittingEmptySubsequences: false)
         guard parts.count == 2 else { return nil }
         let authority = parts[1].prefix { $0 != "/" && $0 != "?" }
-        guard let origin = Origin(scheme: parts[0], authority: authority) else { return nil }
+        guard let origin = Origin(scheme: parts[0], authority: authority), origin.hasOneReading else { return nil }
         self.origin = origin
         let tail = parts[1][authority.endIndex...]
         path = tail.hasPrefix("/") ? String(tail) : "/" + tail

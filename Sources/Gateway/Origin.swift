@@ -70,11 +70,28 @@ package struct Origin: Hashable, Sendable, CustomStringConvertible {
 
     package var isLoopback: Bool { host == "localhost" || AddressRange(name)?.isLoopback == true }
 
-    /// Whether everybody reads the host alike: as an address, or as labels of which the last is no number. Some
-    /// resolvers make an address of `127.1` and `0x7f.0.0.1`, and a name that ends in a dot is not the same without.
-    package var isPlain: Bool {
-        let labels = name.split(separator: ".", omittingEmptySubsequences: false)
-        return IPAddress(name) != nil || labels.allSatisfy { (1...63).contains($0.utf8.count) } && labels.last?.first?.isNumber == false
+    /// Whether everybody reads the host alike, and there is no other way to write it: a name that ends in a dot is not the
+    /// same without.
+    package var isPlain: Bool { hasOneReading && !name.hasSuffix(".") }
+
+    /// Whether the host is an address, or labels of 1 to 63 bytes of which the last is no number and perhaps a dot.
+    ///
+    /// Of a last label that is a number, resolvers and browsers make an address in ways of their own: `127.1`, `0x7f.0.0.1`,
+    /// `017700000001`, `127.0.0.1.`.
+    package var hasOneReading: Bool {
+        if IPAddress(name) != nil { return true }
+        var labels = name.split(separator: ".", omittingEmptySubsequences: false)
+        if labels.last?.isEmpty == true { labels.removeLast() }
+        guard let last = labels.last, labels.allSatisfy({ (1...63).contains($0.utf8.count) }) else { return false }
+        return !Self.isNumber(last.utf8)
+    }
+
+    /// Decimal, octal or hexadecimal as C reads it; `0x` counts as nought.
+    private static func isNumber(_ label: Substring.UTF8View) -> Bool {
+        let digits: ClosedRange<UInt8> = 0x30...0x39
+        if label.allSatisfy(digits.contains) { return true }
+        // Lower case: hosts are.
+        return label.starts(with: "0x".utf8) && label.dropFirst(2).allSatisfy { digits.contains($0) || (0x61...0x66).contains($0) }
     }
 
     /// The hosts that mean this origin: on loopback all three of its names do.

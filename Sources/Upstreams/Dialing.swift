@@ -15,21 +15,19 @@ import NIOSSL
 struct Dialing: Sendable {
     let group: any EventLoopGroup
     let egress: EgressPolicy
+    private let names: NameLookup
     private let tls: NIOSSLContext
 
     private static let connectTimeout = TimeAmount.seconds(3)
     private static let mostAddresses = 3
-    /// Threads of their own: a name that nobody answers for holds up nothing but other names.
-    private static let resolvers: NIOThreadPool = {
-        let pool = NIOThreadPool(numberOfThreads: 4)
-        pool.start()
-        return pool
-    }()
 
-    init(group: any EventLoopGroup, egress: EgressPolicy) throws {
+    /// - Parameter trust: whose certificates are believed.
+    init(group: any EventLoopGroup, egress: EgressPolicy, names: NameLookup = .operators, trust: NIOSSLTrustRoots = .default) throws {
         self.group = group
         self.egress = egress
+        self.names = names
         var configuration = TLSConfiguration.makeClientConfiguration()
+        configuration.trustRoots = trust
         configuration.minimumTLSVersion = .tlsv12
         configuration.applicationProtocols = ["http/1.1"]
         tls = try NIOSSLContext(configuration: configuration)
@@ -37,26 +35,21 @@ struct Dialing: Sendable {
 
     /// Every address the endpoint's name has, all of them allowed.
     func addresses(of endpoint: Endpoint) async throws(UpstreamFailure) -> [SocketAddress] {
-        let found: [SocketAddress]
-        do {
-            found = try await Self.resolvers.runIfActive { try Self.resolve(endpoint.host, endpoint.port) }
-        } catch let failure as UpstreamFailure {
-            throw failure
-        } catch {
-            throw .unreachable("its name could not be resolved")
-        }
-        for address in found {
-            guard let ip = address.ipAddress.flatMap({ IPAddress($0) }) else { throw .unreachable("its address is of an unknown kind") }
-            do throws(Refusal) {
-                try egress.check(ip)
-                if !endpoint.isSecure && !egress.allowsPlainText(to: ip) {
-                    throw Refusal.invalid("Plain http is only for addresses that MREG_ALLOWED_PRIVATE_UPSTREAMS names; use https.")
-                }
-            } catch {
-                throw .unreachable(error.sentence)
-            }
-        }
+        let found = try await names.addresses(of: endpoint)
+        for address in found { try Self.judge(address, for: endpoint, egress) }
         return found
+    }
+
+    private static func judge(_ address: SocketAddress, for endpoint: Endpoint, _ egress: EgressPolicy) throws(UpstreamFailure) {
+        guard let ip = address.ipAddress.flatMap({ IPAddress($0) }) else { throw .unreachable("its address is of an unknown kind") }
+        do throws(Refusal) {
+            try egress.check(ip)
+            if !endpoint.isSecure && !egress.allowsPlainText(to: ip) {
+                throw Refusal.invalid("Plain http is only for addresses that MREG_ALLOWED_PRIVATE_UPSTREAMS names; use https.")
+            }
+        } catch {
+            throw .unreachable(error.sentence)
+        }
     }
 
     func connect(to endpoint: Endpoint, _ setUp: @escaping @Sendable (any Channel) throws -> Void) async throws(UpstreamFailure) -> any Channel {
@@ -66,6 +59,8 @@ struct Dialing: Sendable {
             .channelOption(ChannelOptions.socketOption(.tcp_nodelay), value: 1)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
+                    let peer = PeerCheck { address in (try? Self.judge(address, for: endpoint, egress)) != nil }
+                    try channel.pipeline.syncOperations.addHandler(peer)
                     if endpoint.isSecure {
                         // An address is no server name for SNI; its certificate is checked against the address.
                         let name = IPAddress(endpoint.host) == nil ? endpoint.host : nil
@@ -87,26 +82,5 @@ struct Dialing: Sendable {
         case ChannelError.connectTimeout: "timed out"
         default: "\(type(of: error))"
         }
-    }
-
-    private static func resolve(_ host: String, _ port: Int) throws -> [SocketAddress] {
-        var hints = addrinfo()
-        hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
-        hints.ai_flags = AI_ADDRCONFIG
-        var list: UnsafeMutablePointer<addrinfo>?
-        let code = getaddrinfo(host, String(port), &hints, &list)
-        defer { if let list { freeaddrinfo(list) } }
-        guard code == 0 else { throw UpstreamFailure.unreachable("its name could not be resolved (\(String(cString: gai_strerror(code))))") }
-        var found: [SocketAddress] = []
-        var next = list
-        while let entry = next {
-            switch entry.pointee.ai_family {
-            case AF_INET: entry.pointee.ai_addr.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { found.append(SocketAddress($0.pointee)) }
-            case AF_INET6: entry.pointee.ai_addr.withMemoryRebound(to: sockaddr_in6.self, capacity: 1) { found.append(SocketAddress($0.pointee)) }
-            default: break
-            }
-            next = entry.pointee.ai_next
-        }
-        return found
     }
 }
