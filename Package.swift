@@ -78,19 +78,21 @@ let package = Package(
         // The issuer of evaluation mode: Entra ID as far as the gateway can tell.
         room("FakeEntra", ["Gateway", hummingbird, httpTypes, nio, crypto, cryptoExtras, lifecycle, logging]),
         room("Forwarding", ["Gateway", "MCP", "Access", "Pacing", "Reports", "Identity", "Upstreams", "Audit", nio, lifecycle, logging]),
-        .target(
-            name: "Serving",
-            dependencies: [
+        room(
+            "Serving",
+            [
                 "Gateway", "MCP", "Access", "Pacing", "Reports", "Proof", "OAuth", "Identity", "Audit", "Forwarding", hummingbird, hummingbirdCore,
-                httpTypes, nio, nioHTTP1, nioHTTPTypes, crypto, mustache, lifecycle, logging,
-            ],
-            resources: [.embedInCode("Pages")],
-            swiftSettings: settings
+                httpTypes,
+                nio,
+                nioHTTP1,
+                nioHTTPTypes, lifecycle, logging,
+            ]
         ),
         .executableTarget(
             name: "mreg",
             dependencies: [
-                "Gateway", "MCP", "Access", "Pacing", "Reports", "Proof", "OAuth", "Sealing", "Storage", "Identity", "Upstreams", "Audit", "FakeEntra",
+                "Gateway", "MCP", "Access", "Pacing", "Reports", "Proof", "OAuth", "Sealing", "Storage", "Identity", "Upstreams", "Audit",
+                "FakeEntra",
                 "Forwarding", "Serving",
                 hummingbird, httpTypes, nio, nioPosix, lifecycle, unixSignals, logging, argumentParser,
             ],
@@ -115,7 +117,7 @@ let package = Package(
         tests("Sealing", ["Gateway"]),
         tests("LMDB", ["CLMDB"]),
         tests("Storage", ["Gateway", "Pacing", "Proof", "OAuth", "Sealing", "Reports", "Schema", grdb, grdbSQLite, logging]),
-        tests("Identity", ["Gateway", "MCP", "Pacing", "OAuth", jwtKit, crypto, lifecycle, logging]),
+        tests("Identity", ["Gateway", "Pacing", "OAuth", jwtKit, crypto, lifecycle, logging]),
         tests("Upstreams", ["Gateway", "MCP", "Access", nio, nioPosix, nioEmbedded, nioHTTP1, nioSSL, lifecycle, logging]),
         tests("Audit", ["Gateway", lifecycle, logging]),
         tests("FakeEntra", ["Gateway", hummingbird, nio, nioPosix, nioHTTP1, jwtKit, crypto, lifecycle, logging]),
@@ -125,7 +127,8 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "mreg", "Gateway", "MCP", "Proof", "OAuth", "Forwarding", "Identity", "Serving", "Storage", grdb, nio, nioPosix, nioHTTP1, lifecycle, logging,
+                "mreg", "Gateway", "MCP", "Proof", "OAuth", "Forwarding", "Identity", "Serving", "Storage", grdb, nio, nioPosix, nioHTTP1, lifecycle,
+                logging,
             ],
             swiftSettings: settings),
     ]

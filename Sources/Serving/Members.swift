@@ -99,7 +99,9 @@ package struct Members {
     func endpoint() throws(Refusal) -> Endpoint? {
         guard let text = try string("endpoint", longest: 2048) else { return nil }
         guard let endpoint = Endpoint(text) else {
-            throw .invalid("\"endpoint\" is an absolute http or https URL without user name, fragment or characters that URLs escape.")
+            throw .invalid(
+                "\"endpoint\" is an absolute http or https URL without user name, fragment or characters that URLs escape, with its host in the usual form."
+            )
         }
         return endpoint
     }

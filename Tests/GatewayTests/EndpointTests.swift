@@ -76,12 +76,30 @@ struct EndpointTests {
         #expect(Endpoint(text) == nil)
     }
 
-    /// A resolver may take them for addresses; the address it finds is what egress judges.
-    @Test(arguments: ["0x7f.1", "017700000001", "2130706433", "127.1", "0177.0.0.1", "127.0.0.1.", "localhost.", "127.0.0.1.nip.io", "1.2.3.256"])
-    func `an address in disguise is a name, not an address`(host: String) throws {
+    static let disguised = [
+        "127.1", "127.0.1", "0177.0.0.1", "0x7f.1", "0x7f.0.0.1", "0x7F.0x0.0x0.0x1", "017700000001", "2130706433", "0x7f000001", "0x", "0", "00",
+        "127.0.0.1.", "1.2.3.256", "1.2.3", "1.2.3.4.5", "256.256.256.256", "08.08.08.08", "example.0x7f", "example.1", "a.b.0x", "99999999999",
+        "169.254.43518", "0xa9fea9fe", "0251.0376.0251.0376", "2852039166", "1.",
+    ]
+    static let labels = [".", "..", "...", ".example.com", "example..com", "example.com..", String(repeating: "a", count: 64) + ".example"]
+
+    /// Browsers and some resolvers make addresses of them, others names.
+    @Test(arguments: disguised + labels, ["http", "https"])
+    func `a host that is an address to some and a name to others is refused`(host: String, scheme: String) {
+        #expect(Endpoint("\(scheme)://\(host)/") == nil)
+        #expect(Endpoint("\(scheme)://\(host):8080") == nil)
+    }
+
+    /// What they resolve to is for whoever connects to judge.
+    @Test(arguments: [
+        "localhost", "localhost.", "example.com.", "127.0.0.1.nip.io", "1password-connect", "mcp.2fa", "0x7g", "0xample", "7f", "a.0b1", "x.0x7f.y",
+        "127.0.0.1.example", "2130706433.example", "_dmarc.example", "-", "xn--bcher-kva.example", String(repeating: "a", count: 63) + ".example",
+    ])
+    func `a name is a name, whatever it resembles`(host: String) throws {
         let endpoint = try #require(Endpoint("http://\(host)/"))
         #expect(endpoint.host == host)
         #expect(IPAddress(endpoint.host) == nil)
+        #expect(endpoint.origin.isPlain == !host.hasSuffix("."))
     }
 
     @Test(arguments: [(2048, true), (2049, false)])

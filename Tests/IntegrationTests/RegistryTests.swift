@@ -80,7 +80,7 @@ struct RegistryTests {
         (#"{"alias":"x","endpoint":"https://user@a.example/"}"#, "endpoint"), (#"{"alias":"x","endpoint":"https://a.example/#f"}"#, "endpoint"),
         (#"{"alias":"x","endpoint":"http://169.254.169.254/latest"}"#, "169.254.0.0/16"),
         (#"{"alias":"x","endpoint":"http://10.1.2.3/"}"#, "10.0.0.0/8"),
-        (#"{"alias":"x","endpoint":"https://[::ffff:10.1.2.3]/"}"#, "10.0.0.0/8"), (#"{"alias":"x","endpoint":"http://0x0a.1/"}"#, "10.0.0.0/8"),
+        (#"{"alias":"x","endpoint":"https://[::ffff:10.1.2.3]/"}"#, "10.0.0.0/8"), (#"{"alias":"x","endpoint":"http://0x0a.1/"}"#, "usual form"),
         (#"{"alias":"x","endpoint":"https://a.example/","color":"red"}"#, "color"),
         (#"{"alias":"x","endpoint":"https://a.example/","tags":"a"}"#, "tags"),
         (#"{"alias":"x","alias":"y","endpoint":"https://a.example/"}"#, "member name"), ("[]", "object"), ("", "not JSON"),

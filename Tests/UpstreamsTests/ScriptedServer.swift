@@ -2,6 +2,7 @@ import MCP
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import NIOSSL
 import Synchronization
 import Testing
 
@@ -25,6 +26,7 @@ final class ScriptedServer: Sendable {
     }
 
     let port: Int
+    private let tls: NIOSSLContext?
     private let script: Script
     private let kept = Mutex<[Request]>([])
     private let opened = Mutex(0)
@@ -33,8 +35,9 @@ final class ScriptedServer: Sendable {
     private let accepting: AsyncStream<Never>
     private let stopAccepting: AsyncStream<Never>.Continuation
 
-    private init(port: Int, script: @escaping Script) {
+    private init(port: Int, tls: NIOSSLContext?, script: @escaping Script) {
         self.port = port
+        self.tls = tls
         self.script = script
         (arrivals, arrive) = AsyncStream.makeStream()
         (accepting, stopAccepting) = AsyncStream.makeStream()
@@ -54,14 +57,16 @@ final class ScriptedServer: Sendable {
     }
 
     /// Serves while the body runs.
-    static func running<Value: Sendable>(_ script: @escaping Script, _ body: (ScriptedServer) async throws -> Value) async throws -> Value {
+    static func running<Value: Sendable>(
+        tls: NIOSSLContext? = nil, _ script: @escaping Script, _ body: (ScriptedServer) async throws -> Value
+    ) async throws -> Value {
         let listener = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
             .serverChannelOption(.backlog, value: 1024)
             // An asynchronous channel that nobody serves ends the process, and one that is accepted while the listener closes is
             // served by nobody: a connection becomes one when it is served, and is not read before.
             .childChannelOption(.autoRead, value: false)
             .bind(host: "127.0.0.1", port: 0) { channel in channel.eventLoop.makeSucceededFuture(channel) }
-        let server = ScriptedServer(port: try #require(listener.channel.localAddress?.port), script: script)
+        let server = ScriptedServer(port: try #require(listener.channel.localAddress?.port), tls: tls, script: script)
         return try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try? await server.serve(listener) }
             let outcome: Result<Value, any Error>
@@ -90,7 +95,8 @@ final class ScriptedServer: Sendable {
     }
 
     private func converse(_ channel: any Channel, _ number: Int) async throws {
-        let connection = try await channel.eventLoop.submit {
+        let connection = try await channel.eventLoop.submit { [tls] in
+            if let tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls)) }
             try channel.pipeline.syncOperations.addHandler(ByteToMessageHandler(HTTPRequestDecoder()))
             return try NIOAsyncChannel<HTTPServerRequestPart, ByteBuffer>(wrappingChannelSynchronously: channel)
         }.get()
