@@ -33,9 +33,10 @@ package struct EgressPolicy: Sendable {
     }
 
     /// Special-purpose ranges of RFC 6890 and its successors, transition prefixes included: an address inside them
-    /// either means another host than it seems to, or one that strangers have no business with.
+    /// either means another host than it seems to, or one that strangers have no business with. 168.63.129.16 is a host's
+    /// own fabric in one large cloud.
     private static let closed: [AddressRange] = [
-        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24",
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "168.63.129.16/32", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24",
         "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
         "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20",
     ].map(range)

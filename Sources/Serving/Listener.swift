@@ -16,6 +16,7 @@ package struct House: Sendable {
     package var keys: TokenKeys
     package var people: PeopleQueries
     package var server: AuthorizationServer
+    package var refresher: TokenRefresher
     package var authenticator: Authenticator
     package var admission: Admission
     package var pacing: PacingDesk
@@ -34,7 +35,7 @@ package struct House: Sendable {
     package var now: @Sendable () -> Moment
 
     package init(
-        version: String, origin: @escaping @Sendable () -> Origin, allowedOrigins: [String], keys: TokenKeys, people: PeopleQueries, server: AuthorizationServer,
+        version: String, origin: @escaping @Sendable () -> Origin, allowedOrigins: [String], keys: TokenKeys, people: PeopleQueries, server: AuthorizationServer, refresher: TokenRefresher,
         authenticator: Authenticator,
         admission: Admission,
         pacing: PacingDesk, policy: Policy, forwarder: Forwarder, audit: AuditTrail, sessions: SessionTable, registry: Registry,
@@ -49,6 +50,7 @@ package struct House: Sendable {
         self.keys = keys
         self.people = people
         self.server = server
+        self.refresher = refresher
         self.authenticator = authenticator
         self.admission = admission
         self.pacing = pacing
@@ -130,6 +132,7 @@ package enum Listener {
         ServersAPI(registry: house.registry, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
         AdminAPI(queries: house.queries, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
         OAuthAPI(server: house.server, registrations: RegistrationAllowance(), pages: Pages(), signedIn: signedIn).addRoutes(to: router)
+        RefreshAPI(refresher: house.refresher, queries: house.queries, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
         KeysAPI(people: house.people, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
         PeopleAPI(people: house.people, queries: house.queries, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
         PacingAPI(desk: house.pacing, queries: house.queries, policy: house.policy, signedIn: signedIn).addRoutes(to: router)

@@ -82,6 +82,34 @@ extension Database {
         throw Refusal.conflict("Too many users are called “\(name)”.")
     }
 
+    /// What the issuer calls a user; nil for one that no issuer knows.
+    package func subject(of user: UserID) async throws -> String? {
+        try await authenticating { try String.fetchOne($0, sql: "SELECT subject FROM users WHERE user_id = ?", arguments: [user.rawValue]) }
+    }
+
+    /// Whether a user is what the issuer says, not what the operator does.
+    package func hasRoleOfIssuer(_ user: UserID) async throws -> Bool {
+        try await authenticating {
+            try Bool.fetchOne($0, sql: "SELECT role_source = 'issuer' FROM users WHERE user_id = ?", arguments: [user.rawValue]) ?? false
+        }
+    }
+
+    /// Takes the issuer's word for a role, unless the operator gave one.
+    ///
+    /// - Returns: whether that changed anything; only then it is recorded.
+    package func reviseRole(_ role: Role, of user: UserID, audit: AuditRecord) async throws -> Bool {
+        try await write { db, ledger in
+            try db.execute(
+                sql: "UPDATE users SET role = ? WHERE user_id = ? AND role_source = 'issuer' AND role <> ?",
+                arguments: [role.rawValue, user.rawValue, role.rawValue])
+            guard db.changesCount > 0, let found = try Self.user(user, db) else { return false }
+            var audit = audit
+            (audit.tenant, audit.target) = (found.tenant, "\(found.name) \(role.rawValue)")
+            try ledger.append(audit, db)
+            return true
+        }
+    }
+
     /// Gives a user a role that the issuer's word does not change any more.
     package func setRole(_ role: Role, of user: UserID, in tenant: TenantID?, audit: AuditRecord) async throws -> User {
         try await changeUser(user, in: tenant, audit) { db in

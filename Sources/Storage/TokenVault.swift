@@ -82,6 +82,18 @@ package final class TokenVault: Sendable {
         }
     }
 
+    /// The same also when the access token is over, as long as there is a refresh token: then it is empty, and expired.
+    package func heldTokens(of user: UserID, at now: Timestamp) throws -> IssuerTokens? {
+        if let tokens = try tokens(of: user, at: now) { return tokens }
+        return try file.read { snapshot in
+            guard let held = try open(snapshot.entry(.refreshToken(user)), .refreshToken(user), HeldRefreshToken.init) else { return nil }
+            let metadata = try metadata(of: user, at: now, in: snapshot)
+            return IssuerTokens(
+                accessToken: Secret(""), refreshToken: held.token, scope: held.scope, expiresAt: min(metadata?.expiresAt ?? now, now),
+                obtainedAt: min(metadata?.obtainedAt ?? now, now), issuer: held.issuer)
+        }
+    }
+
     /// Opens no token.
     package func metadata(of user: UserID, at now: Timestamp) throws -> IssuerTokenMetadata? {
         try file.read { try metadata(of: user, at: now, in: $0) }

@@ -150,8 +150,20 @@ struct Assembly {
         let named = try settings.issuer(callback: settings.oauth.callbackURL)
         let issuer = SignInIssuer(
             shared, name: named?.issuer ?? "the issuer of evaluation mode", roles: try settings.roleMap, home: ControlAPI.defaultTenant, logger: logger)
+        let refresher = Self.refresher(
+            settings, vault, database, shared, roles: try settings.roleMap,
+            signOut: { user, audit in
+                try await sessions.flush()
+                _ = try await database.signOut(user, of: nil, audit: audit)
+                authenticator.forget(user)
+                running.end { $0.user == user }
+                sessions.forget(user)
+            }, onRoleChange: { authenticator.forget($0) }, logger, now)
         let server = AuthorizationServer(
-            clients: clients, grants: Self.grants(database, authenticator, sessions, running) { try vault.store($0, for: $1, at: now().wall) }, issuer: issuer,
+            clients: clients, grants: Self.grants(database, authenticator, sessions, running) {
+                try vault.store($0, for: $1, at: now().wall)
+                refresher.add($1, $0)
+            }, issuer: issuer,
             authenticator: authenticator, instance: instance,
             assertions: ClientAssertions { try await Self.keySet($0, fetchers) },
             origin: { origin.withLock { $0 } }, now: { now().wall })
@@ -180,7 +192,7 @@ struct Assembly {
             quotaUsed: { try hotState.quotaUsed($0, of: $1, at: $2) }, entries: { hotState.count }, now: now)
         let house = House(
             version: Version.current, origin: { origin.withLock { $0 } }, allowedOrigins: settings.listener.allowedOrigins.map(\.description),
-            keys: keys, people: Self.people(database, authenticator, sessions, running), server: server, authenticator: authenticator, admission: admission,
+            keys: keys, people: Self.people(database, authenticator, sessions, running), server: server, refresher: refresher, authenticator: authenticator, admission: admission,
             pacing: pacing, policy: policy, forwarder: forwarder, audit: audit,
             sessions: sessions, registry: registry,
             queries: queries,
@@ -227,7 +239,7 @@ struct Assembly {
         // In order of dependency. Stopped in the reverse: the doors fall silent first, then the conversations with
         // servers end, the audit trail is written to its end, and only then the database closes.
         services =
-            [DatabaseService(database: database, state: state, mark: mark), audit, sessions, housekeeping, keeper, addresses, processes, catalogue]
+            [DatabaseService(database: database, state: state, mark: mark), audit, sessions, housekeeping, keeper, addresses, processes, catalogue, refresher]
             + mode.companions + [
                 control, listener, draining,
             ]

@@ -167,7 +167,7 @@ extension SignInIssuer {
             if case .entra(let entra) = issuer.settings.kind, entra.tenant == .one(identity.tenantKey ?? "") { home } else { identity.tenantKey ?? home }
         let name = (identity.email ?? identity.displayName).withoutControls.cut(200)
         return SignedInPerson(
-            issuer: identity.issuer, subject: identity.subject, name: name.isEmpty ? identity.subject.cut(200) : name,
+            issuer: identity.issuer, subject: identity.subjectKey, name: name.isEmpty ? identity.subject.cut(200) : name,
             displayName: identity.displayName.withoutControls.cut(200), role: role, tenant: tenant, tokens: tokens)
     }
 }
