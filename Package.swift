@@ -68,7 +68,7 @@ let package = Package(
         .target(
             name: "Schema", path: "schema", exclude: ["README.md", "current.sql"], resources: [.embedInCode("migrations")], swiftSettings: settings),
         room("Storage", ["Gateway", "Pacing", "Reports", "Proof", "OAuth", "LMDB", "Sealing", "Schema", grdb, grdbSQLite, lifecycle, logging]),
-        room("Identity", ["Gateway", "Pacing", "OAuth", jwtKit, crypto, lifecycle, logging]),
+        room("Identity", ["Gateway", "Pacing", "Reports", "OAuth", jwtKit, crypto, lifecycle, logging]),
         room("Upstreams", ["Gateway", "MCP", "Access", "Pacing", nio, nioPosix, nioHTTP1, nioTLS, nioSSL, subprocess, lifecycle, logging]),
         room("Audit", ["Gateway", lifecycle, logging]),
         // The issuer of evaluation mode: Entra ID as far as the gateway can tell.
@@ -111,7 +111,7 @@ let package = Package(
         tests("Sealing", ["Gateway"]),
         tests("LMDB", ["CLMDB"]),
         tests("Storage", ["Gateway", "Pacing", "Proof", "OAuth", "Sealing", "Reports", "Schema", grdb, grdbSQLite, logging]),
-        tests("Identity", ["Gateway", "Pacing", "OAuth", jwtKit, crypto, lifecycle, logging]),
+        tests("Identity", ["Gateway", "Pacing", "Reports", "OAuth", jwtKit, crypto, lifecycle, logging]),
         tests("Upstreams", ["Gateway", "MCP", "Access", nio, nioPosix, nioHTTP1, lifecycle, logging]),
         tests("Audit", ["Gateway", lifecycle, logging]),
         tests("FakeEntra", ["Gateway", hummingbird, nio, jwtKit, crypto, logging]),
