@@ -72,29 +72,26 @@ let package = Package(
         .target(
             name: "Schema", path: "schema", exclude: ["README.md", "current.sql"], resources: [.embedInCode("migrations")], swiftSettings: settings),
         room("Storage", ["Gateway", "Pacing", "Reports", "Proof", "OAuth", "LMDB", "Sealing", "Schema", grdb, grdbSQLite, lifecycle, logging]),
-        room("Identity", ["Gateway", "MCP", "Pacing", "OAuth", jwtKit, crypto, lifecycle, logging]),
+        room("Identity", ["Gateway", "MCP", "Pacing", "Reports", "OAuth", jwtKit, crypto, lifecycle, logging]),
         room("Upstreams", ["Gateway", "MCP", "Access", "Pacing", nio, nioPosix, nioHTTP1, nioTLS, nioSSL, subprocess, lifecycle, logging]),
         room("Audit", ["Gateway", lifecycle, logging]),
         // The issuer of evaluation mode: Entra ID as far as the gateway can tell.
         room("FakeEntra", ["Gateway", hummingbird, httpTypes, nio, crypto, cryptoExtras, lifecycle, logging]),
         room("Forwarding", ["Gateway", "MCP", "Access", "Pacing", "Reports", "Identity", "Upstreams", "Audit", nio, lifecycle, logging]),
-        room(
-            "Serving",
-            [
+        .target(
+            name: "Serving",
+            dependencies: [
                 "Gateway", "MCP", "Access", "Pacing", "Reports", "Proof", "OAuth", "Identity", "Audit", "Forwarding", hummingbird, hummingbirdCore,
-                httpTypes,
-                nio,
-                nioHTTP1,
-                nioHTTPTypes, lifecycle, logging,
-            ]
+                httpTypes, nio, nioHTTP1, nioHTTPTypes, crypto, mustache, lifecycle, logging,
+            ],
+            resources: [.embedInCode("Pages")],
+            swiftSettings: settings
         ),
         .executableTarget(
             name: "mreg",
             dependencies: [
                 "Gateway", "MCP", "Access", "Pacing", "Reports", "Proof", "OAuth", "Sealing", "Storage", "Identity", "Upstreams", "Audit",
-                "FakeEntra",
-                "Forwarding", "Serving",
-                hummingbird, httpTypes, nio, nioPosix, lifecycle, unixSignals, logging, argumentParser,
+                "FakeEntra", "Forwarding", "Serving", hummingbird, httpTypes, nio, nioPosix, lifecycle, unixSignals, logging, argumentParser,
             ],
             resources: [.embedInCode("Resources/verify.py")],
             swiftSettings: settings
@@ -117,7 +114,7 @@ let package = Package(
         tests("Sealing", ["Gateway"]),
         tests("LMDB", ["CLMDB"]),
         tests("Storage", ["Gateway", "Pacing", "Proof", "OAuth", "Sealing", "Reports", "Schema", grdb, grdbSQLite, logging]),
-        tests("Identity", ["Gateway", "Pacing", "OAuth", jwtKit, crypto, lifecycle, logging]),
+        tests("Identity", ["Gateway", "MCP", "Pacing", "Reports", "OAuth", jwtKit, crypto, lifecycle, logging]),
         tests("Upstreams", ["Gateway", "MCP", "Access", nio, nioPosix, nioEmbedded, nioHTTP1, nioSSL, lifecycle, logging]),
         tests("Audit", ["Gateway", lifecycle, logging]),
         tests("FakeEntra", ["Gateway", hummingbird, nio, nioPosix, nioHTTP1, jwtKit, crypto, lifecycle, logging]),

@@ -1,7 +1,8 @@
 import Access
-package import Gateway
+import Audit
+import Gateway
 import Hummingbird
-package import Identity
+import Identity
 import MCP
 import Reports
 
