@@ -7,8 +7,8 @@ import Synchronization
 /// The tokens and credentials that the gateway holds for its users, sealed, each under its user's number.
 ///
 /// What is stored is on disk when the call returns, which waits for it: storing, forgetting and resealing are not for an
-/// event loop. Reading takes some microseconds and waits for no writer. Damage, a deleted folder and a missing key are
-/// errors with a sentence, never an absent token.
+/// event loop. Reading takes some microseconds and waits for no writer, except while the map grows. Damage, a deleted
+/// folder and a missing key are errors with a sentence, never an absent token.
 ///
 /// Who can write to the disk can delete an entry, or put back an earlier value of the same entry; no seal tells.
 package final class TokenVault: Sendable {
