@@ -114,12 +114,12 @@ let package = Package(
         tests("Sealing", ["Gateway"]),
         tests("LMDB", ["CLMDB"]),
         tests("Storage", ["Gateway", "Pacing", "Proof", "OAuth", "Sealing", "Reports", "Schema", grdb, grdbSQLite, logging]),
-        tests("Identity", ["Gateway", "MCP", "Pacing", "Reports", "OAuth", jwtKit, crypto, lifecycle, logging]),
+        tests("Identity", ["Gateway", "MCP", "Pacing", "Reports", "OAuth", jwtKit, crypto, lifecycle, logging], exclude: ["Entra/Fixtures"]),
         tests("Upstreams", ["Gateway", "MCP", "Access", nio, nioPosix, nioEmbedded, nioHTTP1, nioSSL, lifecycle, logging]),
         tests("Audit", ["Gateway", lifecycle, logging]),
         tests("FakeEntra", ["Gateway", hummingbird, nio, nioPosix, nioHTTP1, jwtKit, crypto, lifecycle, logging]),
         tests("Forwarding", ["Gateway", "MCP", "Access", "Upstreams", nioPosix, logging]),
-        tests("mreg", ["Gateway", "MCP", "Sealing", hummingbird, logging]),
+        tests("mreg", ["Gateway", "MCP", "Sealing", hummingbird, argumentParser, logging]),
         // The assembled program, on port 0 and a temporary folder.
         .testTarget(
             name: "IntegrationTests",

@@ -129,7 +129,7 @@ struct Assembly {
             corridor: corridor, authenticator: authenticator, admission: admission, gate: gate, running: running, catalogue: catalogue,
             answers: answers, audit: audit, metrics: metrics, sessions: sessions, statusCode: { $0.code }, now: now)
 
-        let fetchers = try Self.fetchers(egress, settings, mode)
+        let fetchers = try Self.fetchers(egress)
         let vault = try Self.vault(settings, state, mode, environment, logger)
         let clients = Clients(
             instance: instance, record: { try await database.client($0) }, store: { try await database.store($0, audit: nil) },

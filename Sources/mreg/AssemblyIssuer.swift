@@ -36,12 +36,16 @@ extension Assembly {
         let strangers: Fetcher
     }
 
-    static func fetchers(_ egress: EgressPolicy, _ settings: Settings, _ mode: Mode) throws -> Fetchers {
-        let group = MultiThreadedEventLoopGroup.singleton
+    static func fetchers(_ egress: EgressPolicy) throws -> Fetchers {
+        Fetchers(
+            issuer: try issuerFetcher(),
+            strangers: try HTTPFetcher(group: MultiThreadedEventLoopGroup.singleton, egress: egress, urlsOf: .strangers).fetcher)
+    }
+
+    /// The operator named the issuer, so it may be anywhere; its settings see to it that it is https, or on this machine.
+    static func issuerFetcher() throws -> Fetcher {
         let everywhere = EgressPolicy(allowed: ["0.0.0.0/0", "::/0"].compactMap { AddressRange($0) })
-        return Fetchers(
-            issuer: try HTTPFetcher(group: group, egress: everywhere, urlsOf: .operators).fetcher,
-            strangers: try HTTPFetcher(group: group, egress: egress, urlsOf: .strangers).fetcher)
+        return try HTTPFetcher(group: MultiThreadedEventLoopGroup.singleton, egress: everywhere, urlsOf: .operators).fetcher
     }
 
     /// What clients publish of themselves.

@@ -13,7 +13,7 @@ struct DoctorTests {
 
     func report(_ changes: [String: String] = [:], isOffline: Bool = true) async throws -> DoctorReport {
         let settings = try Settings(environment: Self.environment.merging(changes) { $1 })
-        return await DoctorCommand.Entra.report(settings, isOffline: isOffline, fetcher: doctorFetcher(settings))
+        return await DoctorCommand.Entra.report(settings, isOffline: isOffline, fetcher: try doctorFetcher(settings))
     }
 
     @Test func `good settings are reported line by line`() async throws {
@@ -60,7 +60,7 @@ struct DoctorTests {
 
     @Test func `where nothing is set the plan is named, and nobody is asked`() async throws {
         let settings = try Settings(environment: [:])
-        let report = await DoctorCommand.Entra.report(settings, isOffline: false, fetcher: doctorFetcher(settings))
+        let report = await DoctorCommand.Entra.report(settings, isOffline: false, fetcher: try doctorFetcher(settings))
         #expect(report.hasErrors)
         #expect(report.text.contains("run     mreg entra plan --public-url http://localhost:8001 > entra.sh && sh entra.sh"))
         #expect(!report.text.contains("Entra ID\n\n"))

@@ -20,7 +20,7 @@ struct DoctorCommand: AsyncParsableCommand {
         func run() async throws {
             let settings: Settings
             do throws(SettingsError) { settings = try source.read() } catch { throw OperatorError(error.description) }
-            let report = await Self.report(settings, isOffline: offline, fetcher: doctorFetcher(settings))
+            let report = await Self.report(settings, isOffline: offline, fetcher: try doctorFetcher(settings))
             print(report.text)
             if report.hasErrors { throw ExitCode(1) }
         }
@@ -72,9 +72,5 @@ extension Settings {
     }
 }
 
-/// How the doctor asks others.
-func doctorFetcher(_ settings: Settings) -> Fetcher {
-    // WIRE HERE: the HTTP client of Upstreams behind the egress policy of these settings, in place of the next line.
-    Fetcher { _ throws(FetchFailure) in throw .unreachable("this version has no client for it yet; mreg doctor entra --offline looks at the settings")
-    }
-}
+/// How the doctor asks the issuer that the operator named, wherever that is.
+func doctorFetcher(_ settings: Settings) throws -> Fetcher { try Assembly.issuerFetcher() }
