@@ -1,7 +1,15 @@
 import Crypto
 
-/// Ids as Entra ID writes them: `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx`, hexadecimal.
-enum GUID {
+/// An id as Entra ID writes them, of tenants, users and applications: `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx`, hexadecimal.
+struct GUID: Hashable, Sendable, CustomStringConvertible {
+    /// In lower case.
+    let description: String
+
+    init?(_ text: String) {
+        guard Self.isOne(text) else { return nil }
+        description = text.lowercased()
+    }
+
     static func isOne(_ text: String) -> Bool {
         let parts = text.split(separator: "-", omittingEmptySubsequences: false)
         return parts.map(\.utf8.count) == [8, 4, 4, 4, 12] && parts.allSatisfy { $0.utf8.allSatisfy(isHexadecimal) }

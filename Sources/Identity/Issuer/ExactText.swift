@@ -17,26 +17,6 @@ extension String {
     func isVisibleASCII(_ lengths: ClosedRange<Int>) -> Bool { lengths.contains(utf8.count) && utf8.allSatisfy { (0x21...0x7E).contains($0) } }
 }
 
-/// Entra's ids of tenants and users, in lower case.
-struct GUID: Hashable, Sendable, CustomStringConvertible {
-    let description: String
-
-    init?(_ text: String) {
-        let parts = text.split(separator: "-", omittingEmptySubsequences: false)
-        guard parts.map(\.utf8.count) == [8, 4, 4, 4, 12], text.utf8.allSatisfy({ $0 == UInt8(ascii: "-") || Self.isHexadecimal($0) }) else {
-            return nil
-        }
-        description = text.lowercased()
-    }
-
-    private static func isHexadecimal(_ byte: UInt8) -> Bool {
-        switch byte {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "f"), UInt8(ascii: "A")...UInt8(ascii: "F"): true
-        default: false
-        }
-    }
-}
-
 /// Names and values as queries and forms carry them.
 enum FormText {
     static func encode(_ fields: [(name: String, value: String)]) -> String {
