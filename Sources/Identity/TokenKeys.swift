@@ -1,4 +1,5 @@
 package import Gateway
+package import OAuth
 import Synchronization
 
 /// The keys that sign the gateway's tokens: one at a time, the next published before it signs, the last as long as its
@@ -34,26 +35,30 @@ package final class TokenKeys: Sendable {
     }
 }
 
-/// When signing keys take turns. Pure arithmetic; whoever keeps the keys does as it says.
-package enum TokenKeyRotation {
+/// When signing keys take turns. Pure; whoever keeps the keys does as it says.
+package struct TokenKeyRotation: Hashable, Sendable {
     package static let signsFor = Duration.seconds(90 * 86_400)
     /// Published so long before it signs: key sets are cached for minutes.
     package static let notice = Duration.seconds(3600)
 
-    package enum Step: Hashable, Sendable {
-        case none
-        /// Make the next key and publish it.
-        case publishNext
-        /// Let the next key sign.
-        case switchOver
-    }
+    /// The key that signs now; nil if there is none yet.
+    package let signing: SigningKeyRecord?
+    /// Verified with and published besides.
+    package let others: [SigningKeyRecord]
+    /// Those that signed until now, and whose end is not known yet.
+    package let retiring: [SigningKeyRecord]
+    /// Whether it is time to make the next one.
+    package let isNextDue: Bool
 
-    /// - Parameters:
-    ///   - since: when the one that signs began to.
-    ///   - nextSince: when the next was published, if there is one.
-    package static func step(since: Timestamp, nextSince: Timestamp?, at now: Timestamp) -> Step {
-        guard let nextSince else { return now >= since.advanced(by: signsFor) ? .publishNext : .none }
-        return now >= nextSince.advanced(by: notice) ? .switchOver : .none
+    /// - Parameter keys: those whose tokens may be about, and the one to come.
+    package init(_ keys: [SigningKeyRecord], at now: Timestamp) {
+        let current = keys.filter { $0.publishedUntil == nil }
+        let signing = current.filter { $0.signsFrom <= now }.max { ($0.signsFrom, $0.id) < ($1.signsFrom, $1.id) }
+        self.signing = signing
+        others = keys.filter { $0.id != signing?.id && $0.publishedUntil.map { now < $0 } ?? true }
+        retiring = current.filter { $0.signsFrom <= now && $0.id != signing?.id }
+        let hasNext = current.contains { $0.signsFrom > now }
+        isNextDue = !hasNext && signing.map { now >= $0.signsFrom.advanced(by: Self.signsFor) } ?? false
     }
 
     /// Until when a key is published that signed last at this moment.

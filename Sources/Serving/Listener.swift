@@ -35,7 +35,8 @@ package struct House: Sendable {
     package var now: @Sendable () -> Moment
 
     package init(
-        version: String, origin: @escaping @Sendable () -> Origin, allowedOrigins: [String], keys: TokenKeys, people: PeopleQueries, server: AuthorizationServer, refresher: TokenRefresher,
+        version: String, origin: @escaping @Sendable () -> Origin, allowedOrigins: [String], keys: TokenKeys, people: PeopleQueries,
+        server: AuthorizationServer, refresher: TokenRefresher,
         authenticator: Authenticator,
         admission: Admission,
         pacing: PacingDesk, policy: Policy, forwarder: Forwarder, audit: AuditTrail, sessions: SessionTable, registry: Registry,

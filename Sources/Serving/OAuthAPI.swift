@@ -20,11 +20,19 @@ struct OAuthAPI: Sendable {
             router.get(RouterPath(path)) { _, _ in metadata }
         }
         router.get("/authorize") { request, context in
-            try await authorize(context) { try OAuth.Parameters(encoded: Array((request.uri.query ?? "").utf8)) } cookies: { request.cookie($0) }
+            try await authorize(context) {
+                try OAuth.Parameters(encoded: Array((request.uri.query ?? "").utf8))
+            } cookies: {
+                request.cookie($0)
+            }
         }
         router.post("/authorize") { request, context in
             let body = try await form(request)
-            return try await authorize(context) { try OAuth.Parameters(encoded: body) } cookies: { request.cookie($0) }
+            return try await authorize(context) {
+                try OAuth.Parameters(encoded: body)
+            } cookies: {
+                request.cookie($0)
+            }
         }
         router.post("/consent") { request, context in try await decide(request, context) }
         router.get("/consent") { _, context in
@@ -66,7 +74,8 @@ struct OAuthAPI: Sendable {
         do {
             try signedIn.payAsStranger(context)
             return try await show(
-                try await server.authorize(try parameters(), browser: cookies(AuthorizationServer.browserCookie), from: context.client), context, "oauth.authorize")
+                try await server.authorize(try parameters(), browser: cookies(AuthorizationServer.browserCookie), from: context.client), context,
+                "oauth.authorize")
         } catch let error as OAuthError {
             return try await show(.refuse(error), context, "oauth.authorize")
         } catch let refusal as Refusal {

@@ -212,9 +212,11 @@ extension Database {
     package func endSession(_ session: SessionID, of user: UserID, in tenant: TenantID, audit: AuditRecord?) async throws {
         try await write { [now] db, ledger in
             let moment = audit?.at ?? now()
-            try db.execute(sql: IdentityQuery.endSession, arguments: [
-                session.rawValue, user.rawValue, tenant.rawValue, moment.microseconds, moment.microseconds, moment.microseconds,
-            ])
+            try db.execute(
+                sql: IdentityQuery.endSession,
+                arguments: [
+                    session.rawValue, user.rawValue, tenant.rawValue, moment.microseconds, moment.microseconds, moment.microseconds,
+                ])
             try Self.revokeGrants(of: user, in: session, at: moment, db)
             if let audit { try ledger.append(audit, db) }
         }
@@ -365,20 +367,38 @@ extension Database {
 
 /// Signing keys, by what is public of them.
 extension Database {
-    package func storeSigningKey(_ id: String, publicPEM: String, createdAt: Timestamp, signsFrom: Timestamp, audit: AuditRecord) async throws {
+    /// Those whose tokens may be about, and the one to come; the oldest first.
+    package func signingKeys(at now: Timestamp) async throws -> [SigningKeyRecord] {
+        try await read { db in
+            try Row.fetchAll(
+                db, sql: "SELECT * FROM signing_keys WHERE published_until IS NULL OR published_until > ? ORDER BY signs_from",
+                arguments: [now.microseconds]
+            ).map {
+                SigningKeyRecord(
+                    id: $0["kid"], createdAt: Timestamp(microseconds: $0["created_at"]), signsFrom: Timestamp(microseconds: $0["signs_from"]),
+                    publishedUntil: Timestamp(column: $0["published_until"]))
+            }
+        }
+    }
+
+    /// Stores what is public of a key, before it is published.
+    package func storeSigningKey(_ id: String, publicPEM: String, signsFrom: Timestamp, audit: AuditRecord) async throws {
         try await write { db, ledger in
             try db.execute(
                 sql: "INSERT OR IGNORE INTO signing_keys (kid, public_pem, created_at, signs_from) VALUES (?, ?, ?, ?)",
-                arguments: [id, publicPEM, createdAt.microseconds, signsFrom.microseconds])
+                arguments: [id, publicPEM, audit.at.microseconds, signsFrom.microseconds])
             if db.changesCount > 0 { try ledger.append(audit, db) }
         }
     }
 
-    package func retireSigningKey(_ id: String, publishedUntil: Timestamp) async throws {
+    package func retireSigningKeys(_ ids: [String], publishedUntil: Timestamp) async throws {
+        guard !ids.isEmpty else { return }
         try await write { db, _ in
-            try db.execute(
-                sql: "UPDATE signing_keys SET published_until = coalesce(published_until, ?) WHERE kid = ?",
-                arguments: [publishedUntil.microseconds, id])
+            for id in ids {
+                try db.execute(
+                    sql: "UPDATE signing_keys SET published_until = coalesce(published_until, ?) WHERE kid = ?",
+                    arguments: [publishedUntil.microseconds, id])
+            }
         }
     }
 }

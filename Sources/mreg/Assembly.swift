@@ -86,7 +86,9 @@ struct Assembly {
             timeout: settings.sessions.activityTimeout, sweepInterval: settings.sessions.cleanupInterval,
             keepsActivities: settings.metrics.tracksBehavior, now: { now().wall }
         ) { try await database.writeSessions($0) }
-        let keys = TokenKeys(signing: key)
+        let keyFiles = TokenKeyFiles(key, in: state, database)
+        let (signing, published) = try await keyFiles.settle(at: now().wall)
+        let keys = TokenKeys(signing: signing, published: published)
         let instance = try Self.instanceKey(in: state, environment: environment)
         let authenticator = Authenticator(
             keys: keys, instance: instance,
@@ -95,9 +97,17 @@ struct Assembly {
         for (session, moment) in try await database.revokedSessions(since: now().wall.advanced(by: .zero - Authenticator.lifetime)) {
             authenticator.end(session, at: moment)
         }
+        let vault = try Self.vault(settings, state, mode, environment, logger)
         let housekeeping = Housekeeping(
             database: database, key: key, stateDirectory: state.path,
             retention: Retention(rows: settings.audit.retention, bytes: settings.audit.maximumBytes), sessions: sessions,
+            identity: {
+                try await database.touchKeys(authenticator.takeUsedKeys())
+                let (signing, published) = try await keyFiles.settle(at: now().wall)
+                keys.replace(signing: signing, published: published)
+                _ = try vault.sweep(1000, at: now().wall)
+                _ = try vault.reseal(batch: 500)
+            },
             now: { now().wall }, logger: logger)
 
         let gateway = Implementation(name: "mcp-registry-gateway", title: "MCP Registry Gateway", version: Version.current)
@@ -130,7 +140,6 @@ struct Assembly {
             answers: answers, audit: audit, metrics: metrics, sessions: sessions, statusCode: { $0.code }, now: now)
 
         let fetchers = try Self.fetchers(egress)
-        let vault = try Self.vault(settings, state, mode, environment, logger)
         let clients = Clients(
             instance: instance, record: { try await database.client($0) }, store: { try await database.store($0, audit: nil) },
             document: Self.documents(fetchers, mode, logger, now),
@@ -149,7 +158,8 @@ struct Assembly {
         // What does not fit is said at start-up, not to the first who signs in.
         let named = try settings.issuer(callback: settings.oauth.callbackURL)
         let issuer = SignInIssuer(
-            shared, name: named?.issuer ?? "the issuer of evaluation mode", roles: try settings.roleMap, home: ControlAPI.defaultTenant, logger: logger)
+            shared, name: named?.issuer ?? "the issuer of evaluation mode", roles: try settings.roleMap, home: ControlAPI.defaultTenant,
+            logger: logger)
         let refresher = Self.refresher(
             settings, vault, database, shared, roles: try settings.roleMap,
             signOut: { user, audit in
@@ -160,7 +170,8 @@ struct Assembly {
                 sessions.forget(user)
             }, onRoleChange: { authenticator.forget($0) }, logger, now)
         let server = AuthorizationServer(
-            clients: clients, grants: Self.grants(database, authenticator, sessions, running) {
+            clients: clients,
+            grants: Self.grants(database, authenticator, sessions, running) {
                 try vault.store($0, for: $1, at: now().wall)
                 refresher.add($1, $0)
             }, issuer: issuer,
@@ -192,7 +203,8 @@ struct Assembly {
             quotaUsed: { try hotState.quotaUsed($0, of: $1, at: $2) }, entries: { hotState.count }, now: now)
         let house = House(
             version: Version.current, origin: { origin.withLock { $0 } }, allowedOrigins: settings.listener.allowedOrigins.map(\.description),
-            keys: keys, people: Self.people(database, authenticator, sessions, running), server: server, refresher: refresher, authenticator: authenticator, admission: admission,
+            keys: keys, people: Self.people(database, authenticator, sessions, running), server: server, refresher: refresher,
+            authenticator: authenticator, admission: admission,
             pacing: pacing, policy: policy, forwarder: forwarder, audit: audit,
             sessions: sessions, registry: registry,
             queries: queries,
@@ -239,7 +251,10 @@ struct Assembly {
         // In order of dependency. Stopped in the reverse: the doors fall silent first, then the conversations with
         // servers end, the audit trail is written to its end, and only then the database closes.
         services =
-            [DatabaseService(database: database, state: state, mark: mark), audit, sessions, housekeeping, keeper, addresses, processes, catalogue, refresher]
+            [
+                DatabaseService(database: database, state: state, mark: mark), audit, sessions, housekeeping, keeper, addresses, processes, catalogue,
+                refresher,
+            ]
             + mode.companions + [
                 control, listener, draining,
             ]

@@ -168,7 +168,9 @@ extension SignInIssuer {
             throw Refusal.forbidden(needs: "a role in this gateway, which an administrator assigns at the issuer; sign in again afterwards")
         }
         let tenant: String =
-            if case .entra(let entra) = issuer.settings.kind, entra.tenant == .one(identity.tenantKey ?? "") { home } else { identity.tenantKey ?? home }
+            if case .entra(let entra) = issuer.settings.kind, entra.tenant == .one(identity.tenantKey ?? "") { home } else {
+                identity.tenantKey ?? home
+            }
         let name = (identity.email ?? identity.displayName).withoutControls.cut(200)
         return SignedInPerson(
             issuer: identity.issuer, subject: identity.subjectKey, name: name.isEmpty ? identity.subject.cut(200) : name,

@@ -16,6 +16,8 @@ final class Housekeeping: Service {
     private let stateDirectory: String
     private let retention: Retention
     private let sessions: SessionTable
+    /// What keys and stored tokens need, once a minute.
+    private let identity: @Sendable () async throws -> Void
     private let now: @Sendable () -> Timestamp
     private let logger: Logger
     /// What runs at the moment, of what takes long: one of each at most.
@@ -27,13 +29,14 @@ final class Housekeeping: Service {
 
     init(
         database: Storage.Database, key: SigningKey, stateDirectory: String, retention: Retention, sessions: SessionTable,
-        now: @escaping @Sendable () -> Timestamp, logger: Logger
+        identity: @escaping @Sendable () async throws -> Void, now: @escaping @Sendable () -> Timestamp, logger: Logger
     ) {
         self.database = database
         self.key = key
         self.stateDirectory = stateDirectory
         self.retention = retention
         self.sessions = sessions
+        self.identity = identity
         self.now = now
         self.logger = logger
     }
@@ -45,6 +48,7 @@ final class Housekeeping: Service {
             while (try? await Task.sleep(for: Self.settling)) != nil {
                 round += 1
                 await self.attempt("settling") { try await self.database.settle() }
+                if round % Self.minute == 0 { await self.attempt("keeping keys and tokens") { try await self.identity() } }
                 if round % Self.minute == 0 {
                     let share = processor.next()
                     await self.attempt("sampling") {

@@ -83,7 +83,8 @@ package struct AuthorizationServer: Sendable {
         }
         let origin = origin()
         let reading = AuthorizationRequest.read(
-            parameters, from: client.metadata, issuer: origin.description, scopes: Self.offered(to: client), defaultScopes: ScopeList(Resource.mcp.scopes.names),
+            parameters, from: client.metadata, issuer: origin.description, scopes: Self.offered(to: client),
+            defaultScopes: ScopeList(Resource.mcp.scopes.names),
             isOurs: { Resource.canonical($0, at: origin) }, defaultResources: [Resource.mcp.uri(at: origin)])
         switch reading {
         case .refusedHere(let error): return .refuse(error)
@@ -91,13 +92,15 @@ package struct AuthorizationServer: Sendable {
         case .accepted(let request):
             if request.prompts.contains(.none) {
                 return Self.send(
-                    OAuthError(.interactionRequired, "The user has to be asked."), to: AuthorizationResponse(to: request.redirectURI, state: request.state, issuer: origin.description), client)
+                    OAuthError(.interactionRequired, "The user has to be asked."),
+                    to: AuthorizationResponse(to: request.redirectURI, state: request.state, issuer: origin.description), client)
             }
             let moment = now()
             let known = browser.flatMap { Self.isToken($0) ? $0 : nil }
             let cookie = known ?? RandomToken.make()
             let id = pending.add(
-                PendingSignIn(request: request, client: client, createdAt: moment, browser: RandomToken.digest(cookie),
+                PendingSignIn(
+                    request: request, client: client, createdAt: moment, browser: RandomToken.digest(cookie),
                     issuer: origin.description), at: moment)
             return .ask(
                 question(id, request, client, cookie),
@@ -107,7 +110,8 @@ package struct AuthorizationServer: Sendable {
 
     /// The question again, for who comes back to it.
     package func question(_ id: String, browser: String?) -> ConsentQuestion? {
-        guard let browser, let found = pending.find(id, at: now()), found.errand == nil, RandomToken.isSame(RandomToken.digest(browser), found.browser)
+        guard let browser, let found = pending.find(id, at: now()), found.errand == nil,
+            RandomToken.isSame(RandomToken.digest(browser), found.browser)
         else { return nil }
         return question(id, found.request, found.client, browser)
     }
@@ -139,10 +143,14 @@ package struct AuthorizationServer: Sendable {
         let moment = now()
         guard let browser, RandomToken.isSame(Array(token.utf8), Array(formToken(id, browser).utf8)),
             let taken = pending.take(id, at: moment, where: { RandomToken.isSame(RandomToken.digest(browser), $0.browser) })
-        else { return .refuse(OAuthError(.invalidRequest, "This page was open for too long, or in another browser; go back to the application and start again.")) }
+        else {
+            return .refuse(
+                OAuthError(.invalidRequest, "This page was open for too long, or in another browser; go back to the application and start again."))
+        }
         guard isApproved else {
             return Self.send(
-                OAuthError(.accessDenied, "The user did not approve."), to: taken.answer, taken.client, event: .denied(client: taken.client.metadata.name))
+                OAuthError(.accessDenied, "The user did not approve."), to: taken.answer, taken.client,
+                event: .denied(client: taken.client.metadata.name))
         }
         let cookie = RandomToken.make()
         let errand = PendingSignIn.Errand(

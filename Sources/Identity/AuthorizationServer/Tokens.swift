@@ -131,7 +131,8 @@ extension AuthorizationServer {
         guard let user = try await grants.user(grant.user), user.disabledAt == nil else { throw OAuthError.unknownGrant }
         let origin = origin()
         let named = Resource.allCases.filter { resources.contains($0.uri(at: origin)) }
-        let access = try await authenticator.issue(to: user, for: named, scopes: scopes, client: client.fingerprint, session: grant.session, at: moment)
+        let access = try await authenticator.issue(
+            to: user, for: named, scopes: scopes, client: client.fingerprint, session: grant.session, at: moment)
         let isRefreshed = client.metadata.grantTypes.contains(.refreshToken)
         return IssuedTokens(
             accessToken: access, refreshToken: isRefreshed ? family.token(key: refreshKey).text : nil, scope: scopes.names.joined(separator: " "),
@@ -139,7 +140,8 @@ extension AuthorizationServer {
     }
 
     /// A client that acts for itself, as the user the operator gave it (RFC 6749, section 4.4); it gets no refresh token.
-    private func issueToItself(_ client: KnownClient, _ scopes: ScopeList?, _ resources: [String], _ audit: AuditRecord) async throws -> IssuedTokens {
+    private func issueToItself(_ client: KnownClient, _ scopes: ScopeList?, _ resources: [String], _ audit: AuditRecord) async throws -> IssuedTokens
+    {
         guard client.metadata.grantTypes.contains(.clientCredentials), client.metadata.authentication != .none, let id = client.user else {
             throw OAuthError(.unauthorizedClient, "This client is not registered for \"client_credentials\".")
         }
@@ -187,7 +189,8 @@ extension AuthorizationServer {
         }
     }
 
-    static func record(_ audit: AuditRecord, _ action: String, _ grant: AuthorizationGrant, _ client: String, isRefused: Bool = false) -> AuditRecord {
+    static func record(_ audit: AuditRecord, _ action: String, _ grant: AuthorizationGrant, _ client: String, isRefused: Bool = false) -> AuditRecord
+    {
         var record = audit
         (record.action, record.target, record.user, record.tenant) = (action, client, grant.user, grant.tenant)
         if isRefused { (record.outcome, record.reason) = (.refused, "reuse") }
