@@ -53,7 +53,7 @@ package struct Throttle: Hashable, Sendable {
             switch limit {
             case .address: "The address \(whose) has sent too many requests without a valid token; sign in, or"
             case .global: "The gateway has as many requests as it takes from all callers together;"
-            case .registrations: "As many clients were registered as may be in an hour;"
+            case .registrations: "As many clients were registered from \(whose) as may be in an hour;"
             case .tenant: "The tenant “\(whose)” has used up its limit;"
             case .user: "The user “\(whose)” has used up their limit;"
             case .server: "The limit of the server “\(whose)” is used up;"
