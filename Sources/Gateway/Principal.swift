@@ -22,10 +22,12 @@ package struct Principal: Hashable, Sendable {
     /// What the credential was given for.
     package let scopes: Scopes
     package let reach: Reach
+    /// The client that the credential was issued to, as tokens call it; empty for none.
+    package let client: String
 
     package init(
         user: UserID, name: String, tenant: TenantID, role: Role, session: SessionID = .none, key: APIKeyID? = nil, scopes: Scopes = .all,
-        reach: Reach = .everything
+        reach: Reach = .everything, client: String = ""
     ) {
         self.user = user
         self.name = name
@@ -35,6 +37,7 @@ package struct Principal: Hashable, Sendable {
         self.key = key
         self.scopes = scopes
         self.reach = reach
+        self.client = client
     }
 }
 
@@ -60,8 +63,10 @@ package struct User: Hashable, Sendable {
 
     package var principal: Principal { principal(in: .none) }
 
-    package func principal(in session: SessionID, key: APIKeyID? = nil, scopes: Scopes = .all, reach: Reach = .everything) -> Principal {
-        Principal(user: id, name: name, tenant: tenant, role: role, session: session, key: key, scopes: scopes, reach: reach)
+    package func principal(
+        in session: SessionID, key: APIKeyID? = nil, scopes: Scopes = .all, reach: Reach = .everything, client: String = ""
+    ) -> Principal {
+        Principal(user: id, name: name, tenant: tenant, role: role, session: session, key: key, scopes: scopes, reach: reach, client: client)
     }
 }
 

@@ -34,6 +34,8 @@ package final class Authenticator: Sendable {
         var entries: [SHA256.Digest: Entry] = [:]
         /// Sessions that were ended before their tokens expired; a token lives for an hour, so no longer do these.
         var ended: [SessionID: Timestamp] = [:]
+        /// The same of clients, as tokens call them.
+        var endedClients: [String: Timestamp] = [:]
         /// When each API key was last used, since somebody asked.
         var used: [APIKeyID: Timestamp] = [:]
         /// Raised by each `forget`, so that what was looked up before is not remembered after.
@@ -133,14 +135,16 @@ package final class Authenticator: Sendable {
         guard claims.iat * 1_000_000 >= user.revokedBefore.microseconds else { throw Refusal.unauthenticated(.revoked) }
 
         let session = SessionID(claims.sid.flatMap { Int64($0) } ?? 0)
-        guard !known.withLock({ $0.ended.keys.contains(session) }) else { throw Refusal.unauthenticated(.revoked) }
+        let client = claims.client_id ?? ""
+        let isEnded = known.withLock { $0.ended.keys.contains(session) || $0.endedClients.keys.contains(client) }
+        guard !isEnded else { throw Refusal.unauthenticated(.revoked) }
 
         let resources = Resource.allCases.filter { resource in
             origin.spellings.contains { claims.aud.contains($0 + resource.path) }
         }
         return Entry(
-            principal: user.principal(in: session, scopes: Scopes(names: claims.scope.split(separator: " "))), resources: Set(resources),
-            expiresAt: expiresAt, trustedUntil: now.advanced(by: Self.trustedFor))
+            principal: user.principal(in: session, scopes: Scopes(names: claims.scope.split(separator: " ")), client: client),
+            resources: Set(resources), expiresAt: expiresAt, trustedUntil: now.advanced(by: Self.trustedFor))
     }
 
     private func user(_ id: UserID) async throws -> User {
@@ -235,6 +239,19 @@ package final class Authenticator: Sendable {
             let limit = now.advanced(by: .zero - Self.lifetime - Self.skew)
             known.ended = known.ended.filter { $0.value > limit }
             known.ended[session] = now
+        }
+    }
+
+    /// Refuses everything that was issued to a client from now on.
+    ///
+    /// - Parameter client: as tokens call it (`KnownClient.fingerprint(of:)`).
+    package func end(client: String, at now: Timestamp) {
+        known.withLock { known in
+            known.epoch += 1
+            known.entries = known.entries.filter { $0.value.principal.client != client }
+            let limit = now.advanced(by: .zero - Self.lifetime - Self.skew)
+            known.endedClients = known.endedClients.filter { $0.value > limit }
+            known.endedClients[client] = now
         }
     }
 

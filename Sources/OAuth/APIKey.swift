@@ -57,4 +57,11 @@ package struct APIKeyDraft: Hashable, Sendable {
         self.reach = reach
         self.lifetime = lifetime
     }
+
+    /// One that takes the place of a key: the same again, for as long from now as that was made for.
+    package init(replacing key: APIKey) {
+        self.init(
+            name: key.name, scopes: key.scopes, reach: key.reach,
+            lifetime: .microseconds(key.expiresAt.microseconds - key.createdAt.microseconds))
+    }
 }

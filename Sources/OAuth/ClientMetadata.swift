@@ -92,7 +92,7 @@ package struct ClientMetadata: Hashable, Sendable {
 
     /// What an application is that did not say: native if any answer goes to the user's machine or to an application there.
     /// (The default of OpenID Connect, web, would refuse every client older than the rule.)
-    static func guessType(_ uris: [RedirectURI]) -> ApplicationType { uris.contains { $0.isLoopback || $0.isCustomScheme } ? .native : .web }
+    package static func guessType(_ uris: [RedirectURI]) -> ApplicationType { uris.contains { $0.isLoopback || $0.isCustomScheme } ? .native : .web }
 
     static func isWebPage(_ text: String, isEvaluation: Bool) -> Bool {
         guard text.utf8.count <= 512, let endpoint = Endpoint(text), endpoint.origin.isPlain else { return false }

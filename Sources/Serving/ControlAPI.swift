@@ -11,6 +11,7 @@ package import Reports
 package struct ControlAPI: Sendable {
     package var registry: Registry
     package var queries: AdminQueries
+    package var people: PeopleQueries
     package var pacing: PacingDesk
     /// The tenant of that name and its operator; nil if there is no such tenant.
     package var operatorOf: @Sendable (_ tenant: String, AuditRecord) async throws -> User?
@@ -21,7 +22,7 @@ package struct ControlAPI: Sendable {
     package var now: @Sendable () -> Moment
 
     package init(
-        registry: Registry, queries: AdminQueries, pacing: PacingDesk,
+        registry: Registry, queries: AdminQueries, people: PeopleQueries, pacing: PacingDesk,
         operatorOf: @escaping @Sendable (_ tenant: String, AuditRecord) async throws -> User?,
         ensureUser: @escaping @Sendable (_ name: String, Role, TenantID, AuditRecord) async throws -> User,
         issueToken: @escaping @Sendable (User, AuditRecord) async throws -> Secret<String>,
@@ -29,6 +30,7 @@ package struct ControlAPI: Sendable {
     ) {
         self.registry = registry
         self.queries = queries
+        self.people = people
         self.pacing = pacing
         self.operatorOf = operatorOf
         self.ensureUser = ensureUser
@@ -74,12 +76,14 @@ package struct ControlAPI: Sendable {
             try await answering(context) {
                 let members = try Members(try await request.wholeBody(), known: ["tenant", "user", "role"])
                 guard let name = try members.string("user") else { throw Refusal.invalid("“user” is missing.") }
-                let text = try members.string("role") ?? "user"
-                guard let role = Role(rawValue: text), role != .anonymous else {
-                    throw Refusal.invalid("“role” is one of user, server_owner, admin, auditor.")
-                }
+                let role: Role? = if let text = try members.string("role") { try Self.role(text) } else { nil }
                 let operatorUser = try await operatorUser(try members.string("tenant"), context)
-                let user = try await ensureUser(name, role, operatorUser.tenant, record(context, operatorUser, "user.create", name))
+                let found = try await queries.userNamed(name, operatorUser.tenant)
+                let user =
+                    if let found, role == nil { found } else {
+                        try await ensureUser(name, role ?? .user, operatorUser.tenant, record(context, operatorUser, "user.create", name))
+                    }
+                guard user.disabledAt == nil else { throw Refusal.conflict("The user “\(name)” is disabled: mreg user enable NAME.") }
                 let token = try await issueToken(user, record(context, operatorUser, "token.issue", name))
                 return .json([
                     "access_token": .string(token.revealed), "token_type": "Bearer",
@@ -97,6 +101,9 @@ package struct ControlAPI: Sendable {
         }
         addRecordRoutes(to: router)
         addPacingRoutes(to: router)
+        addUserRoutes(to: router)
+        addClientRoutes(to: router)
+        addKeyRoutes(to: router)
         router.get("/reports/calls") { request, context in
             try await answering(context) {
                 let hours = request.uri.queryParameters["hours"].flatMap { Int($0) } ?? 24
@@ -186,11 +193,11 @@ package struct ControlAPI: Sendable {
         router.get("/reports/pacing") { _, _ in Response.json(pacing.performance(of: nil)) }
     }
 
-    private func answering(_ context: GatewayContext, _ body: () async throws -> Response) async throws -> Response {
+    func answering(_ context: GatewayContext, _ body: () async throws -> Response) async throws -> Response {
         do { return try await body() } catch let refusal as Refusal { return .problem(refusal, requestID: context.requestID) }
     }
 
-    private func operatorUser(_ tenant: String?, _ context: GatewayContext) async throws -> User {
+    func operatorUser(_ tenant: String?, _ context: GatewayContext) async throws -> User {
         let tenant = tenant ?? Self.defaultTenant
         let record = AuditRecord(requestID: context.requestID, at: now().wall, action: "user.create", target: "operator", address: "control")
         guard let user = try await operatorOf(tenant, record) else { throw Refusal.notFound("tenant “\(tenant)”") }
@@ -208,7 +215,7 @@ package struct ControlAPI: Sendable {
         return .stdio(try members.stdioCommand())
     }
 
-    private func record(_ context: GatewayContext, _ user: User, _ action: String, _ target: String) -> AuditRecord {
+    func record(_ context: GatewayContext, _ user: User, _ action: String, _ target: String) -> AuditRecord {
         AuditRecord(
             requestID: context.requestID, at: now().wall, user: user.id, tenant: user.tenant, action: action, target: target, address: "control")
     }

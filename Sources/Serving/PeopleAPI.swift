@@ -29,7 +29,7 @@ struct PeopleAPI: Sendable {
                 try policy.require(.managePeople, of: principal)
                 let (_, user) = try await asked(request, context, principal)
                 let keys = try await people.keys(user.id)
-                return .json(["keys": .array(keys.map { KeysAPI.written($0, at: signedIn.now().wall) })])
+                return .json(["keys": .array(keys.map { KeyText.written($0, at: signedIn.now().wall) })])
             }
         }
         admin.delete("keys/:id") { request, context in
@@ -45,7 +45,7 @@ struct PeopleAPI: Sendable {
         admin.get("clients") { request, context in
             try await signedIn(request, context, action: "client.list") { principal in
                 try policy.require(.managePeople, of: principal)
-                return .json(["clients": .array(try await people.clients(Self.mostClients).map(Self.written))])
+                return .json(["clients": .array(try await people.clients(Self.mostClients).map { .object(Self.members($0)) })])
             }
         }
         // An id can be longer than a path should be.
@@ -85,10 +85,10 @@ struct PeopleAPI: Sendable {
         return (asked, try await queries.user(context.parameters.get("user"), in: asked.tenant ?? principal.tenant))
     }
 
-    private static func written(_ client: ClientRecord) -> JSONText {
+    static func members(_ client: ClientRecord) -> [(String, JSONText?)] {
         [
-            "client_id": .string(client.id), "name": .string(client.name), "kind": .string(client.kind.rawValue),
-            "created_at": .string(client.createdAt.rfc3339), "last_used_at": .string(client.lastUsedAt.rfc3339),
+            ("client_id", .string(client.id)), ("name", .string(client.name)), ("kind", .string(client.kind.rawValue)),
+            ("created_at", .string(client.createdAt.rfc3339)), ("last_used_at", .string(client.lastUsedAt.rfc3339)),
         ]
     }
 }

@@ -84,29 +84,29 @@ extension Database {
 
     /// Gives a user a role that the issuer's word does not change any more.
     package func setRole(_ role: Role, of user: UserID, in tenant: TenantID?, audit: AuditRecord) async throws -> User {
-        try await changeUser(user, in: tenant, audit) { db in
+        try await changeUser(user, in: tenant, audit) { _, db in
             try db.execute(
                 sql: "UPDATE users SET role = ?, role_source = 'operator' WHERE user_id = ?", arguments: [role.rawValue, user.rawValue])
         }
     }
 
-    /// Whoever is disabled is signed out and cannot sign in.
+    /// Whoever is disabled is signed out everywhere and cannot sign in; enabled again, they begin anew, with new keys too.
     package func setDisabled(_ isDisabled: Bool, _ user: UserID, in tenant: TenantID?, audit: AuditRecord) async throws -> User {
-        try await changeUser(user, in: tenant, audit) { db in
+        try await changeUser(user, in: tenant, audit) { found, db in
             let moment = isDisabled ? audit.at.microseconds : nil
             try db.execute(sql: "UPDATE users SET disabled_at = ? WHERE user_id = ?", arguments: [moment, user.rawValue])
-            if isDisabled { try Self.revokeGrants(of: user, at: audit.at, db) }
+            if isDisabled { try Self.endEverything(of: found, at: audit.at, db) }
         }
     }
 
     private func changeUser(
-        _ user: UserID, in tenant: TenantID?, _ audit: AuditRecord, _ change: @Sendable @escaping (GRDB.Database) throws -> Void
+        _ user: UserID, in tenant: TenantID?, _ audit: AuditRecord, _ change: @Sendable @escaping (User, GRDB.Database) throws -> Void
     ) async throws -> User {
         try await write { db, ledger in
             guard let found = try Self.user(user, db), tenant == nil || found.tenant == tenant else {
                 throw Refusal.notFound("user \(user.rawValue)")
             }
-            try change(db)
+            try change(found, db)
             var audit = audit
             audit.tenant = found.tenant
             try ledger.append(audit, db)
@@ -184,9 +184,11 @@ extension Database {
     package func endSession(_ session: SessionID, of user: UserID, in tenant: TenantID, audit: AuditRecord?) async throws {
         try await write { [now] db, ledger in
             let moment = audit?.at ?? now()
-            try db.execute(sql: IdentityQuery.endSession, arguments: [
-                session.rawValue, user.rawValue, tenant.rawValue, moment.microseconds, moment.microseconds, moment.microseconds,
-            ])
+            try db.execute(
+                sql: IdentityQuery.endSession,
+                arguments: [
+                    session.rawValue, user.rawValue, tenant.rawValue, moment.microseconds, moment.microseconds, moment.microseconds,
+                ])
             try Self.revokeGrants(of: user, in: session, at: moment, db)
             if let audit { try ledger.append(audit, db) }
         }
@@ -236,15 +238,28 @@ extension Database {
         }
     }
 
-    /// Refuses a client from now on, and what was allowed it.
-    package func revokeClient(_ id: String, audit: AuditRecord) async throws {
+    /// Refuses a client from now on, and ends what was allowed it.
+    ///
+    /// - Returns: the sessions that ended with it.
+    package func revokeClient(_ id: String, audit: AuditRecord) async throws -> [SessionID] {
         try await write { db, ledger in
             try db.execute(
                 sql: "UPDATE oauth_clients SET revoked_at = coalesce(revoked_at, ?) WHERE client_id = ?", arguments: [audit.at.microseconds, id])
             guard db.changesCount > 0 else { throw Refusal.notFound("client “\(id.cut(64))”") }
-            try db.execute(
-                sql: "UPDATE oauth_grants SET revoked_at = coalesce(revoked_at, ?) WHERE client_id = ?", arguments: [audit.at.microseconds, id])
+            let moment = audit.at.microseconds
+            let sessions = try Int64.fetchAll(db, sql: IdentityQuery.sessionsOfClient, arguments: [id, moment])
+            try db.execute(sql: IdentityQuery.endSessionsOfClient, arguments: [moment, moment, moment, id, moment])
+            try db.execute(sql: "UPDATE oauth_grants SET revoked_at = coalesce(revoked_at, ?) WHERE client_id = ?", arguments: [moment, id])
             try ledger.append(audit, db)
+            return sessions.map { SessionID($0) }
+        }
+    }
+
+    /// Clients that were revoked since a moment: tokens that were issued to them may still be about.
+    package func revokedClients(since: Timestamp) async throws -> [(client: String, at: Timestamp)] {
+        try await read { db in
+            try Row.fetchAll(db, sql: IdentityQuery.revokedClients, arguments: [since.microseconds])
+                .map { ($0["client_id"], Timestamp(microseconds: $0["revoked_at"])) }
         }
     }
 }
@@ -298,6 +313,10 @@ extension Database {
         try await authenticating { db in
             try Row.fetchOne(db, sql: IdentityQuery.keyByHash, arguments: [Data(hash)]).map(APIKey.init(row:))
         }
+    }
+
+    package func key(_ id: APIKeyID) async throws -> APIKey? {
+        try await read { db in try Row.fetchOne(db, sql: IdentityQuery.key, arguments: [id.rawValue]).map(APIKey.init(row:)) }
     }
 
     /// A user's keys, latest first; those that ended a month ago are gone.
@@ -367,6 +386,16 @@ enum IdentityQuery {
         VALUES (?, ?, ?, 0, ?, ?, '', 'modern', 0, 0, '[]', ?)
         ON CONFLICT (session_id) DO UPDATE SET is_active = 0, revoked_at = coalesce(revoked_at, excluded.revoked_at)
         """
+    /// Of what was allowed a client, and is not over.
+    static let sessionsOfClient = "SELECT session_id FROM oauth_grants WHERE client_id = ? AND revoked_at IS NULL AND expires_at > ?"
+    static let endSessionsOfClient = """
+        INSERT INTO user_sessions
+        (session_id, user_id, tenant_id, is_active, started_at, last_activity, client, era, requests, errors, activities, revoked_at)
+        SELECT session_id, user_id, tenant_id, 0, ?, ?, '', 'modern', 0, 0, '[]', ?
+        FROM oauth_grants WHERE client_id = ? AND revoked_at IS NULL AND expires_at > ?
+        ON CONFLICT (session_id) DO UPDATE SET is_active = 0, revoked_at = coalesce(revoked_at, excluded.revoked_at)
+        """
+    static let revokedClients = "SELECT client_id, revoked_at FROM oauth_clients WHERE revoked_at > ?"
     static let overGrants = "DELETE FROM oauth_grants WHERE expires_at < ?"
     static let key = "SELECT * FROM api_keys WHERE key_id = ?"
     static let keyByHash = "SELECT * FROM api_keys WHERE key_hash = ?"

@@ -78,16 +78,26 @@ extension Database {
             guard let found = try Self.user(user, db), tenant == nil || found.tenant == tenant else {
                 throw Refusal.notFound("user \(user.rawValue)")
             }
-            try db.execute(
-                sql: "UPDATE users SET revoked_before = max(revoked_before, ?) WHERE user_id = ?", arguments: [audit.at.microseconds, user.rawValue])
-            try db.execute(sql: SessionQuery.endAll, arguments: [audit.at.microseconds, found.tenant.rawValue, user.rawValue])
-            let count = db.changesCount
-            try Self.revokeGrants(of: user, at: audit.at, db)
+            let count = try Self.endEverything(of: found, at: audit.at, db)
             var audit = audit
             audit.tenant = found.tenant
             try ledger.append(audit, db)
             return (found, count)
         }
+    }
+
+    /// Ends the sessions of a user, what they allowed clients, and every token and key that was made before now.
+    ///
+    /// - Returns: how many sessions were active.
+    @discardableResult
+    static func endEverything(of user: User, at moment: Timestamp, _ db: GRDB.Database) throws -> Int {
+        try db.execute(
+            sql: "UPDATE users SET revoked_before = max(revoked_before, ?) WHERE user_id = ?",
+            arguments: [moment.microseconds, user.id.rawValue])
+        try db.execute(sql: SessionQuery.endAll, arguments: [moment.microseconds, user.tenant.rawValue, user.id.rawValue])
+        let count = db.changesCount
+        try revokeGrants(of: user.id, at: moment, db)
+        return count
     }
 
     /// Sessions that were revoked since a moment: their tokens may still be about.

@@ -92,8 +92,10 @@ struct Assembly {
             keys: keys, instance: instance,
             users: UserDirectory(find: { try await database.user($0) }, key: { try await database.key(hash: $0) })
         ) { origin.withLock { $0 } }
-        for (session, moment) in try await database.revokedSessions(since: now().wall.advanced(by: .zero - Authenticator.lifetime)) {
-            authenticator.end(session, at: moment)
+        let recently = now().wall.advanced(by: .zero - Authenticator.lifetime)
+        for (session, moment) in try await database.revokedSessions(since: recently) { authenticator.end(session, at: moment) }
+        for (client, moment) in try await database.revokedClients(since: recently) {
+            authenticator.end(client: KnownClient.fingerprint(of: client), at: moment)
         }
         let housekeeping = Housekeeping(
             database: database, key: key, stateDirectory: state.path,
@@ -162,6 +164,7 @@ struct Assembly {
             ControlAPI.defaultTenant,
             AuditRecord(requestID: .random(), at: now().wall, action: "tenant.create", target: ControlAPI.defaultTenant))
         let people = People(database: database, authenticator: authenticator, audit: audit, now: now)
+        let peopleQueries = Self.people(database, authenticator, sessions, running)
         let operatorUser = try await people.operatorUser(of: tenant, people.record("user.create", "operator"))
         let isServersFileNamed = settings.sources["MREG_STDIO_SERVERS_FILE"] != nil
         if isServersFileNamed || mode.readsDefaultServersFile {
@@ -180,7 +183,7 @@ struct Assembly {
             quotaUsed: { try hotState.quotaUsed($0, of: $1, at: $2) }, entries: { hotState.count }, now: now)
         let house = House(
             version: Version.current, origin: { origin.withLock { $0 } }, allowedOrigins: settings.listener.allowedOrigins.map(\.description),
-            keys: keys, people: Self.people(database, authenticator, sessions, running), server: server, authenticator: authenticator, admission: admission,
+            keys: keys, people: peopleQueries, server: server, authenticator: authenticator, admission: admission,
             pacing: pacing, policy: policy, forwarder: forwarder, audit: audit,
             sessions: sessions, registry: registry,
             queries: queries,
@@ -221,7 +224,7 @@ struct Assembly {
             }
         }
         let control = Listener.control(
-            Self.control(registry, people, database, queries, pacing, now), path: try ControlSocket.bindable(state.path), logger: Self.quiet(logger)
+            Self.control(registry, people, database, queries, peopleQueries, pacing, now), path: try ControlSocket.bindable(state.path), logger: Self.quiet(logger)
         ) { controlOpens.finish() }
 
         // In order of dependency. Stopped in the reverse: the doors fall silent first, then the conversations with
@@ -306,11 +309,11 @@ struct Assembly {
     }
 
     private static func control(
-        _ registry: Registry, _ people: People, _ database: Storage.Database, _ queries: AdminQueries, _ pacing: PacingDesk,
-        _ now: @escaping @Sendable () -> Moment
+        _ registry: Registry, _ people: People, _ database: Storage.Database, _ queries: AdminQueries, _ peopleQueries: PeopleQueries,
+        _ pacing: PacingDesk, _ now: @escaping @Sendable () -> Moment
     ) -> ControlAPI {
         ControlAPI(
-            registry: registry, queries: queries, pacing: pacing,
+            registry: registry, queries: queries, people: peopleQueries, pacing: pacing,
             operatorOf: { name, audit in
                 guard let tenant = try await database.tenant(named: name) else { return nil }
                 return try await people.operatorUser(of: tenant, audit)

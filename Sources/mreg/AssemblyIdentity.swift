@@ -66,13 +66,15 @@ extension Assembly {
                 let (key, hash, hint) = authenticator.makeKey()
                 return (try await database.createKey(draft, hash: hash, hint: hint, of: user, replacing: old, audit: audit), key)
             },
-            keys: { try await database.keys(of: $0) },
+            keys: { try await database.keys(of: $0) }, key: { try await database.key($0) },
             revokeKey: { id, user, tenant, audit in
                 let key = try await database.revokeKey(id, of: user, in: tenant, audit: audit)
                 authenticator.end(key.id)
                 running.end { $0.key == key.id }
             },
-            user: { try await database.user($0) },
+            user: { try await database.user($0) }, profile: { try await database.profile($0) },
+            profiles: { try await database.profiles(of: $0, after: $1, limit: $2) },
+            allowedClients: { try await database.allowedClients(of: $0, at: $1) },
             setRole: { role, user, audit in
                 let changed = try await database.setRole(role, of: user, in: nil, audit: audit)
                 authenticator.forget(user)
@@ -88,8 +90,17 @@ extension Assembly {
                 }
                 return changed
             },
-            clients: { try await database.clients(limit: $0) },
-            revokeClient: { try await database.revokeClient($0, audit: $1) })
+            clients: { try await database.clients(limit: $0) }, client: { try await database.client($0) },
+            storeClient: { try await database.store($0, audit: $1) },
+            revokeClient: { id, audit in
+                try await sessions.flush()
+                let ended = try await database.revokeClient(id, audit: audit)
+                let client = KnownClient.fingerprint(of: id)
+                // Those that it has by itself are of no session that was allowed it.
+                authenticator.end(client: client, at: audit.at)
+                running.end { $0.client == client }
+                for session in ended { sessions.forget(session) }
+            })
     }
 }
 

@@ -9,7 +9,8 @@ struct Main: AsyncParsableCommand {
         version: Version.current,
         subcommands: [
             ServeCommand.self, EvaluateCommand.self, ServerCommand.self, TenantCommand.self, TokenCommand.self, ReportCommand.self,
-            AuditCommand.self, UserCommand.self, BlockCommand.self, MaintainCommand.self, BackupCommand.self, RestoreCommand.self,
+            AuditCommand.self, UserCommand.self, ClientCommand.self, KeyCommand.self, BlockCommand.self, MaintainCommand.self, BackupCommand.self,
+            RestoreCommand.self,
             DemoServerCommand.self,
             VersionCommand.self,
         ])

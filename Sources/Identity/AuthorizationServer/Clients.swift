@@ -19,7 +19,9 @@ package struct KnownClient: Sendable {
     let createdAt: Timestamp
 
     /// What its tokens call it: the id, or its hash where the id is long.
-    var fingerprint: String { id.utf8.count <= 64 ? id : "sha256:" + Base64URL.encode(RandomToken.digest(id)) }
+    var fingerprint: String { Self.fingerprint(of: id) }
+
+    package static func fingerprint(of id: String) -> String { id.utf8.count <= 64 ? id : "sha256:" + Base64URL.encode(RandomToken.digest(id)) }
 
     /// For people: the host that vouches for it, or nil if nothing does but its own word.
     package var voucher: String? {
@@ -84,7 +86,6 @@ package struct Clients: Sendable {
 
     /// Notes that a client was allowed something, so that an administrator sees it and can take it back.
     func note(_ client: KnownClient) async throws {
-        guard client.kind != .operator else { return }
         try await store(
             ClientRecord(
                 id: client.id, kind: client.kind, name: client.metadata.name, metadata: StoredClient(client.metadata).text,

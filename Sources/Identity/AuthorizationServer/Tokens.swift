@@ -40,8 +40,10 @@ extension AuthorizationServer {
         let client = try await clients.find(id, for: address)
         switch (client.metadata.authentication, credentials.proof) {
         case (.none, .none): break
-        case (.clientSecretBasic, .basic(let secret)), (.clientSecretPost, .post(let secret)):
-            // Hashes are compared, and in constant time.
+        case (.clientSecretBasic, .basic(let secret)), (.clientSecretBasic, .post(let secret)), (.clientSecretPost, .basic(let secret)),
+            (.clientSecretPost, .post(let secret)):
+            // The secret proves as much in a form as in a header, and libraries differ in what they send. Hashes are compared, and in
+            // constant time.
             guard let hash = client.secretHash, RandomToken.isSame(RandomToken.digest(secret.revealed), hash) else { throw refused }
         case (.privateKeyJWT, .assertion(let assertion)):
             let origin = origin()
@@ -155,6 +157,7 @@ extension AuthorizationServer {
         var record = audit
         (record.action, record.target, record.user, record.tenant) = ("token.issue", client.metadata.name, user.id, user.tenant)
         try await grants.record(record)
+        try? await clients.note(client)
         let token = try await authenticator.issue(to: user, for: named, scopes: given, client: client.fingerprint, session: .random(), at: now())
         return IssuedTokens(accessToken: token, refreshToken: nil, scope: given.names.joined(separator: " "), lifetime: Authenticator.lifetime)
     }

@@ -135,11 +135,11 @@ struct TokenCommand: ParsableCommand {
 
     @Argument(help: "The user's name.") var user: String
     @OptionGroup var instance: Instance
-    @Option(help: "user, server_owner, admin or auditor.") var role = "user"
+    @Option(help: "user, server_owner, admin or auditor; the one the user has, or user, if not given.") var role: String?
     @Option(help: "The tenant the user belongs to.") var tenant: String?
 
     func run() throws {
-        let body: JSONText = ["user": .string(user), "role": .string(role), "tenant": tenant.map { .string($0) }]
+        let body: JSONText = ["user": .string(user), "role": role.map { .string($0) }, "tenant": tenant.map { .string($0) }]
         print(try instance.request("POST", "/tokens", body: body)?["access_token"]?.string ?? "")
     }
 }

@@ -85,7 +85,8 @@ private enum FigureTable {
 
 struct UserCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "user", abstract: "Users and their sessions.", subcommands: [Sessions.self, SignOut.self])
+        commandName: "user", abstract: "Users: who they are, their roles and their sessions.",
+        subcommands: [List.self, Show.self, Add.self, SetRole.self, Disable.self, Enable.self, Sessions.self, SignOut.self])
 
     struct Sessions: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "List the active sessions.")
