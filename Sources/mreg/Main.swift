@@ -11,7 +11,7 @@ struct Main: AsyncParsableCommand {
             ServeCommand.self, EvaluateCommand.self, ServerCommand.self, TenantCommand.self, TokenCommand.self, ReportCommand.self,
             AuditCommand.self, UserCommand.self, ClientCommand.self, KeyCommand.self, BlockCommand.self, MaintainCommand.self, BackupCommand.self,
             RestoreCommand.self,
-            DoctorCommand.self, EntraCommand.self, DemoServerCommand.self,
+            DemoServerCommand.self,
             VersionCommand.self,
         ])
 }

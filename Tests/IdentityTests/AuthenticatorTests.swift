@@ -136,6 +136,30 @@ struct AuthenticatorTests {
         #expect(try gatehouse.authenticator.recognize(header, for: .mcp, at: .now) == nil)
     }
 
+    @Test func `what was issued to a client that is ended is refused, whether or not it was seen before`() async throws {
+        let gatehouse = try await Gatehouse()
+        func token(_ client: String) async throws -> [String] {
+            ["Bearer " + (try await gatehouse.authenticator.issue(to: .ada, for: [.mcp], client: client, session: .random(), at: .now).revealed)]
+        }
+        let (seen, unseen, other) = (try await token("c"), try await token("c"), try await token("C"))
+        #expect(try await gatehouse.authenticator.verify(seen, for: .mcp, at: .now).client == "c")
+        let own = try await gatehouse.token()
+        gatehouse.authenticator.end(client: "c", at: .now)
+        #expect(try gatehouse.authenticator.recognize(seen, for: .mcp, at: .now) == nil)
+        for header in [seen, unseen] {
+            await #expect(throws: Refusal.unauthenticated(.revoked)) { try await gatehouse.authenticator.verify(header, for: .mcp, at: .now) }
+        }
+        #expect(try await gatehouse.authenticator.verify(other, for: .mcp, at: .now).client == "C")
+        #expect(try await gatehouse.authenticator.verify(own, for: .mcp, at: .now).client == "")
+        // As long as a token may be about, whatever else is ended meanwhile.
+        let last = Timestamp.now + Authenticator.lifetime
+        gatehouse.authenticator.end(client: "another", at: last)
+        let late = try await gatehouse.authenticator.issue(to: .ada, for: [.mcp], client: "c", at: .now + .seconds(1)).revealed
+        await #expect(throws: Refusal.unauthenticated(.revoked)) {
+            try await gatehouse.authenticator.verify(["Bearer " + late], for: .mcp, at: last)
+        }
+    }
+
     @Test func `a token issued in the second of a revocation but before it is revoked`() async throws {
         let users = Users(.ada)
         let gatehouse = try await Gatehouse(users: UserDirectory { id in users.find(id) })

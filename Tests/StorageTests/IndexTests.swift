@@ -34,6 +34,8 @@ struct IndexTests {
         ("a user's grants", IdentityQuery.grantsOfUser, "idx_oauth_grants_user"),
         ("ending a user's grants", IdentityQuery.revokeGrants, "idx_oauth_grants_user"),
         ("grants that are over", IdentityQuery.overGrants, "idx_oauth_grants_expires"),
+        ("what may act for a user", ProfileQuery.allowedClients, "idx_oauth_grants_user"),
+        ("the users of a tenant", ProfileQuery.ofTenant, "sqlite_autoindex_users_1"),
         ("a key by its hash", IdentityQuery.keyByHash, "sqlite_autoindex_api_keys_1"),
         ("a user's keys", IdentityQuery.keysOfUser, "idx_api_keys_user"),
         ("keys that are over", IdentityQuery.overKeys, "idx_api_keys_expires"),
