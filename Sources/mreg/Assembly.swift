@@ -206,7 +206,7 @@ struct Assembly {
             quotaUsed: { try hotState.quotaUsed($0, of: $1, at: $2) }, entries: { hotState.count }, now: now)
         let house = House(
             version: Version.current, origin: { origin.withLock { $0 } }, allowedOrigins: settings.listener.allowedOrigins.map(\.description),
-            keys: keys, people: peopleQueries, server: server, authenticator: authenticator, admission: admission,
+            keys: keys, people: peopleQueries, server: server, refresher: refresher, authenticator: authenticator, admission: admission,
             pacing: pacing, policy: policy, forwarder: forwarder, audit: audit,
             sessions: sessions, registry: registry,
             queries: queries,

@@ -94,7 +94,7 @@ enum SettingsCatalogue {
         Setting("MREG_BUCKETS_MAP_BYTES", \.hotState.bucketsMapBytes, .bytes((1 << 20)...(64 << 30)), "The map size of `buckets/`.", hasEffect: true),
         Setting(
             "MREG_SEALING_KEY_FILE", \.hotState.sealingKeyFile, .optional(.path),
-            "The key that seals stored tokens; keep it outside the state directory.", isRedacted: true),
+            "The key that seals stored tokens; keep it outside the state directory.", isRedacted: true, hasEffect: true),
     )
 
     private static let limits = Subject(
@@ -162,15 +162,15 @@ enum SettingsCatalogue {
     private static let refresh = Subject(
         "Token refresh",
         Setting(
-            "MREG_FASTMCP_ENABLE_BACKGROUND_TOKEN_REFRESH", \.refresh.isEnabled, .boolean, "Whether stored tokens are refreshed before they expire."),
+            "MREG_FASTMCP_ENABLE_BACKGROUND_TOKEN_REFRESH", \.refresh.isEnabled, .boolean, "Whether stored tokens are refreshed before they expire.", hasEffect: true),
         Setting(
             "MREG_FASTMCP_TOKEN_REFRESH_MARGIN_MINUTES", \.refresh.margin, .minutes(1...1440),
-            "Closer to expiry than this, a refresh is an emergency."),
-        Setting("MREG_FASTMCP_PROACTIVE_REFRESH_MINUTES", \.refresh.proactive, .minutes(1...1440), "How long before expiry a token is due."),
-        Setting("MREG_FASTMCP_TOKEN_REFRESH_MAX_RETRIES", \.refresh.maximumRetries, .integer(0...20), "Retries before the user must sign in again."),
+            "Closer to expiry than this, a refresh is an emergency.", hasEffect: true),
+        Setting("MREG_FASTMCP_PROACTIVE_REFRESH_MINUTES", \.refresh.proactive, .minutes(1...1440), "How long before expiry a token is due.", hasEffect: true),
+        Setting("MREG_FASTMCP_TOKEN_REFRESH_MAX_RETRIES", \.refresh.maximumRetries, .integer(0...20), "Retries before the user must sign in again.", hasEffect: true),
         Setting(
             "MREG_FASTMCP_TOKEN_REFRESH_RETRY_INTERVALS", \.refresh.retryIntervals, .list(of: .seconds(1...86_400)),
-            "The wait before each retry; at least one for each."),
+            "The wait before each retry; at least one for each.", hasEffect: true),
     )
 
     private static let sessions = Subject(

@@ -144,7 +144,7 @@ struct IssuerSignInTests {
             #expect(header == nil)
         } else {
             let pair = Data(base64Encoded: String(try #require(header).dropFirst("Basic ".count))).map { String(decoding: $0, as: UTF8.self) }
-            #expect(pair == "gateway-client:s3cr~t%2F%2B%3Dvalue")
+            #expect(pair == "gateway-client:s3cr~t/%2B%3Dvalue")
         }
     }
 
