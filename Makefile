@@ -22,8 +22,10 @@ test: lint unit-test interop-test crash-test pacing-test
 unit-test: packages-build packages-test
 	@echo "== building the program and its tests (some minutes the first time)"
 	@swift build --build-tests
-	@echo "== running the tests of the rooms and of the assembled program"
-	@swift test --skip-build --parallel
+	@echo "== running the tests of the rooms, of conversations with servers, and of the assembled program"
+	@swift test --skip-build --parallel --skip '^(UpstreamsTests|IntegrationTests)\.'
+	@swift test --skip-build --parallel --filter '^UpstreamsTests\.'
+	@swift test --skip-build --parallel --filter '^IntegrationTests\.'
 
 interop-test: packages-build packages-test
 	@swift build --product mreg

@@ -8,11 +8,9 @@ struct Main: AsyncParsableCommand {
         discussion: "To try it without setting anything up: mreg evaluate",
         version: Version.current,
         subcommands: [
-            ServeCommand.self, EvaluateCommand.self, ServerCommand.self, TenantCommand.self, TokenCommand.self, ReportCommand.self,
-            AuditCommand.self, UserCommand.self, ClientCommand.self, KeyCommand.self, BlockCommand.self, MaintainCommand.self, BackupCommand.self,
-            RestoreCommand.self,
-            DemoServerCommand.self,
-            VersionCommand.self,
+            ServeCommand.self, EvaluateCommand.self, ServerCommand.self, TenantCommand.self, UserCommand.self, ClientCommand.self,
+            KeyCommand.self, TokenCommand.self, BlockCommand.self, ReportCommand.self, AuditCommand.self, MaintainCommand.self,
+            BackupCommand.self, RestoreCommand.self, DoctorCommand.self, EntraCommand.self, DemoServerCommand.self, VersionCommand.self,
         ])
 }
 
