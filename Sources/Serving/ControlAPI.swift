@@ -12,6 +12,7 @@ package struct ControlAPI: Sendable {
     package var registry: Registry
     package var queries: AdminQueries
     package var pacing: PacingDesk
+    package var rules: RulesDesk
     /// The tenant of that name and its operator; nil if there is no such tenant.
     package var operatorOf: @Sendable (_ tenant: String, AuditRecord) async throws -> User?
     /// The user of that name in a tenant, made with that role if there is none.
@@ -21,7 +22,7 @@ package struct ControlAPI: Sendable {
     package var now: @Sendable () -> Moment
 
     package init(
-        registry: Registry, queries: AdminQueries, pacing: PacingDesk,
+        registry: Registry, queries: AdminQueries, pacing: PacingDesk, rules: RulesDesk,
         operatorOf: @escaping @Sendable (_ tenant: String, AuditRecord) async throws -> User?,
         ensureUser: @escaping @Sendable (_ name: String, Role, TenantID, AuditRecord) async throws -> User,
         issueToken: @escaping @Sendable (User, AuditRecord) async throws -> Secret<String>,
@@ -30,6 +31,7 @@ package struct ControlAPI: Sendable {
         self.registry = registry
         self.queries = queries
         self.pacing = pacing
+        self.rules = rules
         self.operatorOf = operatorOf
         self.ensureUser = ensureUser
         self.issueToken = issueToken
@@ -97,6 +99,7 @@ package struct ControlAPI: Sendable {
         }
         addRecordRoutes(to: router)
         addPacingRoutes(to: router)
+        addRuleRoutes(to: router)
         router.get("/reports/calls") { request, context in
             try await answering(context) {
                 let hours = request.uri.queryParameters["hours"].flatMap { Int($0) } ?? 24
@@ -186,11 +189,11 @@ package struct ControlAPI: Sendable {
         router.get("/reports/pacing") { _, _ in Response.json(pacing.performance(of: nil)) }
     }
 
-    private func answering(_ context: GatewayContext, _ body: () async throws -> Response) async throws -> Response {
+    func answering(_ context: GatewayContext, _ body: () async throws -> Response) async throws -> Response {
         do { return try await body() } catch let refusal as Refusal { return .problem(refusal, requestID: context.requestID) }
     }
 
-    private func operatorUser(_ tenant: String?, _ context: GatewayContext) async throws -> User {
+    func operatorUser(_ tenant: String?, _ context: GatewayContext) async throws -> User {
         let tenant = tenant ?? Self.defaultTenant
         let record = AuditRecord(requestID: context.requestID, at: now().wall, action: "user.create", target: "operator", address: "control")
         guard let user = try await operatorOf(tenant, record) else { throw Refusal.notFound("tenant “\(tenant)”") }
@@ -208,7 +211,7 @@ package struct ControlAPI: Sendable {
         return .stdio(try members.stdioCommand())
     }
 
-    private func record(_ context: GatewayContext, _ user: User, _ action: String, _ target: String) -> AuditRecord {
+    func record(_ context: GatewayContext, _ user: User, _ action: String, _ target: String) -> AuditRecord {
         AuditRecord(
             requestID: context.requestID, at: now().wall, user: user.id, tenant: user.tenant, action: action, target: target, address: "control")
     }

@@ -19,6 +19,7 @@ package struct House: Sendable {
     package var authenticator: Authenticator
     package var admission: Admission
     package var pacing: PacingDesk
+    package var rules: RulesDesk
     package var policy: Policy
     package var forwarder: Forwarder
     package var audit: AuditTrail
@@ -37,7 +38,7 @@ package struct House: Sendable {
         version: String, origin: @escaping @Sendable () -> Origin, allowedOrigins: [String], keys: TokenKeys, people: PeopleQueries, server: AuthorizationServer,
         authenticator: Authenticator,
         admission: Admission,
-        pacing: PacingDesk, policy: Policy, forwarder: Forwarder, audit: AuditTrail, sessions: SessionTable, registry: Registry,
+        pacing: PacingDesk, rules: RulesDesk, policy: Policy, forwarder: Forwarder, audit: AuditTrail, sessions: SessionTable, registry: Registry,
         queries: AdminQueries,
         metrics: CallMetrics,
         gauges: @escaping @Sendable () -> [Gauge], health: [HealthComponent], isDraining: @escaping @Sendable () -> Bool,
@@ -52,6 +53,7 @@ package struct House: Sendable {
         self.authenticator = authenticator
         self.admission = admission
         self.pacing = pacing
+        self.rules = rules
         self.policy = policy
         self.forwarder = forwarder
         self.audit = audit
@@ -133,6 +135,7 @@ package enum Listener {
         KeysAPI(people: house.people, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
         PeopleAPI(people: house.people, queries: house.queries, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
         PacingAPI(desk: house.pacing, queries: house.queries, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
+        RulesAPI(desk: house.rules, registry: house.registry, queries: house.queries, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
         Health(version: house.version, components: house.health, isDraining: house.isDraining).addRoutes(to: router)
         MetricsPage(metrics: house.metrics, gauges: house.gauges).addRoutes(to: router)
         house.login?.addRoutes(to: router, signedIn)

@@ -10,7 +10,7 @@ struct Main: AsyncParsableCommand {
         subcommands: [
             ServeCommand.self, EvaluateCommand.self, ServerCommand.self, TenantCommand.self, TokenCommand.self, ReportCommand.self,
             AuditCommand.self, UserCommand.self, BlockCommand.self, MaintainCommand.self, BackupCommand.self, RestoreCommand.self,
-            DemoServerCommand.self,
+            RuleCommand.self, ExplainCommand.self, DemoServerCommand.self,
             VersionCommand.self,
         ])
 }
