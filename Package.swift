@@ -71,7 +71,9 @@ let package = Package(
         room("LMDB", ["CLMDB"]),
         .target(
             name: "Schema", path: "schema", exclude: ["README.md", "current.sql"], resources: [.embedInCode("migrations")], swiftSettings: settings),
-        room("Storage", ["Gateway", "Pacing", "Reports", "Proof", "OAuth", "LMDB", "Sealing", "Schema", grdb, grdbSQLite, lifecycle, logging]),
+        room(
+            "Storage",
+            ["Gateway", "Access", "Pacing", "Reports", "Proof", "OAuth", "LMDB", "Sealing", "Schema", grdb, grdbSQLite, lifecycle, logging]),
         room("Identity", ["Gateway", "MCP", "Pacing", "Reports", "OAuth", jwtKit, crypto, lifecycle, logging]),
         room("Upstreams", ["Gateway", "MCP", "Access", "Pacing", nio, nioPosix, nioHTTP1, nioTLS, nioSSL, subprocess, lifecycle, logging]),
         room("Audit", ["Gateway", lifecycle, logging]),
@@ -113,7 +115,7 @@ let package = Package(
         tests("OAuth", ["Gateway", crypto]),
         tests("Sealing", ["Gateway"]),
         tests("LMDB", ["CLMDB"]),
-        tests("Storage", ["Gateway", "Pacing", "Proof", "OAuth", "Sealing", "Reports", "Schema", grdb, grdbSQLite, logging]),
+        tests("Storage", ["Gateway", "Access", "Pacing", "Proof", "OAuth", "Sealing", "Reports", "Schema", grdb, grdbSQLite, logging]),
         tests("Identity", ["Gateway", "MCP", "Pacing", "Reports", "OAuth", jwtKit, crypto, lifecycle, logging], exclude: ["Entra/Fixtures"]),
         tests("Upstreams", ["Gateway", "MCP", "Access", nio, nioPosix, nioEmbedded, nioHTTP1, nioSSL, lifecycle, logging]),
         tests("Audit", ["Gateway", lifecycle, logging]),

@@ -269,6 +269,26 @@ CREATE TABLE tenants (
     created_at INTEGER NOT NULL
 , weight INTEGER NOT NULL DEFAULT 1 CHECK (weight BETWEEN 1 AND 1000), per_minute INTEGER CHECK (per_minute >= 0), user_per_minute INTEGER CHECK (user_per_minute >= 0), daily_quota INTEGER CHECK (daily_quota >= 0), monthly_quota INTEGER CHECK (monthly_quota >= 0)) STRICT;
 
+CREATE TRIGGER tenants_begin_open AFTER INSERT ON tenants
+BEGIN
+    INSERT INTO tool_rules (tenant_id, effect, created_at) VALUES (NEW.tenant_id, 'allow', NEW.created_at);
+END;
+
+CREATE TABLE tool_rules (
+    rule_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenants (tenant_id),
+    user_id INTEGER REFERENCES users (user_id),
+    role TEXT CHECK (role IN ('user', 'server_owner', 'admin')),
+    server TEXT CHECK (length(server) BETWEEN 1 AND 12),
+    tool TEXT CHECK (length(tool) BETWEEN 1 AND 256),
+    effect TEXT NOT NULL CHECK (effect IN ('allow', 'deny')),
+    created_at INTEGER NOT NULL,
+    CHECK (user_id IS NULL OR role IS NULL),
+    CHECK (tool IS NULL OR server IS NOT NULL)
+) STRICT;
+
+CREATE INDEX idx_tool_rules_tenant ON tool_rules (tenant_id);
+
 CREATE TABLE usage_samples (
     sampled_at INTEGER PRIMARY KEY,
     active_users INTEGER NOT NULL,

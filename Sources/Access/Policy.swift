@@ -10,6 +10,8 @@ package enum Permission: String, Sendable, CaseIterable {
     case endSessions = "end_sessions"
     case maintain
     case setLimits = "set_limits"
+    /// Who may use which tools.
+    case manageToolRules = "manage_tool_rules"
     case managePeople = "manage_people"
     /// One's own keys and connections.
     case manageOwnAccount = "manage_own_account"
@@ -19,7 +21,7 @@ package enum Permission: String, Sendable, CaseIterable {
         switch self {
         case .useTools: "the role user, server_owner or admin"
         case .readServers: "the role user, server_owner, admin or auditor"
-        case .writeOwnServers: "the role server_owner or admin"
+        case .writeOwnServers, .manageToolRules: "the role server_owner or admin"
         case .writeAllServers: "the role admin, or being the server's owner"
         case .manageOwnAccount: "the role user, server_owner, admin or auditor"
         case .readReports: "the role auditor or admin"
@@ -34,7 +36,7 @@ package enum Permission: String, Sendable, CaseIterable {
         case .readServers: .readRegistry
         case .writeOwnServers, .writeAllServers: [.readRegistry, .writeRegistry]
         case .manageOwnAccount: .account
-        case .readReports, .endSessions, .maintain, .setLimits, .managePeople: .administer
+        case .readReports, .endSessions, .maintain, .setLimits, .manageToolRules, .managePeople: .administer
         }
     }
 }
@@ -45,26 +47,37 @@ extension Role {
         switch self {
         case .anonymous: []
         case .user: [.useTools, .readServers, .manageOwnAccount]
-        case .serverOwner: [.useTools, .readServers, .writeOwnServers, .manageOwnAccount]
+        case .serverOwner: [.useTools, .readServers, .writeOwnServers, .manageToolRules, .manageOwnAccount]
         case .admin:
             [
-                .useTools, .readServers, .writeOwnServers, .writeAllServers, .readReports, .endSessions, .maintain, .setLimits, .managePeople,
-                .manageOwnAccount,
+                .useTools, .readServers, .writeOwnServers, .writeAllServers, .readReports, .endSessions, .maintain, .setLimits, .manageToolRules,
+                .managePeople, .manageOwnAccount,
             ]
         case .auditor: [.readServers, .readReports, .manageOwnAccount]
         }
     }
 }
 
-/// Proof that policy allowed this operation to this principal. Only this module can mint one, and an upstream takes
+/// Proof that policy allowed this principal to call this tool. Only this module can mint one, and an upstream takes
 /// nothing else, so no call leaves unauthorized.
 package struct Grant: Hashable, Sendable {
     package let principal: Principal
-    package let operation: Operation
+    package let tool: Tool
 
-    init(principal: Principal, operation: Operation) {
+    init(principal: Principal, tool: Tool) {
         self.principal = principal
-        self.operation = operation
+        self.tool = tool
+    }
+}
+
+/// Why a tool may not be used.
+package struct ToolDenial: Error, Hashable, Sendable {
+    package let tool: Tool
+    package let decision: ToolRules.Decision
+
+    /// For somebody who may know; see `Policy.mayKnow`.
+    package var refusal: Refusal {
+        .forbidden(needs: "a rule that allows it. \(decision.sentence(about: tool).droppingLastDot)")
     }
 }
 
@@ -72,13 +85,38 @@ package struct Grant: Hashable, Sendable {
 package struct Policy: Sendable {
     package init() {}
 
-    /// Introductions and pings are for everybody who is signed in; tools are for those who may use them.
-    package func grant(_ operation: Operation, to principal: Principal) throws(Refusal) -> Grant {
+    /// Introductions and pings are for everybody who is signed in; tools are for those who may use them. Which tools, their
+    /// tenant's rules say.
+    package func require(_ operation: Operation, of principal: Principal) throws(Refusal) {
         switch operation {
         case .initialize, .ping, .discover: break
         case .listTools, .callTool: try require(.useTools, of: principal)
         }
-        return Grant(principal: principal, operation: operation)
+    }
+
+    /// The right to call a tool.
+    ///
+    /// - Parameter rules: those of the principal's tenant, which is the tool's.
+    package func grant(_ tool: Tool, to principal: Principal, under rules: ToolRules) throws(ToolDenial) -> Grant {
+        let decision = rules.permits(principal, tool)
+        guard decision.isAllowed else { throw ToolDenial(tool: tool, decision: decision) }
+        return Grant(principal: principal, tool: tool)
+    }
+
+    /// Whether the caller hears that a tool exists which they may not use, and why they may not: administrators, and whoever
+    /// owns its server. A credential that is for other tools hears nothing of it, whoever holds it.
+    package func mayKnow(_ denial: ToolDenial, owner: UserID, _ principal: Principal) -> Bool {
+        guard principal.reach.includes(tool: denial.tool.exposed, of: denial.tool.server) else { return false }
+        return principal.role == .admin || (owner == principal.user && principal.role.permissions.contains(.manageToolRules))
+    }
+
+    /// Whether the principal may add or remove rules about this server, of a tenant they may act in; nil for every server.
+    package func requireRuleChange(about server: ServerRecord?, by principal: Principal) throws(Refusal) {
+        try require(.manageToolRules, of: principal)
+        if principal.role == .admin { return }
+        guard let server, server.tenant == principal.tenant, server.owner == principal.user else {
+            throw .forbidden(needs: "the role admin, or being the owner of the server that the rule is about")
+        }
     }
 
     package func require(_ permission: Permission, of principal: Principal) throws(Refusal) {
@@ -111,4 +149,8 @@ package struct Policy: Sendable {
         guard server.tenant == principal.tenant || principal.role == .admin else { throw .notFound("server \(server.id.rawValue)") }
         try require(.readServers, of: principal)
     }
+}
+
+extension String {
+    fileprivate var droppingLastDot: String { hasSuffix(".") ? String(dropLast()) : self }
 }

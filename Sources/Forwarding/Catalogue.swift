@@ -1,3 +1,4 @@
+package import Access
 package import Gateway
 package import Logging
 package import MCP
@@ -129,6 +130,9 @@ package final class Catalogue: Service {
         for server in stale { remind.yield(server) }
         return (table, isCold)
     }
+
+    /// The tool of that exposed name, if a server of the tenant lists it.
+    package func tool(_ exposed: String, of tenant: TenantID) -> Tool? { table(of: tenant).table.route(exposed)?.tool }
 
     /// Waits, within bounds, until every server of the tenant that was never asked has answered or failed.
     func warm(_ tenant: TenantID) async {

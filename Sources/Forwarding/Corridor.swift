@@ -3,6 +3,7 @@ import Gateway
 package import Identity
 package import MCP
 import Pacing
+import Upstreams
 
 /// The path of one call up to the door of its server, as one decision over values in memory and one LMDB transaction:
 ///
@@ -12,6 +13,7 @@ import Pacing
 package struct Corridor: Sendable {
     private let authenticator: Authenticator
     private let policy: Policy
+    let rules: RuleBook
     private let admission: Admission
     private let gate: CallGate
     private let catalogue: Catalogue
@@ -20,11 +22,12 @@ package struct Corridor: Sendable {
     private let acceptsShorthand: Bool
 
     package init(
-        authenticator: Authenticator, policy: Policy, admission: Admission, gate: CallGate, catalogue: Catalogue, answers: Answers,
+        authenticator: Authenticator, policy: Policy, rules: RuleBook, admission: Admission, gate: CallGate, catalogue: Catalogue, answers: Answers,
         acceptsShorthand: Bool
     ) {
         self.authenticator = authenticator
         self.policy = policy
+        self.rules = rules
         self.admission = admission
         self.gate = gate
         self.catalogue = catalogue
@@ -62,10 +65,10 @@ package struct Corridor: Sendable {
             decision.era = incoming.revision.era
             decision.action = incoming.operation.method
 
-            let grant = try policy.grant(incoming.operation, to: principal)
+            try policy.require(incoming.operation, of: principal)
             if case .callTool = incoming.operation { try gate.checkRoom(for: principal) }
             decision.budgets = try findings.budgets ?? admission.admit(principal, incoming.operation, at: now)
-            decision.outcome = try route(grant, incoming, findings)
+            decision.outcome = try route(incoming, for: principal, findings, &decision.denial)
         } catch let refusal as Refusal {
             decision.outcome = .refuse(refusal)
             switch refusal {
@@ -94,27 +97,39 @@ package struct Corridor: Sendable {
         }
     }
 
-    private func route(_ grant: Grant, _ incoming: Incoming, _ findings: Findings) throws(ProtocolError) -> Decision.Outcome {
+    private func route(_ incoming: Incoming, for principal: Principal, _ findings: Findings, _ denial: inout ToolDenial?) throws -> Decision.Outcome {
         let era = incoming.revision.era
-        switch grant.operation {
+        switch incoming.operation {
         case .initialize: return .answer(answers.initialize(incoming.revision))
         case .ping: return .answer([:])
         case .discover: return .answer(answers.discover())
         case .listTools:
-            let (table, isCold) = catalogue.table(of: grant.principal.tenant)
+            guard let rules = rules.known(of: principal.tenant) else { return .suspend(.unknownRules) }
+            let (table, isCold) = catalogue.table(of: principal.tenant)
             if isCold && !findings.isCatalogueWarm { return .suspend(.coldCatalogue) }
-            guard let page = table.tools(after: try cursor(incoming), in: era) else {
-                throw .invalidParams("The cursor is not one of this list; start again without one.")
+            guard let page = table.view(for: principal, under: rules).tools(after: try cursor(incoming), in: era) else {
+                throw ProtocolError.invalidParams("The cursor is not one of this list; start again without one.")
             }
             return .answer(page)
         case .callTool(let name):
-            let (table, isCold) = catalogue.table(of: grant.principal.tenant)
+            guard let rules = rules.known(of: principal.tenant) else { return .suspend(.unknownRules) }
+            let (table, isCold) = catalogue.table(of: principal.tenant)
             if let route = table.route(name) {
-                return .forward(Dispatch(grant: grant, incoming: incoming, upstream: route.upstream, tool: route.tool))
+                do throws(ToolDenial) {
+                    return .forward(
+                        Dispatch(grant: try policy.grant(route.tool, to: principal, under: rules), incoming: incoming, upstream: route.upstream))
+                } catch {
+                    denial = error
+                    if policy.mayKnow(error, owner: route.upstream.server.owner, principal) { throw error.refusal }
+                }
             }
+            // From here on a tool that is hidden from the caller is treated as one that does not exist, the waiting included.
             if isCold && !findings.isCatalogueWarm { return .suspend(.coldCatalogue) }
-            if !findings.isToolLookedUp { return .suspend(.unknownTool(name)) }
-            throw .unknownTool(name)
+            if !findings.isToolLookedUp {
+                let mayAsk = ToolName.alias(in: name).flatMap { ServerAlias($0) }.map { rules.showsAnything(of: $0, to: principal) } ?? false
+                return .suspend(.unknownTool(name, mayAsk: mayAsk))
+            }
+            throw ProtocolError.unknownTool(name)
         }
     }
 

@@ -21,8 +21,12 @@ package struct Decision: Sendable {
         case unfamiliarToken
         /// A server of the tenant was never asked for its tools.
         case coldCatalogue
-        /// The name is on no list; the list may be old.
-        case unknownTool(String)
+        /// The name is on no list, or on none of the caller's; the list may be old.
+        ///
+        /// `mayAsk`: whether the server it points to may be asked on the caller's behalf.
+        case unknownTool(String, mayAsk: Bool)
+        /// A tenant whose rules were not read yet.
+        case unknownRules
     }
 
     package var outcome: Outcome
@@ -33,6 +37,8 @@ package struct Decision: Sendable {
     /// Of a refusal of somebody unknown.
     package var blame = Blame.nobody
     package var action = "mcp"
+    /// Why the tool may not be used, for the record; the caller may have been told that there is none.
+    package var denial: ToolDenial?
     /// What is left of the caller's buckets; nil if nothing was taken yet.
     package var budgets: [Budget]?
 }
@@ -42,5 +48,4 @@ package struct Dispatch: Sendable {
     package let grant: Grant
     package let incoming: Incoming
     package let upstream: Upstream
-    package let tool: String
 }

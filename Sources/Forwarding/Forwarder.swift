@@ -96,8 +96,12 @@ package struct Forwarder: Sendable {
         case .coldCatalogue:
             if let principal = decision.principal { await catalogue.warm(principal.tenant) }
             findings.isCatalogueWarm = true
-        case .unknownTool(let name):
-            if let principal = decision.principal { _ = await catalogue.refreshOwner(of: name, tenant: principal.tenant) }
+        case .unknownRules:
+            do { if let principal = decision.principal { _ = try await corridor.rules.rules(of: principal.tenant) } } catch {
+                throw .overloaded("The rules about tools cannot be read at the moment; try again.")
+            }
+        case .unknownTool(let name, let mayAsk):
+            if mayAsk, let principal = decision.principal { _ = await catalogue.refreshOwner(of: name, tenant: principal.tenant) }
             findings.isToolLookedUp = true
         }
         if findings.principal == nil { findings.principal = decision.principal }
@@ -120,7 +124,7 @@ package struct Forwarder: Sendable {
             do throws(Refusal) { try await closing.intend() } catch { return await closing.refuse(error) }
         }
         do {
-            let call = try await dispatch.upstream.call(dispatch.grant, dispatch.incoming, tool: dispatch.tool)
+            let call = try await dispatch.upstream.call(dispatch.grant, dispatch.incoming)
             running.add(call, of: dispatch.grant.principal)
             var isStream = false
             defer { if !isStream { running.remove(call) } }
@@ -195,20 +199,23 @@ package struct Forwarder: Sendable {
                 case .session: .unknownSession
                 case .handler: .answered
                 }
-            return await close(error.response(to: decision.id), status, outcome, reason: "\(error.code)")
+            return await close(error.response(to: decision.id), status, outcome, reason: denialReason ?? "\(error.code)")
         }
 
         func refuse(_ refusal: Refusal) async -> Reply {
             let outcome: AuditRecord.Outcome = if case .outcomeUnknown = refusal { .unknown } else { .refused }
             let message = ProtocolError(refusal).response(to: decision.id)
             let status = Self.status(of: refusal, in: decision.era)
-            let reply = await close(message, status, outcome, reason: refusal.reason)
+            let reply = await close(message, status, outcome, reason: denialReason ?? refusal.reason)
             switch reply.status {
             case .unauthenticated, .insufficientScope:
                 return Reply(body: .unauthenticated(refusal), status: reply.status, budgets: reply.budgets, blame: reply.blame)
             default: return reply
             }
         }
+
+        /// The record tells of a tool that was denied also where the caller was told that there is none.
+        private var denialReason: String? { decision.denial.map { "forbidden.\($0.decision.reason)" } }
 
         /// What a server answered, in the words of the caller's era.
         func read(_ result: Result<JSON, ProtocolError>) -> Result<JSONText, ProtocolError> {

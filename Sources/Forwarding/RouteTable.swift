@@ -1,3 +1,4 @@
+import Access
 import Gateway
 import MCP
 import Upstreams
@@ -5,11 +6,11 @@ import Upstreams
 /// Where an exposed tool name leads.
 struct Route: Sendable {
     let upstream: Upstream
-    /// The tool's name on its server.
-    let tool: String
+    let tool: Tool
 }
 
-/// A tenant's servers as its users see them: the merged lists, already written out, and the way to each tool.
+/// A tenant's servers as its users see them: the merged lists, already written out, and the way to each tool. Whoever may not
+/// use all of them sees a view of it.
 ///
 /// An immutable snapshot, made anew when anything about it changes: a request sees one from end to end.
 struct RouteTable: Sendable {
@@ -22,11 +23,23 @@ struct RouteTable: Sendable {
     /// Pages hold this many tools.
     static let pageLength = 100
 
+    /// A tool and what the lists say of it.
+    private struct Listed: Sendable {
+        let tool: Tool
+        let legacy: JSONText
+        let modern: JSONText
+    }
+
     private let routes: [String: Route]
-    private let pages: [Revision.Era: [JSONText]]
+    private let listed: [Listed]
     private let mark: String
+    private let write: @Sendable (_ tools: ArraySlice<JSONText>, _ nextCursor: String?, _ missing: [String], Revision.Era) -> JSONText
+    /// For those who may use everything.
+    private let whole: TableView
+    private let views = TableViews()
+    private let unasked: [ServerAlias]
     /// Aliases of servers whose tools are not known yet, or not any more.
-    let missing: [String]
+    var missing: [String] { unasked.map(\.description) }
     /// How many tools were left out because they had no usable name or schema, or a name another tool had.
     let unusable: Int
 
@@ -36,8 +49,7 @@ struct RouteTable: Sendable {
     ///   - mark: a different text for every table of a tenant, so that a cursor of another one is noticed.
     init(_ parts: [Part], answers: Answers, originKey: String, mark: String) {
         var routes: [String: Route] = [:]
-        var legacy: [JSONText] = []
-        var modern: [JSONText] = []
+        var listed: [Listed] = []
         var unusable = 0
         for part in parts.sorted(by: { $0.upstream.server.alias < $1.upstream.server.alias }) {
             let alias = part.upstream.server.alias
@@ -48,20 +60,24 @@ struct RouteTable: Sendable {
                     unusable += 1
                     continue
                 }
-                routes[exposed] = Route(upstream: part.upstream, tool: name)
-                legacy.append(Answers.tool(tool, as: exposed, of: alias, originKey: originKey, in: .legacy))
-                modern.append(Answers.tool(tool, as: exposed, of: alias, originKey: originKey, in: .modern))
+                let reference = Tool(name, of: alias, exposedAs: exposed)
+                routes[exposed] = Route(upstream: part.upstream, tool: reference)
+                listed.append(
+                    Listed(
+                        tool: reference, legacy: Answers.tool(tool, as: exposed, of: alias, originKey: originKey, in: .legacy),
+                        modern: Answers.tool(tool, as: exposed, of: alias, originKey: originKey, in: .modern)))
             }
         }
         self.routes = routes
+        self.listed = listed
         self.mark = mark
         self.unusable = unusable
-        missing = parts.filter { $0.tools == nil }.map(\.upstream.server.alias.description).sorted()
-        let notice = missing.isEmpty ? nil : (originKey, ["unavailable": .array(missing.map { .string($0) })] as JSONText)
-        pages = [
-            .legacy: Self.pages(of: legacy, mark) { answers.tools($0, nextCursor: $1, in: .legacy, notice: notice) },
-            .modern: Self.pages(of: modern, mark) { answers.tools($0, nextCursor: $1, in: .modern, notice: notice) },
-        ]
+        unasked = parts.filter { $0.tools == nil }.map(\.upstream.server.alias).sorted()
+        write = { tools, cursor, missing, era in
+            let notice = missing.isEmpty ? nil : (originKey, ["unavailable": .array(missing.map { .string($0) })] as JSONText)
+            return answers.tools(Array(tools), nextCursor: cursor, in: era, notice: notice)
+        }
+        whole = Self.view(listed, mark, unasked.map(\.description), write)
     }
 
     func route(_ exposed: String) -> Route? {
@@ -69,19 +85,49 @@ struct RouteTable: Sendable {
         exposed.utf8.allSatisfy { $0 < 0x80 } ? routes[exposed] : nil
     }
 
-    /// A page of the merged list as a finished result; nil if the cursor is not one of this table's.
-    func tools(after cursor: String?, in era: Revision.Era) -> JSONText? {
-        guard let cursor else { return pages[era]?.first }
-        guard cursor.hasPrefix(mark + "."), let page = Int(cursor.dropFirst(mark.count + 1)) else { return nil }
-        guard let pages = pages[era], pages.indices.contains(page) else { return nil }
-        return pages[page]
+    /// The table with what the principal may use, and nothing that tells of the rest.
+    ///
+    /// - Parameter rules: those of the table's tenant.
+    func view(for principal: Principal, under rules: ToolRules) -> TableView {
+        let key = rules.policyClass(of: principal)
+        if let view = views.find(key) { return view }
+        let chosen = listed.indices.filter { rules.permits(principal, listed[$0].tool).isAllowed }
+        let missing = unasked.filter { rules.showsAnything(of: $0, to: principal) }.map(\.description)
+        guard chosen.count < listed.count || missing.count < unasked.count else {
+            views.keep(whole, for: key, bytes: 0)
+            return whole
+        }
+        // A client that is half through its list can go on after its view was let go, for the mark tells nothing but the choice.
+        let mark = "\(mark)-\(Self.hash(chosen, missing))"
+        let view = views.view(marked: mark) ?? Self.view(chosen.map { listed[$0] }, mark, missing, write)
+        views.keep(view, for: key, bytes: view.byteCount)
+        return view
     }
 
-    private static func pages(of tools: [JSONText], _ mark: String, _ write: ([JSONText], String?) -> JSONText) -> [JSONText] {
+    /// How many classes have a view at the moment.
+    var viewCount: Int { views.count }
+
+    private static func view(
+        _ tools: [Listed], _ mark: String, _ missing: [String],
+        _ write: (ArraySlice<JSONText>, String?, [String], Revision.Era) -> JSONText
+    ) -> TableView {
         let starts = tools.isEmpty ? [0] : Array(stride(from: 0, to: tools.count, by: pageLength))
-        return starts.enumerated().map { number, start in
-            let end = min(start + pageLength, tools.count)
-            return write(Array(tools[start..<end]), end < tools.count ? "\(mark).\(number + 1)" : nil)
+        func pages(_ texts: [JSONText], _ era: Revision.Era) -> [JSONText] {
+            starts.enumerated().map { number, start in
+                let end = min(start + pageLength, texts.count)
+                return write(texts[start..<end], end < texts.count ? "\(mark).\(number + 1)" : nil, missing, era)
+            }
         }
+        return TableView(mark: mark, pages: [.legacy: pages(tools.map(\.legacy), .legacy), .modern: pages(tools.map(\.modern), .modern)])
+    }
+
+    /// FNV-1a of a choice. It tells a choice's cursors from another's; it protects nothing, for a cursor finds a page of the
+    /// caller's own view or none.
+    private static func hash(_ chosen: [Int], _ missing: [String]) -> String {
+        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+        func add(_ byte: UInt8) { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+        for index in chosen { withUnsafeBytes(of: UInt32(truncatingIfNeeded: index).littleEndian) { $0.forEach(add) } }
+        for alias in missing { ("/" + alias).utf8.forEach(add) }
+        return String(hash, radix: 36)
     }
 }

@@ -10,4 +10,12 @@ package enum Reach: Hashable, Sendable {
         case .only(let servers, let tools): servers.contains(server) || tools.contains(exposed)
         }
     }
+
+    /// Whether any tool of that server can be within it.
+    package func includesAnything(of server: ServerAlias) -> Bool {
+        switch self {
+        case .everything: true
+        case .only(let servers, let tools): servers.contains(server) || tools.contains { $0.hasPrefix("\(server)__") }
+        }
+    }
 }

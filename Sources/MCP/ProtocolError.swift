@@ -32,7 +32,9 @@ package struct ProtocolError: Error, Hashable, Sendable {
     static func headerMismatch(_ why: String) -> Self { Self(code: -32020, message: why, place: .envelope) }
 
     /// The text is the same whether the tool does not exist or may not be used.
-    package static func unknownTool(_ name: String) -> Self { invalidParams("Unknown tool: \(name.cut(128))") }
+    package static func unknownTool(_ name: String) -> Self {
+        invalidParams("Unknown tool: \(name.cut(128)). There is none of that name that you may use; ask an administrator if there should be.")
+    }
 
     package func response(to id: MessageID?) -> JSONText {
         [

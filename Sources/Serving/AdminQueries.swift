@@ -73,7 +73,11 @@ package struct AdminQueries: Sendable {
 extension AdminQueries {
     /// The user that a part of a path names: by name, or by number.
     func user(_ part: String?, in tenant: TenantID) async throws -> User {
-        let name = part.flatMap { $0.removingURLPercentEncoding() } ?? ""
+        try await user(called: part.flatMap { $0.removingURLPercentEncoding() } ?? "", in: tenant)
+    }
+
+    /// The user of that name, or of that number.
+    func user(called name: String, in tenant: TenantID) async throws -> User {
         if let user = try await userNamed(name, tenant) { return user }
         if let id = Int64(name), let user = try await user(UserID(id)), user.tenant == tenant { return user }
         throw Refusal.notFound("user “\(name.cut(64))”")

@@ -13,6 +13,7 @@ package struct ControlAPI: Sendable {
     package var queries: AdminQueries
     package var people: PeopleQueries
     package var pacing: PacingDesk
+    package var rules: RulesDesk
     /// The tenant of that name and its operator; nil if there is no such tenant.
     package var operatorOf: @Sendable (_ tenant: String, AuditRecord) async throws -> User?
     /// The user of that name in a tenant, made with that role if there is none.
@@ -22,7 +23,7 @@ package struct ControlAPI: Sendable {
     package var now: @Sendable () -> Moment
 
     package init(
-        registry: Registry, queries: AdminQueries, people: PeopleQueries, pacing: PacingDesk,
+        registry: Registry, queries: AdminQueries, people: PeopleQueries, pacing: PacingDesk, rules: RulesDesk,
         operatorOf: @escaping @Sendable (_ tenant: String, AuditRecord) async throws -> User?,
         ensureUser: @escaping @Sendable (_ name: String, Role, TenantID, AuditRecord) async throws -> User,
         issueToken: @escaping @Sendable (User, AuditRecord) async throws -> Secret<String>,
@@ -32,6 +33,7 @@ package struct ControlAPI: Sendable {
         self.queries = queries
         self.people = people
         self.pacing = pacing
+        self.rules = rules
         self.operatorOf = operatorOf
         self.ensureUser = ensureUser
         self.issueToken = issueToken
@@ -104,6 +106,7 @@ package struct ControlAPI: Sendable {
         addUserRoutes(to: router)
         addClientRoutes(to: router)
         addKeyRoutes(to: router)
+        addRuleRoutes(to: router)
         router.get("/reports/calls") { request, context in
             try await answering(context) {
                 let hours = request.uri.queryParameters["hours"].flatMap { Int($0) } ?? 24

@@ -20,6 +20,7 @@ package struct House: Sendable {
     package var authenticator: Authenticator
     package var admission: Admission
     package var pacing: PacingDesk
+    package var rules: RulesDesk
     package var policy: Policy
     package var forwarder: Forwarder
     package var audit: AuditTrail
@@ -39,7 +40,7 @@ package struct House: Sendable {
         server: AuthorizationServer, refresher: TokenRefresher,
         authenticator: Authenticator,
         admission: Admission,
-        pacing: PacingDesk, policy: Policy, forwarder: Forwarder, audit: AuditTrail, sessions: SessionTable, registry: Registry,
+        pacing: PacingDesk, rules: RulesDesk, policy: Policy, forwarder: Forwarder, audit: AuditTrail, sessions: SessionTable, registry: Registry,
         queries: AdminQueries,
         metrics: CallMetrics,
         gauges: @escaping @Sendable () -> [Gauge], health: [HealthComponent], isDraining: @escaping @Sendable () -> Bool,
@@ -55,6 +56,7 @@ package struct House: Sendable {
         self.authenticator = authenticator
         self.admission = admission
         self.pacing = pacing
+        self.rules = rules
         self.policy = policy
         self.forwarder = forwarder
         self.audit = audit
@@ -137,6 +139,7 @@ package enum Listener {
         KeysAPI(people: house.people, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
         PeopleAPI(people: house.people, queries: house.queries, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
         PacingAPI(desk: house.pacing, queries: house.queries, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
+        RulesAPI(desk: house.rules, registry: house.registry, queries: house.queries, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
         Health(version: house.version, components: house.health, isDraining: house.isDraining).addRoutes(to: router)
         MetricsPage(metrics: house.metrics, gauges: house.gauges).addRoutes(to: router)
         house.login?.addRoutes(to: router, signedIn)

@@ -87,12 +87,10 @@ package final class Upstream: Sendable {
 
     /// Starts a tool call. Whatever comes of it is read from what this returns.
     ///
-    /// - Parameters:
-    ///   - grant: policy's permission to make it.
-    ///   - tool: the tool's name on the server.
-    package func call(_ grant: Grant, _ incoming: Incoming, tool: String) async throws -> UpstreamCall {
+    /// - Parameter grant: policy's permission to make it, which names the tool.
+    package func call(_ grant: Grant, _ incoming: Incoming) async throws -> UpstreamCall {
         let link = try link(for: owner(grant.principal))
-        let call = UpstreamCall(link: link, client: surroundings.client, incoming: incoming, tool: tool)
+        let call = UpstreamCall(link: link, client: surroundings.client, incoming: incoming, tool: grant.tool.name)
         try await call.start()
         return call
     }

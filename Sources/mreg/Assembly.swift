@@ -51,6 +51,8 @@ struct Assembly {
         let user: @Sendable (_ name: String, Role) async throws -> User
         /// A token for that user, who is made if need be.
         let token: @Sendable (_ user: String, Role) async throws -> Secret<String>
+        /// The routes of the public door.
+        let routes: @Sendable () -> [String]
     }
 
     let services: [any Service]
@@ -123,6 +125,7 @@ struct Assembly {
             Upstream($0, surroundings: surroundings)
         }
         for server in try await database.activeServers() { await catalogue.put(server) }
+        let rules = RuleBook(try await database.allToolRules()) { try await database.toolRules(of: $0) }
 
         let terms = try await database.allTerms()
         let admission = Self.admission(settings, hotState, sessions, terms, now)
@@ -133,7 +136,7 @@ struct Assembly {
         ) { now().boot }
         let policy = Policy()
         let corridor = Corridor(
-            authenticator: authenticator, policy: policy, admission: admission, gate: gate, catalogue: catalogue,
+            authenticator: authenticator, policy: policy, rules: rules, admission: admission, gate: gate, catalogue: catalogue,
             answers: answers, acceptsShorthand: mode.acceptsShorthand)
         let metrics = CallMetrics()
         let running = RunningCalls()
@@ -204,10 +207,11 @@ struct Assembly {
         let pacing = PacingDesk(
             addresses: addresses, admission: admission, gate: gate, changeTerms: { try await database.changeTerms(of: $0, audit: $1, $2) },
             quotaUsed: { try hotState.quotaUsed($0, of: $1, at: $2) }, entries: { hotState.count }, now: now)
+        let desk = Self.rulesDesk(database, rules, catalogue)
         let house = House(
             version: Version.current, origin: { origin.withLock { $0 } }, allowedOrigins: settings.listener.allowedOrigins.map(\.description),
             keys: keys, people: peopleQueries, server: server, refresher: refresher, authenticator: authenticator, admission: admission,
-            pacing: pacing, policy: policy, forwarder: forwarder, audit: audit,
+            pacing: pacing, rules: desk, policy: policy, forwarder: forwarder, audit: audit,
             sessions: sessions, registry: registry,
             queries: queries,
             metrics: metrics, gauges: { Self.gauges(catalogue, database, sessions) },
@@ -230,9 +234,10 @@ struct Assembly {
             try await people.ensure(name, role, of: tenant.id, people.record("user.create", name))
         }
         let whatRuns: @Sendable () -> Running = {
-            Running(origin: origin.withLock { $0 }, tenant: tenant, registry: registry, operatorUser: operatorUser, user: user) { name, role in
-                try await people.token(for: try await user(name, role), people.record("token.issue", name))
-            }
+            Running(
+                origin: origin.withLock { $0 }, tenant: tenant, registry: registry, operatorUser: operatorUser, user: user,
+                token: { name, role in try await people.token(for: try await user(name, role), people.record("token.issue", name)) },
+                routes: { Listener.router(house, logger: Self.quiet(logger)).routes.map(\.description) })
         }
         let (controlOpened, controlOpens) = AsyncStream.makeStream(of: Void.self)
         let listener = Listener.application(house, host: settings.listener.host, port: settings.listener.port, logger: Self.quiet(logger)) { port in
@@ -247,7 +252,8 @@ struct Assembly {
             }
         }
         let control = Listener.control(
-            Self.control(registry, people, database, queries, peopleQueries, pacing, now), path: try ControlSocket.bindable(state.path), logger: Self.quiet(logger)
+            Self.control(registry, people, database, queries, peopleQueries, pacing, desk, now), path: try ControlSocket.bindable(state.path),
+            logger: Self.quiet(logger)
         ) { controlOpens.finish() }
 
         // In order of dependency. Stopped in the reverse: the doors fall silent first, then the conversations with
@@ -336,10 +342,10 @@ struct Assembly {
 
     private static func control(
         _ registry: Registry, _ people: People, _ database: Storage.Database, _ queries: AdminQueries, _ peopleQueries: PeopleQueries,
-        _ pacing: PacingDesk, _ now: @escaping @Sendable () -> Moment
+        _ pacing: PacingDesk, _ rules: RulesDesk, _ now: @escaping @Sendable () -> Moment
     ) -> ControlAPI {
         ControlAPI(
-            registry: registry, queries: queries, people: peopleQueries, pacing: pacing,
+            registry: registry, queries: queries, people: peopleQueries, pacing: pacing, rules: rules,
             operatorOf: { name, audit in
                 guard let tenant = try await database.tenant(named: name) else { return nil }
                 return try await people.operatorUser(of: tenant, audit)

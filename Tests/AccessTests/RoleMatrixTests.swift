@@ -34,20 +34,20 @@ struct RoleMatrixTests {
         }
         let operations: [Operation] = [.initialize, .ping, .discover, .listTools, .callTool("demo__add")]
         rows += operations.map { operation in
-            row("operation \(operation.method)") { (principal) throws(Refusal) in
-                let grant = try policy.grant(operation, to: principal)
-                #expect(grant.principal == principal && grant.operation == operation)
-            }
+            row("operation \(operation.method)") { (principal) throws(Refusal) in try policy.require(operation, of: principal) }
         }
-        let servers = [
+        let servers: [(String, ServerRecord?)] = [
             ("own server", server(of: me, in: home)), ("a colleague's server", server(of: UserID(2), in: home)),
             ("another tenant's server", server(of: UserID(2), in: TenantID(2))), ("own server in another tenant", server(of: me, in: TenantID(2))),
         ]
         rows += servers.map { name, server in
-            row("read \(name)") { (principal) throws(Refusal) in try policy.requireRead(server, by: principal) }
+            row("read \(name)") { (principal) throws(Refusal) in if let server { try policy.requireRead(server, by: principal) } }
         }
         rows += servers.map { name, server in
-            row("write \(name)") { (principal) throws(Refusal) in try policy.requireWrite(server, by: principal) }
+            row("write \(name)") { (principal) throws(Refusal) in if let server { try policy.requireWrite(server, by: principal) } }
+        }
+        rows += (servers + [("every server", nil)]).map { name, server in
+            row("rule about \(name)") { (principal) throws(Refusal) in try policy.requireRuleChange(about: server, by: principal) }
         }
         return rows
     }

@@ -70,7 +70,9 @@ extension Upstream {
         ]
         guard case .request(let incoming) = try Reading(Message(parsing: text.bytes), headers: RoutingHeaders()) else { throw NotARequest() }
         let principal = Principal(user: UserID(user), name: "user-\(user)", tenant: TenantID(1), role: .user)
-        return try await call(Policy().grant(.callTool("s__tool"), to: principal), incoming, tool: tool)
+        let rules = ToolRules([ToolRule(ToolRuleID(1), .init(.allow, .everyone, .everything), createdAt: Timestamp(microseconds: 0))])
+        let listed = Tool(tool, of: server.alias, exposedAs: "s__tool")
+        return try await call(Policy().grant(listed, to: principal, under: rules), incoming)
     }
 
     /// Calls a tool and waits for what it answers.
