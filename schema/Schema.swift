@@ -21,5 +21,6 @@ package enum Schema {
         Migration("v0007-audit-inbox", PackageResources.v0007_audit_inbox_sql),
         Migration("v0008-pacing", PackageResources.v0008_pacing_sql),
         Migration("v0009-identity", PackageResources.v0009_identity_sql),
+        Migration("v0011-upstream-credentials", PackageResources.v0011_upstream_credentials_sql),
     ]
 }

@@ -165,10 +165,10 @@ CREATE TABLE oauth_grants (
     client_id TEXT NOT NULL,
     scope TEXT NOT NULL,
     resources TEXT NOT NULL,
-    redirect_uri TEXT NOT NULL,
+    redirect_uri TEXT,
     code_challenge TEXT NOT NULL,
     code_hash BLOB NOT NULL UNIQUE,
-    code_expires_at INTEGER NOT NULL,
+    code_issued_at INTEGER NOT NULL,
     code_used_at INTEGER,
     salt BLOB NOT NULL CHECK (length(salt) = 16),
     generation INTEGER NOT NULL DEFAULT 0 CHECK (generation >= 0),
@@ -235,7 +235,8 @@ CREATE TABLE server_registrations (
     era TEXT NOT NULL CHECK (era IN ('auto', 'modern', 'legacy')),
     tags TEXT NOT NULL,
     created_at INTEGER NOT NULL,
-    updated_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL, credential_mode TEXT NOT NULL DEFAULT 'none'
+    CHECK (credential_mode IN ('none', 'static', 'client_credentials', 'per_user', 'on_behalf_of')), credential TEXT NOT NULL DEFAULT '{}',
     UNIQUE (tenant_id, alias),
     CHECK ((transport = 'http') = (endpoint IS NOT NULL)),
     CHECK ((transport = 'stdio') = (command IS NOT NULL))
@@ -268,6 +269,20 @@ CREATE TABLE tenants (
     name TEXT NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 128),
     created_at INTEGER NOT NULL
 , weight INTEGER NOT NULL DEFAULT 1 CHECK (weight BETWEEN 1 AND 1000), per_minute INTEGER CHECK (per_minute >= 0), user_per_minute INTEGER CHECK (user_per_minute >= 0), daily_quota INTEGER CHECK (daily_quota >= 0), monthly_quota INTEGER CHECK (monthly_quota >= 0)) STRICT;
+
+CREATE TABLE upstream_credentials (
+    user_id INTEGER NOT NULL REFERENCES users (user_id),
+    server_id INTEGER NOT NULL REFERENCES server_registrations (server_id) ON DELETE CASCADE,
+    issuer TEXT NOT NULL CHECK (length(issuer) BETWEEN 1 AND 2048),
+    scope TEXT NOT NULL,
+    connected_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    last_error TEXT CHECK (length(last_error) BETWEEN 1 AND 64)
+) STRICT;
+
+CREATE UNIQUE INDEX idx_upstream_credentials_user_server ON upstream_credentials (user_id, server_id);
+
+CREATE INDEX idx_upstream_credentials_server ON upstream_credentials (server_id, connected_at);
 
 CREATE TABLE usage_samples (
     sampled_at INTEGER PRIMARY KEY,
