@@ -235,7 +235,8 @@ CREATE TABLE server_registrations (
     era TEXT NOT NULL CHECK (era IN ('auto', 'modern', 'legacy')),
     tags TEXT NOT NULL,
     created_at INTEGER NOT NULL,
-    updated_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL, credential_mode TEXT NOT NULL DEFAULT 'none'
+    CHECK (credential_mode IN ('none', 'static', 'client_credentials', 'per_user', 'on_behalf_of')), credential TEXT NOT NULL DEFAULT '{}',
     UNIQUE (tenant_id, alias),
     CHECK ((transport = 'http') = (endpoint IS NOT NULL)),
     CHECK ((transport = 'stdio') = (command IS NOT NULL))
@@ -288,6 +289,20 @@ CREATE TABLE tool_rules (
 ) STRICT;
 
 CREATE INDEX idx_tool_rules_tenant ON tool_rules (tenant_id);
+
+CREATE TABLE upstream_credentials (
+    user_id INTEGER NOT NULL REFERENCES users (user_id),
+    server_id INTEGER NOT NULL REFERENCES server_registrations (server_id) ON DELETE CASCADE,
+    issuer TEXT NOT NULL CHECK (length(issuer) BETWEEN 1 AND 2048),
+    scope TEXT NOT NULL,
+    connected_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    last_error TEXT CHECK (length(last_error) BETWEEN 1 AND 64)
+) STRICT;
+
+CREATE UNIQUE INDEX idx_upstream_credentials_user_server ON upstream_credentials (user_id, server_id);
+
+CREATE INDEX idx_upstream_credentials_server ON upstream_credentials (server_id, connected_at);
 
 CREATE TABLE usage_samples (
     sampled_at INTEGER PRIMARY KEY,

@@ -72,12 +72,14 @@ package final class Catalogue: Service {
     // MARK: The registry's side
 
     /// Takes up a server that was registered or changed; its former self is let go.
-    package func put(_ server: ServerRecord) async {
+    ///
+    /// - Parameter isShownAnother: whether the conversations with it are over though its record looks the same.
+    package func put(_ server: ServerRecord, isShownAnother: Bool = false) async {
         let former = state.withLock { state -> Upstream? in
             guard state.isNews(server.id, at: server.updatedAt) else { return nil }
             let former = state.entries[server.id]
             // A new title changes nothing about the conversations with a server.
-            if let former, server.status == .active, former.upstream.server.isReached(like: server) { return nil }
+            if let former, server.status == .active, !isShownAnother, former.upstream.server.isReached(like: server) { return nil }
             former?.asking?.task.cancel()
             state.entries[server.id] = server.status == .active ? Entry(upstream: makeUpstream(server)) : nil
             rebuild(server.tenant, &state)
@@ -98,6 +100,17 @@ package final class Catalogue: Service {
             return former?.upstream
         }
         await former?.close()
+    }
+
+    /// Ends a user's conversation with a server, for they are somebody else to it from now on.
+    package func endConversation(of user: UserID, with server: ServerID) async {
+        await state.withLock { $0.entries[server]?.upstream }?.endConversation(of: user)
+    }
+
+    /// Has a server listed anew, before long.
+    package func recheck(_ server: ServerID) {
+        state.withLock { $0.entries[server]?.failures = 0 }
+        remind.yield(server)
     }
 
     package func condition(of server: ServerID) -> Condition? {

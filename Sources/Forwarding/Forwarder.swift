@@ -141,6 +141,7 @@ package struct Forwarder: Sendable {
             }
         } catch {
             pass.leave()
+            if case UpstreamFailure.credential(let sentence) = error { return await closing.tell(sentence) }
             return await closing.refuse(Self.refusal(error, dispatch.upstream.alias))
         }
     }
@@ -185,6 +186,15 @@ package struct Forwarder: Sendable {
                 return await close(message, .answered, isError ? .failed : .ok, reason: isError ? "tool_error" : "")
             case .failure(let error): return await fail(error, .failed)
             }
+        }
+
+        /// What the caller's user has to do before the tool can do anything, as the tool's own failure: clients show it to them.
+        func tell(_ sentence: String) async -> Reply {
+            let result: JSONText = ["content": [["type": "text", "text": .string(sentence)]], "isError": true]
+            guard let json = try? JSON(parsing: result.bytes), case .success(let answer) = read(.success(json)) else {
+                return await refuse(.overloaded(sentence))
+            }
+            return await close(Message.result(answer, to: decision.id ?? MessageID(0)), .answered, .failed, reason: "credential")
         }
 
         func answer(_ message: JSONText) async -> Reply { await close(message, .answered, .ok) }

@@ -30,6 +30,12 @@ package enum Transport: Hashable, Sendable {
         case .stdio: "stdio"
         }
     }
+
+    /// Of an HTTP server; nil also if its URL is none.
+    package var httpEndpoint: Endpoint? {
+        guard case .http(let text) = self else { return nil }
+        return Endpoint(text)
+    }
 }
 
 package struct StdioCommand: Hashable, Sendable {
@@ -68,12 +74,13 @@ package struct ServerRecord: Hashable, Sendable {
     package var status: Status
     package var era: EraChoice
     package var tags: [String]
+    package var credential: UpstreamCredential
     package var createdAt: Timestamp
     package var updatedAt: Timestamp
 
     package init(
         id: ServerID, tenant: TenantID, owner: UserID, alias: ServerAlias, title: String, transport: Transport,
-        status: Status, era: EraChoice, tags: [String], createdAt: Timestamp, updatedAt: Timestamp
+        status: Status, era: EraChoice, tags: [String], credential: UpstreamCredential = .none, createdAt: Timestamp, updatedAt: Timestamp
     ) {
         self.id = id
         self.tenant = tenant
@@ -84,6 +91,7 @@ package struct ServerRecord: Hashable, Sendable {
         self.status = status
         self.era = era
         self.tags = tags
+        self.credential = credential
         self.createdAt = createdAt
         self.updatedAt = updatedAt
     }
@@ -92,21 +100,25 @@ package struct ServerRecord: Hashable, Sendable {
 extension ServerRecord {
     /// Whether nothing differs that a conversation with the server depends on.
     package func isReached(like other: ServerRecord) -> Bool {
-        (tenant, alias, transport, era) == (other.tenant, other.alias, other.transport, other.era)
+        (tenant, alias, transport, era, credential) == (other.tenant, other.alias, other.transport, other.era, other.credential)
     }
 }
 
 /// What somebody says of a server they register.
-package struct ServerDraft: Hashable, Sendable {
+package struct ServerDraft: Sendable {
     package var alias: ServerAlias
     package var title: String
     package var transport: Transport
     package var status: ServerRecord.Status
     package var era: EraChoice
     package var tags: [String]
+    package var credential: UpstreamCredential
+    /// What the credential keeps to itself, on its way to the vault.
+    package var secret: Secret<String>?
 
     package init(
-        alias: ServerAlias, title: String, transport: Transport, status: ServerRecord.Status = .active, era: EraChoice = .auto, tags: [String] = []
+        alias: ServerAlias, title: String, transport: Transport, status: ServerRecord.Status = .active, era: EraChoice = .auto, tags: [String] = [],
+        credential: UpstreamCredential = .none, secret: Secret<String>? = nil
     ) {
         self.alias = alias
         self.title = title
@@ -114,6 +126,8 @@ package struct ServerDraft: Hashable, Sendable {
         self.status = status
         self.era = era
         self.tags = tags
+        self.credential = credential
+        self.secret = secret
     }
 }
 

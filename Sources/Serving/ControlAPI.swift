@@ -4,6 +4,7 @@ import HTTPTypes
 import Hummingbird
 import Identity
 import MCP
+import OAuth
 package import Reports
 
 /// What the operator can do on the host, through the control socket. Whoever reaches the socket owns the state
@@ -53,12 +54,15 @@ package struct ControlAPI: Sendable {
             try await answering(context) {
                 let body = try await request.wholeBody()
                 let members = try Members(
-                    body, known: ["tenant", "alias", "title", "path", "arguments", "environment", "shared", "endpoint", "era", "tags"])
+                    body, known: ["tenant", "alias", "title", "path", "arguments", "environment", "shared", "endpoint", "era", "tags", "credential"])
                 let user = try await operatorUser(try members.string("tenant"), context)
                 let alias = try members.alias()
+                let transport = try await transport(members)
+                let credential = try members.credential(for: transport)
                 let draft = ServerDraft(
-                    alias: alias, title: try members.title() ?? alias.description, transport: try await transport(members),
-                    era: try members.era() ?? .auto, tags: try members.tags() ?? [])
+                    alias: alias, title: try members.title() ?? alias.description, transport: transport,
+                    era: try members.era() ?? .auto, tags: try members.tags() ?? [], credential: credential?.credential ?? .none,
+                    secret: credential?.secret)
                 let server = try await registry.create(draft, user.id, user.tenant, record(context, user, "server.create", alias.description))
                 return .json(ServerText.written(server, await registry.check(server.id)), status: .created)
             }

@@ -1,5 +1,6 @@
 package import Gateway
 import MCP
+package import OAuth
 
 /// The members of a JSON object somebody sent, read one by one with an error that names the member.
 package struct Members {
@@ -112,6 +113,12 @@ package struct Members {
         let tags = try strings("tags", most: 20, longest: 64)
         guard tags?.allSatisfy({ !$0.isEmpty && !$0.hasControls }) ?? true else { throw .invalid("A tag is a word without control characters.") }
         return tags
+    }
+
+    /// What the gateway is to show a server.
+    package func credential(for transport: Transport) throws(Refusal) -> CredentialDraft? {
+        guard let members = try stringsByName("credential", most: 10, longest: CredentialDraft.longestSecret + 64) else { return nil }
+        return try CredentialDraft(members, for: transport)
     }
 
     /// A program to run, by its absolute path.

@@ -6,7 +6,8 @@ package struct Registry: Sendable {
     package var get: @Sendable (ServerID) async throws -> ServerRecord?
     package var named: @Sendable (ServerAlias, TenantID) async throws -> ServerRecord?
     package var create: @Sendable (ServerDraft, UserID, TenantID, AuditRecord) async throws -> ServerRecord
-    package var update: @Sendable (ServerRecord, _ basis: Timestamp, AuditRecord) async throws -> ServerRecord
+    /// - Parameter secret: what a new credential keeps to itself.
+    package var update: @Sendable (ServerRecord, _ basis: Timestamp, _ secret: Secret<String>?, AuditRecord) async throws -> ServerRecord
     package var delete: @Sendable (ServerRecord, AuditRecord) async throws -> Void
     /// Asks the server now.
     package var check: @Sendable (ServerID) async -> ServerCondition?
@@ -19,7 +20,7 @@ package struct Registry: Sendable {
         get: @escaping @Sendable (ServerID) async throws -> ServerRecord?,
         named: @escaping @Sendable (ServerAlias, TenantID) async throws -> ServerRecord?,
         create: @escaping @Sendable (ServerDraft, UserID, TenantID, AuditRecord) async throws -> ServerRecord,
-        update: @escaping @Sendable (ServerRecord, _ basis: Timestamp, AuditRecord) async throws -> ServerRecord,
+        update: @escaping @Sendable (ServerRecord, _ basis: Timestamp, _ secret: Secret<String>?, AuditRecord) async throws -> ServerRecord,
         delete: @escaping @Sendable (ServerRecord, AuditRecord) async throws -> Void,
         check: @escaping @Sendable (ServerID) async -> ServerCondition?,
         condition: @escaping @Sendable (ServerID) -> ServerCondition?,

@@ -1,5 +1,6 @@
 import Gateway
 import MCP
+import OAuth
 
 /// A server as the API writes and reads it.
 enum ServerText {
@@ -22,11 +23,16 @@ enum ServerText {
         members += [
             ("status", .string(server.status.rawValue)), ("era", .string(server.era.rawValue)),
             ("tags", .array(server.tags.map { .string($0) })), ("revision", condition?.revision.map { .string($0) } ?? .null),
-            ("health", health), ("tools", condition?.toolCount.map { .number($0) } ?? .null),
+            ("credential", written(server.credential)), ("health", health), ("tools", condition?.toolCount.map { .number($0) } ?? .null),
             ("last_failure", condition?.lastFailure.map { .string($0) } ?? .null), ("owner_id", .number(server.owner.rawValue)),
             ("created_at", .string(server.createdAt.rfc3339)), ("updated_at", .string(server.updatedAt.rfc3339)),
         ]
         return .object(members)
+    }
+
+    /// What may be told of it.
+    static func written(_ credential: UpstreamCredential) -> JSONText {
+        .object([("mode", .string(credential.mode))] + credential.members.map { ($0.name, .string($0.value)) })
     }
 
     /// A registration over HTTP.
@@ -34,7 +40,7 @@ enum ServerText {
     /// - Throws: `Refusal.invalid` naming the member and what it should be; `Refusal.forbidden` for a stdio server,
     ///   which would let a caller name a program to run.
     static func draft(_ body: [UInt8]) throws(Refusal) -> ServerDraft {
-        let members = try Members(body, known: ["alias", "title", "transport", "endpoint", "era", "status", "tags"])
+        let members = try Members(body, known: ["alias", "title", "transport", "endpoint", "era", "status", "tags", "credential"])
         let alias = try members.alias()
         switch try members.string("transport") ?? "http" {
         case "http": break
@@ -43,14 +49,19 @@ enum ServerText {
         default: throw .invalid("\"transport\" is \"http\".")
         }
         guard let endpoint = try members.endpoint() else { throw .invalid("\"endpoint\" is missing: the server's absolute http or https URL.") }
+        let transport = Transport.http(endpoint: endpoint.description)
+        let credential = try members.credential(for: transport)
         return ServerDraft(
-            alias: alias, title: try members.title() ?? alias.description, transport: .http(endpoint: endpoint.description),
-            status: try members.status() ?? .active, era: try members.era() ?? .auto, tags: try members.tags() ?? [])
+            alias: alias, title: try members.title() ?? alias.description, transport: transport,
+            status: try members.status() ?? .active, era: try members.era() ?? .auto, tags: try members.tags() ?? [],
+            credential: credential?.credential ?? .none, secret: credential?.secret)
     }
 
     /// A change over HTTP: what is not mentioned stays.
-    static func change(_ body: [UInt8], of server: ServerRecord) throws(Refusal) -> ServerRecord {
-        let members = try Members(body, known: ["title", "endpoint", "era", "status", "tags"])
+    ///
+    /// - Returns: the record, and what a new credential keeps to itself.
+    static func change(_ body: [UInt8], of server: ServerRecord) throws(Refusal) -> (ServerRecord, Secret<String>?) {
+        let members = try Members(body, known: ["title", "endpoint", "era", "status", "tags", "credential"])
         var changed = server
         if let title = try members.title() { changed.title = title }
         if let era = try members.era() { changed.era = era }
@@ -60,6 +71,11 @@ enum ServerText {
             guard case .http = server.transport else { throw .invalid("A stdio server has no \"endpoint\".") }
             changed.transport = .http(endpoint: endpoint.description)
         }
-        return changed
+        let credential = try members.credential(for: changed.transport)
+        if let credential { changed.credential = credential.credential }
+        guard credential != nil || changed.credential.places(of: changed) == changed.credential.places(of: server) else {
+            throw .invalid("What the server is shown was given for another place: give \"credential\" again with the new \"endpoint\".")
+        }
+        return (changed, credential?.secret)
     }
 }

@@ -81,6 +81,7 @@ struct ServersAPI: Sendable {
         try policy.require(.writeOwnServers, of: principal)
         let draft = try ServerText.draft(try await request.wholeBody())
         try await admit(draft.transport)
+        try admit(draft.credential, by: principal)
         let record = signedIn.record(context, principal, action: "server.create", target: draft.alias.description, status: .created)
         let server = try await registry.create(draft, principal.user, principal.tenant, record)
         return .json(
@@ -91,14 +92,20 @@ struct ServersAPI: Sendable {
     private func change(_ request: Request, _ context: GatewayContext, _ principal: Principal) async throws -> Response {
         let server = try await find(context, principal)
         try policy.requireWrite(server, by: principal)
-        let changed = try ServerText.change(try await request.wholeBody(), of: server)
+        let (changed, secret) = try ServerText.change(try await request.wholeBody(), of: server)
+        if changed.credential != server.credential || changed.transport != server.transport { try admit(changed.credential, by: principal) }
         if changed.transport != server.transport { try await admit(changed.transport) }
-        let saved = try await registry.update(changed, server.updatedAt, record(context, principal, "server.change", server))
+        let saved = try await registry.update(changed, server.updatedAt, secret, record(context, principal, "server.change", server))
         return .json(ServerText.written(saved, registry.condition(saved.id)))
     }
 
     private func admit(_ transport: Transport) async throws(Refusal) {
         if case .http(let text) = transport, let endpoint = Endpoint(text) { try await registry.admitEndpoint(endpoint) }
+    }
+
+    /// Whoever says where a server is gets what it is shown; of other people's accounts at the issuer that is for an admin alone.
+    private func admit(_ credential: UpstreamCredential, by principal: Principal) throws(Refusal) {
+        if case .onBehalfOf = credential { try policy.require(.writeAllServers, of: principal) }
     }
 
     /// The server a path names, if the caller may know of it.

@@ -58,22 +58,23 @@ extension Database {
             if taken ?? false { throw Refusal.conflict("There is a server with the alias “\(draft.alias)” already.") }
             let sql = """
                 INSERT INTO server_registrations
-                (tenant_id, owner_id, alias, title, transport, endpoint, command, status, era, tags, created_at, updated_at)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                (tenant_id, owner_id, alias, title, transport, endpoint, command, status, era, tags, credential_mode, credential, created_at, updated_at)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """
             try db.execute(
                 sql: sql,
                 arguments: [
                     tenant.rawValue, owner.rawValue, draft.alias.description, draft.title, draft.transport.name, draft.transport.endpoint,
                     try draft.transport.commandText(), draft.status.rawValue, draft.era.rawValue, try text(of: draft.tags),
-                    audit.at.microseconds, audit.at.microseconds,
+                    draft.credential.mode, try draft.credential.columnText(), audit.at.microseconds, audit.at.microseconds,
                 ])
             // Read before the audit row is written, which is an insertion too.
             let id = ServerID(db.lastInsertedRowID)
             try ledger.append(audit, db)
             return ServerRecord(
                 id: id, tenant: tenant, owner: owner, alias: draft.alias, title: draft.title,
-                transport: draft.transport, status: draft.status, era: draft.era, tags: draft.tags, createdAt: audit.at, updatedAt: audit.at)
+                transport: draft.transport, status: draft.status, era: draft.era, tags: draft.tags, credential: draft.credential,
+                createdAt: audit.at, updatedAt: audit.at)
         }
     }
 
@@ -83,7 +84,8 @@ extension Database {
     package func updateServer(_ server: ServerRecord, basis: Timestamp, audit: AuditRecord) async throws -> ServerRecord {
         try await write { db, ledger in
             let sql = """
-                UPDATE server_registrations SET title = ?, transport = ?, endpoint = ?, command = ?, status = ?, era = ?, tags = ?, updated_at = ?
+                UPDATE server_registrations SET title = ?, transport = ?, endpoint = ?, command = ?, status = ?, era = ?, tags = ?, credential_mode = ?, \
+                credential = ?, updated_at = ?
                 WHERE server_id = ? AND tenant_id = ? AND updated_at = ?
                 """
             // Two changes within one microsecond still get two moments.
@@ -92,7 +94,8 @@ extension Database {
                 sql: sql,
                 arguments: [
                     server.title, server.transport.name, server.transport.endpoint, try server.transport.commandText(), server.status.rawValue,
-                    server.era.rawValue, try text(of: server.tags), moment, server.id.rawValue, server.tenant.rawValue, basis.microseconds,
+                    server.era.rawValue, try text(of: server.tags), server.credential.mode, try server.credential.columnText(), moment,
+                    server.id.rawValue, server.tenant.rawValue, basis.microseconds,
                 ])
             guard db.changesCount == 1 else {
                 let sql = "SELECT EXISTS (SELECT 1 FROM server_registrations WHERE server_id = ?)"
@@ -143,6 +146,10 @@ extension Transport {
     }
 }
 
+extension UpstreamCredential {
+    fileprivate func columnText() throws -> String { try text(of: Dictionary(uniqueKeysWithValues: members.map { ($0.name, $0.value) })) }
+}
+
 extension ServerRecord {
     /// Nil for a row that a newer or foreign program wrote in a way this one does not know.
     fileprivate init?(row: Row) {
@@ -156,11 +163,13 @@ extension ServerRecord {
             return nil
         }
         guard let alias = ServerAlias(row["alias"]), let status = Status(rawValue: row["status"]), let era = EraChoice(rawValue: row["era"]),
-            let tags = try? JSONDecoder().decode([String].self, from: Data((row["tags"] as String).utf8))
+            let tags = try? JSONDecoder().decode([String].self, from: Data((row["tags"] as String).utf8)),
+            let members = try? JSONDecoder().decode([String: String].self, from: Data((row["credential"] as String).utf8)),
+            let credential = UpstreamCredential(mode: row["credential_mode"], members: members)
         else { return nil }
         self.init(
             id: ServerID(row["server_id"]), tenant: TenantID(row["tenant_id"]), owner: UserID(row["owner_id"]), alias: alias,
-            title: row["title"], transport: transport, status: status, era: era, tags: tags,
+            title: row["title"], transport: transport, status: status, era: era, tags: tags, credential: credential,
             createdAt: Timestamp(microseconds: row["created_at"]), updatedAt: Timestamp(microseconds: row["updated_at"]))
     }
 }

@@ -174,8 +174,8 @@ package final class TokenVault: Sendable {
         let start = user.map { "\(prefix)\($0.rawValue)\0" } ?? prefix
         var found: [UserID: SealedEntry] = [:]
         _ = try snapshot.entries(from: Array(start.utf8), count: limit) { key, value in
-            guard key.starts(with: prefix.utf8), let key = VaultKey(key) else { return }
-            found[key.owner] = SealedEntry(value)
+            guard key.starts(with: prefix.utf8), let owner = VaultKey(key)?.owner else { return }
+            found[owner] = SealedEntry(value)
         }
         return found
     }

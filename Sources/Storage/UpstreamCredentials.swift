@@ -14,6 +14,20 @@ extension TokenVault {
         return try file.read { try open($0.entry(key), key) { $0.bytes() } }.map(Secret.init)
     }
 
+    /// Puts a credential in the place of the one it came of.
+    ///
+    /// - Returns: false, and nothing was changed, if another one is there by now, or none.
+    package func replaceCredential(
+        _ old: Secret<[UInt8]>, with credential: Secret<[UInt8]>, of user: UserID, for server: ServerID
+    ) throws -> Bool {
+        let key = VaultKey.upstreamCredential(user, server)
+        return try write { transaction in
+            guard let held = try open(transaction.entry(key), key, { $0.bytes() }), isEqual(held, old.revealed) else { return false }
+            try put([.bytes(credential.revealed)], under: key, in: transaction)
+            return true
+        }
+    }
+
     package func forgetCredential(of user: UserID, for server: ServerID) throws {
         try write(isDeletion: true) { try delete(.upstreamCredential(user, server), in: $0) }
     }
@@ -23,9 +37,34 @@ extension TokenVault {
         try forgetCredentials(from: "\(VaultKey.credentialPrefix)\(user.rawValue):") { owner, _ in owner == user }
     }
 
-    /// All users' for a server that is removed.
+    /// All users' for a server that is removed, and its own.
     package func forgetCredentials(for server: ServerID) throws {
         try forgetCredentials(from: VaultKey.credentialPrefix) { _, other in other == server }
+        try write(isDeletion: true) { transaction in
+            for key in [VaultKey.serverSecret(server), .clientRegistration(server)] { try delete(key, in: transaction) }
+        }
+    }
+
+    /// What a server's owner gave for everybody who asks it.
+    package func storeSecret(_ secret: Secret<[UInt8]>, of server: ServerID) throws { try store(secret, under: .serverSecret(server)) }
+    package func secret(of server: ServerID) throws -> Secret<[UInt8]>? { try held(.serverSecret(server)) }
+    package func forgetSecret(of server: ServerID) throws { try write(isDeletion: true) { try delete(.serverSecret(server), in: $0) } }
+
+    /// What a server's authorization server knows the gateway as.
+    package func storeRegistration(_ registration: Secret<[UInt8]>, for server: ServerID) throws {
+        try store(registration, under: .clientRegistration(server))
+    }
+
+    package func registration(for server: ServerID) throws -> Secret<[UInt8]>? { try held(.clientRegistration(server)) }
+
+    package func forgetRegistration(for server: ServerID) throws {
+        try write(isDeletion: true) { try delete(.clientRegistration(server), in: $0) }
+    }
+
+    private func store(_ bytes: Secret<[UInt8]>, under key: VaultKey) throws { try write { try put([.bytes(bytes.revealed)], under: key, in: $0) } }
+
+    private func held(_ key: VaultKey) throws -> Secret<[UInt8]>? {
+        try file.read { try open($0.entry(key), key) { $0.bytes() } }.map(Secret.init)
     }
 
     private func forgetCredentials(from prefix: String, where isOver: (UserID, ServerID) -> Bool) throws {

@@ -9,6 +9,8 @@ enum VaultKey: Hashable, Sendable {
     case idToken(UserID)
     case refreshIntent(UserID)
     case upstreamCredential(UserID, ServerID)
+    case serverSecret(ServerID)
+    case clientRegistration(ServerID)
 
     /// A kind and its owner's number, as the contract names them.
     var name: String {
@@ -19,6 +21,8 @@ enum VaultKey: Hashable, Sendable {
         case .idToken(let user): "id_token:\(user.rawValue)"
         case .refreshIntent(let user): "\(Self.intentPrefix)\(user.rawValue)"
         case .upstreamCredential(let user, let server): "\(Self.credentialPrefix)\(user.rawValue):\(server.rawValue)"
+        case .serverSecret(let server): "server_secret:\(server.rawValue)"
+        case .clientRegistration(let server): "client_registration:\(server.rawValue)"
         }
     }
 
@@ -32,11 +36,13 @@ enum VaultKey: Hashable, Sendable {
         [.accessToken(user), .tokenMetadata(user), .refreshToken(user), .idToken(user), .refreshIntent(user)]
     }
 
-    var owner: UserID {
+    /// What belongs to a server is nobody's own.
+    var owner: UserID? {
         switch self {
         case .accessToken(let user), .tokenMetadata(let user), .refreshToken(let user), .idToken(let user), .refreshIntent(let user),
             .upstreamCredential(let user, _):
             user
+        case .serverSecret, .clientRegistration: nil
         }
     }
 
@@ -47,7 +53,8 @@ enum VaultKey: Hashable, Sendable {
     init?(_ bytes: some Collection<UInt8>) {
         let text = String(decoding: bytes, as: UTF8.self)
         let parts = text.split(separator: ":", omittingEmptySubsequences: false)
-        guard parts.count > 1, let user = Int64(parts[1]).map(UserID.init) else { return nil }
+        guard parts.count > 1, let number = Int64(parts[1]) else { return nil }
+        let user = UserID(number)
         switch (parts[0], parts.count) {
         case ("access_token", 2): self = .accessToken(user)
         case ("token_metadata", 2): self = .tokenMetadata(user)
@@ -57,6 +64,8 @@ enum VaultKey: Hashable, Sendable {
         case ("upstream_credential", 3):
             guard let server = Int64(parts[2]).map(ServerID.init) else { return nil }
             self = .upstreamCredential(user, server)
+        case ("server_secret", 2): self = .serverSecret(ServerID(number))
+        case ("client_registration", 2): self = .clientRegistration(ServerID(number))
         default: return nil
         }
         guard name.utf8.elementsEqual(bytes) else { return nil }
@@ -65,7 +74,11 @@ enum VaultKey: Hashable, Sendable {
     /// What a value under this key is sealed for.
     func binding(_ expiresAt: Timestamp) -> [UInt8] {
         let expiry = withUnsafeBytes(of: expiresAt.microseconds.bigEndian) { Array($0) }
-        return Binding(kind: "user", owner: String(owner.rawValue), place: name, detail: expiry).bytes
+        switch self {
+        case .serverSecret(let server), .clientRegistration(let server):
+            return Binding(kind: "server", owner: String(server.rawValue), place: name, detail: expiry).bytes
+        default: return Binding(kind: "user", owner: owner.map { String($0.rawValue) } ?? "", place: name, detail: expiry).bytes
+        }
     }
 }
 

@@ -14,6 +14,8 @@ final class HTTPConnection: ChannelInboundHandler {
         let path: String
         let headers: HTTPHeaders
         let body: [UInt8]
+        /// What a status and the values of `WWW-Authenticate` say of what was shown; nil if nothing.
+        var refusal: (@Sendable (_ status: UInt, _ challenges: [String]) -> UpstreamFailure?)?
     }
 
     private enum Body {
@@ -36,6 +38,7 @@ final class HTTPConnection: ChannelInboundHandler {
     private let onClosed: @Sendable () -> Void
     private var exchange: Exchange?
     private var onSession: (@Sendable (String?) -> Void)?
+    private var refusal: (@Sendable (_ status: UInt, _ challenges: [String]) -> UpstreamFailure?)?
     private var head: HTTPResponseHead?
     private var body = Body.none
     private var idleTimer: Scheduled<Void>?
@@ -60,6 +63,7 @@ final class HTTPConnection: ChannelInboundHandler {
         }
         self.exchange = exchange
         self.onSession = onSession
+        refusal = request.refusal
         head = nil
         body = .none
         let head = HTTPRequestHead(version: .http1_1, method: request.method, uri: request.path, headers: request.headers)
@@ -159,10 +163,11 @@ final class HTTPConnection: ChannelInboundHandler {
         case .document(let bytes, _):
             var error: ProtocolError?
             if let message = try? Message(parsing: bytes), case .response(_, .failure(let answered)) = message { error = answered }
-            exchange.fail(.rejected(status: Int(head.status.code), error: error))
+            let refused = refusal?(head.status.code, head.headers[canonicalForm: "www-authenticate"].map { String($0) })
+            exchange.fail(refused ?? .rejected(status: Int(head.status.code), error: error))
         }
         self.exchange = nil
-        onSession = nil
+        (onSession, refusal) = (nil, nil)
         guard head.isKeepAlive, context.channel.isActive else {
             context.close(promise: nil)
             return

@@ -6,10 +6,14 @@ import Synchronization
 
 /// Keep-alive connections to HTTP servers, by origin. Bounded: at most `mostPerOrigin` at a time to one origin; a
 /// request beyond that is refused at once rather than queued where nobody sees it.
+///
+/// A connection that carried a user's own credential carries no other user's: some servers and proxies let a connection stand
+/// for whoever spoke on it first.
 package final class HTTPConnections: Sendable {
     private struct Connection: Sendable {
         let channel: any Channel
         let handler: NIOLoopBound<HTTPConnection>
+        let user: UserID?
     }
 
     private struct Pool {
@@ -40,14 +44,16 @@ package final class HTTPConnections: Sendable {
 
     /// Sends a request whose answer goes to the exchange.
     ///
+    /// - Parameter user: whose own credential is in it, if it is somebody's.
     /// - Throws: `UpstreamFailure.unreachable`: nothing was sent.
     func send(
-        _ exchange: Exchange, _ request: HTTPConnection.Request, to endpoint: Endpoint, onSession: (@Sendable (String?) -> Void)? = nil
+        _ exchange: Exchange, _ request: HTTPConnection.Request, to endpoint: Endpoint, of user: UserID? = nil,
+        onSession: (@Sendable (String?) -> Void)? = nil
     ) async throws(UpstreamFailure) {
-        while let connection = takeIdle(endpoint) {
+        while let connection = takeIdle(endpoint, user) {
             if await begin(exchange, request, on: connection, onSession) { return }
         }
-        let connection = try await connect(endpoint)
+        let connection = try await connect(endpoint, user)
         guard await begin(exchange, request, on: connection, onSession) else { throw .unreachable("the connection closed at once") }
     }
 
@@ -60,11 +66,14 @@ package final class HTTPConnections: Sendable {
         return (try? await begun.get()) ?? false
     }
 
-    private func takeIdle(_ endpoint: Endpoint) -> Connection? {
-        pools.withLock { $0[endpoint.origin]?.idle.popLast() }
+    private func takeIdle(_ endpoint: Endpoint, _ user: UserID?) -> Connection? {
+        pools.withLock { pools in
+            guard let index = pools[endpoint.origin]?.idle.lastIndex(where: { $0.user == user }) else { return nil }
+            return pools[endpoint.origin]?.idle.remove(at: index)
+        }
     }
 
-    private func connect(_ endpoint: Endpoint) async throws(UpstreamFailure) -> Connection {
+    private func connect(_ endpoint: Endpoint, _ user: UserID?) async throws(UpstreamFailure) -> Connection {
         let origin = endpoint.origin
         let isAdmitted = pools.withLock { pools -> Bool in
             guard pools[origin, default: Pool()].open < Self.mostPerOrigin else { return false }
@@ -77,7 +86,7 @@ package final class HTTPConnections: Sendable {
             channel = try await dialing.connect(to: endpoint) { channel in
                 let handler = HTTPConnection(
                     isSecure: endpoint.isSecure,
-                    onIdle: { [weak self] in self?.becameIdle(channel, origin) }, onClosed: { [weak self] in self?.closed(channel, origin) })
+                    onIdle: { [weak self] in self?.becameIdle(channel, origin, user) }, onClosed: { [weak self] in self?.closed(channel, origin) })
                 try channel.pipeline.syncOperations.addHTTPClientHandlers(leftOverBytesStrategy: .dropBytes)
                 try channel.pipeline.syncOperations.addHandler(handler)
             }
@@ -88,7 +97,7 @@ package final class HTTPConnections: Sendable {
         channels.withLock { $0[ObjectIdentifier(channel)] = channel }
         // From here on the connection's own end releases its place.
         if !channel.isActive { channels.withLock { $0[ObjectIdentifier(channel)] = nil } }
-        return try await handle(channel)
+        return try await handle(channel, user)
     }
 
     /// Closes all connections: what is still under way fails as lost.
@@ -96,20 +105,20 @@ package final class HTTPConnections: Sendable {
         for channel in channels.withLock({ Array($0.values) }) { channel.close(promise: nil) }
     }
 
-    private func handle(_ channel: any Channel) async throws(UpstreamFailure) -> Connection {
+    private func handle(_ channel: any Channel, _ user: UserID?) async throws(UpstreamFailure) -> Connection {
         do {
             let handler = try await channel.eventLoop.submit {
                 NIOLoopBound(try channel.pipeline.syncOperations.handler(type: HTTPConnection.self), eventLoop: channel.eventLoop)
             }.get()
-            return Connection(channel: channel, handler: handler)
+            return Connection(channel: channel, handler: handler, user: user)
         } catch {
             throw .unreachable("the connection closed at once")
         }
     }
 
-    private func becameIdle(_ channel: any Channel, _ origin: Origin) {
+    private func becameIdle(_ channel: any Channel, _ origin: Origin, _ user: UserID?) {
         guard let handler = try? channel.pipeline.syncOperations.handler(type: HTTPConnection.self) else { return }
-        let connection = Connection(channel: channel, handler: NIOLoopBound(handler, eventLoop: channel.eventLoop))
+        let connection = Connection(channel: channel, handler: NIOLoopBound(handler, eventLoop: channel.eventLoop), user: user)
         pools.withLock { $0[origin, default: Pool()].idle.append(connection) }
     }
 

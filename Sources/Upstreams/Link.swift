@@ -24,17 +24,25 @@ actor Link {
     private let makeTransport: @Sendable () throws(UpstreamFailure) -> any MessageTransport
     private let client: Implementation
     private let verdict: EraVerdict
+    private let credential: OwnCredential?
     private var opened: Opened?
     private var opening: Opening?
     private var isClosed = false
 
     init(
-        client: Implementation, verdict: EraVerdict,
+        client: Implementation, verdict: EraVerdict, credential: OwnCredential? = nil,
         makeTransport: @escaping @Sendable () throws(UpstreamFailure) -> any MessageTransport
     ) {
         self.client = client
         self.verdict = verdict
+        self.credential = credential
         self.makeTransport = makeTransport
+    }
+
+    /// Returns if it is worth trying once more, with another credential.
+    nonisolated func turnedAway(_ why: TurnedAway) async throws(UpstreamFailure) {
+        guard let credential else { throw .rejected(status: 401, error: nil) }
+        try await credential.turnedAway(why)
     }
 
     func open() async throws -> Opened {
@@ -87,6 +95,17 @@ actor Link {
     // MARK: Finding out what the server speaks (ERA-4, ERA-5)
 
     private func handshake() async throws -> Opened {
+        var mayRenew = true
+        while true {
+            do { return try await introduce() } catch UpstreamFailure.turnedAway(let why) {
+                try await turnedAway(why)
+                guard mayRenew else { throw UpstreamFailure.turnedAway(why) }
+                mayRenew = false
+            }
+        }
+    }
+
+    private func introduce() async throws -> Opened {
         let transport = try makeTransport()
         do {
             switch verdict.era {

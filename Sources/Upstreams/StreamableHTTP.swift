@@ -6,10 +6,13 @@ import NIOHTTP1
 final class StreamableHTTP: MessageTransport {
     private let endpoint: Endpoint
     private let connections: HTTPConnections
+    private let credential: OwnCredential?
 
-    init(endpoint: Endpoint, connections: HTTPConnections) {
+    /// - Parameter credential: nil for a server that is shown none.
+    init(endpoint: Endpoint, connections: HTTPConnections, credential: OwnCredential? = nil) {
         self.endpoint = endpoint
         self.connections = connections
+        self.credential = credential
     }
 
     func exchange(patience: Exchange.Patience) -> Exchange {
@@ -18,7 +21,8 @@ final class StreamableHTTP: MessageTransport {
 
     func send(_ request: Outbound, on exchange: Exchange, onSession: (@Sendable (String?) -> Void)?) async throws(UpstreamFailure) {
         do throws(UpstreamFailure) {
-            try await connections.send(exchange, post(request), to: endpoint, onSession: onSession)
+            let shown = try await credential?.show()
+            try await connections.send(exchange, post(request, shown), to: endpoint, of: credential?.user, onSession: onSession)
         } catch {
             exchange.fail(error)
             throw error
@@ -34,7 +38,7 @@ final class StreamableHTTP: MessageTransport {
         } catch let failure as UpstreamFailure {
             switch failure {
             case .lost, .timedOut, .abandoned, .signedOut: throw failure
-            case .rejected, .garbled, .unreachable: break
+            case .rejected, .garbled, .unreachable, .turnedAway, .credential: break
             }
         } catch {
             // An exchange fails with nothing else.
@@ -49,10 +53,11 @@ final class StreamableHTTP: MessageTransport {
 
     func endSession(_ session: String) async {
         let exchange = exchange(patience: .farewell)
-        let headers = HTTPHeaders([("Host", endpoint.authority), ("User-Agent", userAgent), ("Mcp-Session-Id", session)])
-        let request = HTTPConnection.Request(method: .DELETE, path: endpoint.path, headers: headers, body: [])
+        var headers = HTTPHeaders([("Host", endpoint.authority), ("User-Agent", userAgent), ("Mcp-Session-Id", session)])
         do {
-            try await connections.send(exchange, request, to: endpoint)
+            if let shown = try await credential?.show() { headers.add(shown) }
+            let request = HTTPConnection.Request(method: .DELETE, path: endpoint.path, headers: headers, body: [])
+            try await connections.send(exchange, request, to: endpoint, of: credential?.user)
             _ = try await exchange.response()
         } catch {
             // The server forgets the session by itself in time.
@@ -62,13 +67,21 @@ final class StreamableHTTP: MessageTransport {
     var isClosed: Bool { false }
     func close() {}
 
-    private func post(_ message: Outbound) -> HTTPConnection.Request {
+    private func post(_ message: Outbound, _ shown: ShownCredential?) -> HTTPConnection.Request {
         var headers = HTTPHeaders([
             ("Host", endpoint.authority), ("User-Agent", userAgent), ("Content-Type", "application/json"),
             ("Accept", "application/json, text/event-stream"), ("Content-Length", String(message.body.bytes.count)),
         ])
         headers.add(contentsOf: message.headers)
-        return HTTPConnection.Request(method: .POST, path: endpoint.path, headers: headers, body: message.body.bytes)
+        if let shown { headers.add(shown) }
+        return HTTPConnection.Request(
+            method: .POST, path: endpoint.path, headers: headers, body: message.body.bytes, refusal: shown.map { shown in shown.failure })
+    }
+}
+
+extension HTTPHeaders {
+    fileprivate mutating func add(_ shown: ShownCredential) {
+        for header in shown.headers { add(name: header.name, value: header.value.revealed) }
     }
 }
 

@@ -11,14 +11,19 @@ package struct UpstreamSurroundings: Sendable {
     let connections: HTTPConnections
     let keeper: ProcessKeeper
     let environment: [String: String]
+    let credentials: Credentials
     let logger: Logger
 
     /// - Parameter environment: the gateway's own; a child sees only the few names in `StdioProcess.inherited`.
-    package init(client: Implementation, connections: HTTPConnections, keeper: ProcessKeeper, environment: [String: String], logger: Logger) {
+    package init(
+        client: Implementation, connections: HTTPConnections, keeper: ProcessKeeper, environment: [String: String], credentials: Credentials = .none,
+        logger: Logger
+    ) {
         self.client = client
         self.connections = connections
         self.keeper = keeper
         self.environment = environment
+        self.credentials = credentials
         self.logger = logger
     }
 }
@@ -66,13 +71,17 @@ package final class Upstream: Sendable {
     package var revision: Revision? { verdict.revision ?? (verdict.era == .modern ? ModernRequest.revision : nil) }
 
     /// All its tools, over all pages, as it wrote them.
+    ///
+    /// Where each user is somebody else to the server, they are listed as one user sees them, in that user's conversation.
     package func tools() async throws -> [JSON] {
+        let lister = server.credential.isPersonal ? try await surroundings.credentials.lister(server) : nil
+        let owner = lister.map { Owner.user($0) } ?? .gateway
         var tools: [JSON] = []
         var bytes = 0
         var cursor: JSONText?
         var seen: Set<JSONText> = []
         for _ in 0..<Self.mostPages {
-            let page = try await request("tools/list", params: [("cursor", cursor)], owner: .gateway)
+            let page = try await request("tools/list", params: [("cursor", cursor)], owner: owner)
             guard let listed = page["tools"], listed.kind == .array else { throw UpstreamFailure.garbled("its list of tools is none") }
             tools += listed.elements
             bytes += listed.bytes.count
@@ -117,6 +126,12 @@ package final class Upstream: Sendable {
         await Self.close(idle)
     }
 
+    /// Ends a user's conversation: the next one shows another credential, or none.
+    package func endConversation(of user: UserID) async {
+        let link = links.withLock { $0.byOwner.removeValue(forKey: .user(user))?.link }
+        await link?.close()
+    }
+
     /// All at once: each takes no longer than a farewell.
     private static func close(_ links: [Link]) async {
         await withDiscardingTaskGroup { group in
@@ -138,7 +153,7 @@ package final class Upstream: Sendable {
                 links.byOwner[oldest.key] = nil
                 links.displaced.append(oldest.value)
             }
-            let link = links.byOwner[owner]?.link ?? makeLink()
+            let link = links.byOwner[owner]?.link ?? makeLink(for: owner)
             links.byOwner[owner] = Held(link: link, usedAt: .now())
             return link
         }
@@ -146,13 +161,14 @@ package final class Upstream: Sendable {
         return link
     }
 
-    private func makeLink() -> Link {
+    private func makeLink(for owner: Owner) -> Link {
         let surroundings = surroundings
         switch server.transport {
         case .http(let text):
-            return Link(client: surroundings.client, verdict: verdict) { () throws(UpstreamFailure) in
+            let credential = credential(for: owner)
+            return Link(client: surroundings.client, verdict: verdict, credential: credential) { () throws(UpstreamFailure) in
                 guard let endpoint = Endpoint(text) else { throw .unreachable("its URL is not usable") }
-                return StreamableHTTP(endpoint: endpoint, connections: surroundings.connections)
+                return StreamableHTTP(endpoint: endpoint, connections: surroundings.connections, credential: credential)
             }
         case .stdio(let command):
             let restarts = Restarts()
@@ -167,9 +183,15 @@ package final class Upstream: Sendable {
         }
     }
 
+    private func credential(for owner: Owner) -> OwnCredential? {
+        guard server.credential != .none else { return nil }
+        let user: UserID? = if case .user(let user) = owner, server.credential.isPersonal { user } else { nil }
+        return OwnCredential(server: server, user: user, credentials: surroundings.credentials)
+    }
+
     private func request(_ method: String, params: [(String, JSONText?)], owner: Owner) async throws -> JSON {
         let link = try link(for: owner)
-        var mayReopen = true
+        var (mayReopen, mayRenew) = (true, true)
         while true {
             let opened = try await link.open()
             let exchange = opened.transport.exchange(patience: .handshake)
@@ -182,6 +204,10 @@ package final class Upstream: Sendable {
                 case .success(let result): return result
                 case .failure(let error): throw UpstreamFailure.rejected(status: 200, error: error)
                 }
+            } catch UpstreamFailure.turnedAway(let why) {
+                try await link.turnedAway(why)
+                guard mayRenew else { throw UpstreamFailure.turnedAway(why) }
+                mayRenew = false
             } catch let failure as UpstreamFailure where mayReopen && failure.isWorthReopening {
                 // A list changes nothing, so it may be asked twice: of a server that forgot us, or learned a new era.
                 mayReopen = false
@@ -195,7 +221,7 @@ extension UpstreamFailure {
     /// Whether another conversation may fare better: not where the server answered in so many words, or nobody asks.
     fileprivate var isWorthReopening: Bool {
         switch self {
-        case .rejected(200, _), .abandoned, .signedOut, .unreachable: false
+        case .rejected(200, _), .abandoned, .signedOut, .unreachable, .turnedAway, .credential: false
         default: true
         }
     }

@@ -49,7 +49,7 @@ package final class UpstreamCall: Sendable {
     /// - Parameter wait: how long to wait before returning `silence`; nil waits for as long as a call may take.
     /// - Throws: `UpstreamFailure`.
     package func next(orSilenceAfter wait: Duration? = nil) async throws -> Event? {
-        var mayReopen = true
+        var (mayReopen, mayRenew) = (true, true)
         while let current = sent.withLock({ $0 }) {
             do {
                 guard let event = try await current.exchange.next(orSilenceAfter: wait) else { return nil }
@@ -70,6 +70,12 @@ package final class UpstreamCall: Sendable {
                 mayReopen = false
                 await link.reset(current.opened, keepingVerdict: true)
                 try await start()
+            } catch UpstreamFailure.turnedAway(let why) {
+                try await link.turnedAway(why)
+                guard mayRenew else { throw UpstreamFailure.turnedAway(why) }
+                // It was turned away at the door, so the call may go again.
+                mayRenew = false
+                try await start()
             } catch UpstreamFailure.rejected(let status, let error) {
                 // It may speak another era than it used to: asked anew with the next call (ERA-7).
                 let isEnvelope = error.map { $0.code == -32600 || ModernRequest.isModernError($0) } ?? true
@@ -79,7 +85,7 @@ package final class UpstreamCall: Sendable {
             } catch let failure as UpstreamFailure {
                 switch failure {
                 case .abandoned, .signedOut, .timedOut: tellServer(current)
-                case .unreachable, .rejected, .lost, .garbled: break
+                case .unreachable, .rejected, .turnedAway, .credential, .lost, .garbled: break
                 }
                 throw failure
             }

@@ -1,3 +1,4 @@
+package import Gateway
 package import MCP
 
 /// Why an exchange with a server brought no JSON-RPC answer.
@@ -8,6 +9,10 @@ package enum UpstreamFailure: Error, Hashable, Sendable {
     case unreachable(String)
     /// The server declined at the HTTP level, with its status and, if it said so, why.
     case rejected(status: Int, error: ProtocolError?)
+    /// The server turned away what the gateway showed it, and did nothing else.
+    case turnedAway(TurnedAway)
+    /// There is nothing to show it, so nothing was sent: what whoever asked can do about it.
+    case credential(String)
     /// Something was sent, and then the connection or the process was gone.
     case lost(String)
     /// Something was sent, and nothing came back in time.
@@ -24,6 +29,8 @@ package enum UpstreamFailure: Error, Hashable, Sendable {
         case .unreachable(let why): why
         case .rejected(401, _), .rejected(403, _): "it wants credentials the gateway does not have for it"
         case .rejected(let status, let error): "it answered with HTTP status \(status)" + (error.map { ": \($0.message)" } ?? "")
+        case .turnedAway: "it does not take the credential that the gateway has for it"
+        case .credential(let sentence): sentence
         case .lost(let why): why
         case .timedOut(let wait): "no answer within \(wait.components.seconds) s"
         case .garbled(let why): why
@@ -36,7 +43,7 @@ package enum UpstreamFailure: Error, Hashable, Sendable {
     /// success without an answer is an action whose result is missing; only a refusal is certain.
     package var mayHaveActed: Bool {
         switch self {
-        case .unreachable: false
+        case .unreachable, .turnedAway, .credential: false
         case .rejected(let status, _): status < 300 || status >= 500
         case .lost, .timedOut, .garbled, .abandoned, .signedOut: true
         }

@@ -119,8 +119,10 @@ struct Assembly {
         let egress = EgressPolicy(allowed: settings.upstreams.allowedPrivate + mode.allowedUpstreams)
         let connections = try HTTPConnections(group: MultiThreadedEventLoopGroup.singleton, egress: egress)
         let processes = ProcessKeeper()
+        let fetchers = try Self.fetchers(egress)
+        let credentials = Self.credentials(vault, fetchers, logger, now)
         let surroundings = UpstreamSurroundings(
-            client: gateway, connections: connections, keeper: processes, environment: environment, logger: logger)
+            client: gateway, connections: connections, keeper: processes, environment: environment, credentials: credentials.shown, logger: logger)
         let catalogue = Catalogue(answers: answers, originKey: Self.originKey(origin.withLock { $0 }), logger: logger) {
             Upstream($0, surroundings: surroundings)
         }
@@ -144,7 +146,6 @@ struct Assembly {
             corridor: corridor, authenticator: authenticator, admission: admission, gate: gate, running: running, catalogue: catalogue,
             answers: answers, audit: audit, metrics: metrics, sessions: sessions, statusCode: { $0.code }, now: now)
 
-        let fetchers = try Self.fetchers(egress)
         let clients = Clients(
             instance: instance, record: { try await database.client($0) }, store: { try await database.store($0, audit: nil) },
             document: Self.documents(fetchers, mode, logger, now),
@@ -184,7 +185,7 @@ struct Assembly {
             assertions: ClientAssertions { try await Self.keySet($0, fetchers) },
             origin: { origin.withLock { $0 } }, now: { now().wall })
 
-        let registry = Self.registry(database, catalogue, connections)
+        let registry = Self.registry(database, catalogue, connections, vault, credentials)
         let queries = Self.queries(database, hotState, authenticator, admission, sessions, running, housekeeping, settings, now)
         let tenant = try await queries.makeTenant(
             ControlAPI.defaultTenant,
@@ -301,7 +302,9 @@ struct Assembly {
         return key
     }
 
-    private static func registry(_ database: Storage.Database, _ catalogue: Catalogue, _ connections: HTTPConnections) -> Registry {
+    private static func registry(
+        _ database: Storage.Database, _ catalogue: Catalogue, _ connections: HTTPConnections, _ vault: TokenVault, _ credentials: UpstreamCredentials
+    ) -> Registry {
         @Sendable func condition(_ condition: Catalogue.Condition) -> ServerCondition {
             ServerCondition(revision: condition.revision?.rawValue, toolCount: condition.toolCount, lastFailure: condition.lastFailure)
         }
@@ -314,16 +317,23 @@ struct Assembly {
                     throw Refusal.invalid("\(command.path) is not a program this gateway may run.")
                 }
                 let server = try await database.createServer(draft, owner: owner, tenant: tenant, audit: audit)
+                try vault.keep(draft.secret, of: server)
                 await catalogue.put(server)
                 return server
             },
-            update: { server, basis, audit in
+            update: { server, basis, secret, audit in
+                let former = try await database.server(server.id)
                 let saved = try await database.updateServer(server, basis: basis, audit: audit)
-                await catalogue.put(saved)
+                let isShownAnother = secret != nil || former?.credential != saved.credential
+                if isShownAnother { try vault.keep(secret, of: saved) }
+                credentials.forget(saved.id)
+                await catalogue.put(saved, isShownAnother: isShownAnother)
                 return saved
             },
             delete: { server, audit in
                 let moment = try await database.deleteServer(server.id, audit: audit)
+                credentials.forget(server.id)
+                try vault.forgetCredentials(for: server.id)
                 await catalogue.remove(server, at: moment)
             },
             check: { await catalogue.check($0).map(condition) },

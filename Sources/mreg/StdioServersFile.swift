@@ -54,6 +54,6 @@ extension Registry {
         server.title = draft.title
         var audit = audit
         audit.action = "server.change"
-        _ = try await update(server, server.updatedAt, audit)
+        _ = try await update(server, server.updatedAt, nil, audit)
     }
 }

@@ -40,6 +40,9 @@ struct IndexTests {
         ("a key by its hash", IdentityQuery.keyByHash, "sqlite_autoindex_api_keys_1"),
         ("a user's keys", IdentityQuery.keysOfUser, "idx_api_keys_user"),
         ("keys that are over", IdentityQuery.overKeys, "idx_api_keys_expires"),
+        ("a user's connections", ConnectionQuery.ofUser, "idx_upstream_credentials_user_server"),
+        ("ending a connection", ConnectionQuery.delete, "idx_upstream_credentials_user_server"),
+        ("who is connected to a server", ConnectionQuery.ofServer, "idx_upstream_credentials_server"),
         ("the guide's user activity", ActivityQuery.guideUsers, "idx_users_tenant_id"),
         ("the guide's tenant analytics", ActivityQuery.guideTenants, nil),
     ]

@@ -332,6 +332,9 @@ struct VaultKeyTests {
         #expect(VaultKey.tokenMetadata(UserID(42)).name == "token_metadata:42")
         #expect(VaultKey.refreshToken(UserID(42)).name == "refresh_token:42")
         #expect(VaultKey.upstreamCredential(UserID(42), ServerID(3)).name == "upstream_credential:42:3")
+        for key in [VaultKey.serverSecret(ServerID(3)), .clientRegistration(ServerID(3))] {
+            #expect(VaultKey(key.bytes) == key && key.owner == nil)
+        }
     }
 
     @Test(arguments: VaultKey.ofSignIn(UserID(.max)) + VaultKey.ofSignIn(UserID(-1)) + [.upstreamCredential(UserID(1), ServerID(2))])

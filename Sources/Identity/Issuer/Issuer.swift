@@ -35,7 +35,8 @@ package final class Issuer: Sendable {
         }
         self.document = document
         verifier = IDTokenVerifier(settings: settings, keys: keys)
-        endpoint = TokenEndpoint(settings: settings, fetcher: fetcher)
+        endpoint = TokenEndpoint(
+            clientID: settings.clientID, clientSecret: settings.clientSecret, issuer: settings.issuer, fetcher: fetcher)
     }
 
     /// Fetches what is not held yet, for whoever asks whether sign-in could work.

@@ -10,7 +10,10 @@ import OAuth
 
 /// Asks an issuer's token endpoint (RFC 6749, sections 2.3.1, 3.2 and 5) and reads what it answers.
 struct TokenEndpoint: Sendable {
-    let settings: IssuerSettings
+    let clientID: String
+    /// Nil for a public client.
+    let clientSecret: Secret<String>?
+    let issuer: String
     let fetcher: Fetcher
 
     static let largest = 256 << 10
@@ -22,6 +25,8 @@ struct TokenEndpoint: Sendable {
     struct Answer {
         let tokens: IssuerTokens
         let idToken: String?
+        /// Whether the issuer says how long the access token lives; if not, its end is a guess.
+        let isTimed: Bool
     }
 
     /// Form-encoded (RFC 6749, section 2.3.1) where that makes a difference: `%`, `+`, `&`, `=`, `:` and what is not visible ASCII.
@@ -42,11 +47,11 @@ struct TokenEndpoint: Sendable {
     ) async throws(IssuerFailure) -> Answer {
         var headers = [("accept", "application/json"), ("content-type", "application/x-www-form-urlencoded")]
         var form = fields
-        switch (settings.clientSecret, authentication) {
-        case (nil, _): form.append(("client_id", settings.clientID))
-        case (let secret?, .post): form += [("client_id", settings.clientID), ("client_secret", secret.revealed)]
+        switch (clientSecret, authentication) {
+        case (nil, _): form.append(("client_id", clientID))
+        case (let secret?, .post): form += [("client_id", clientID), ("client_secret", secret.revealed)]
         case (let secret?, .basic):
-            let pair = Self.basic(settings.clientID) + ":" + Self.basic(secret.revealed)
+            let pair = Self.basic(clientID) + ":" + Self.basic(secret.revealed)
             headers.append(("authorization", "Basic " + Data(pair.utf8).base64EncodedString()))
         }
         let request = FetchRequest(
@@ -59,7 +64,7 @@ struct TokenEndpoint: Sendable {
         guard answer.body.count <= Self.largest else { throw IssuerFailure(.tooLarge, "The issuer's token endpoint at \(endpoint)") }
         let json = (try? JSON(parsing: answer.body, limits: JSON.Limits(depth: 16, nodes: 10_000))).flatMap { $0.isObject ? $0 : nil }
         guard answer.status == 200, let json, json["error"] == nil else { throw IssuerFailure(tokenEndpoint: answer, json) }
-        return try Self.read(json, scope: scope, askedAt: askedAt, issuer: settings.issuer)
+        return try Self.read(json, scope: scope, askedAt: askedAt, issuer: issuer)
     }
 
     private static func read(_ json: JSON, scope: String, askedAt: Timestamp, issuer: String) throws(IssuerFailure) -> Answer {
@@ -83,9 +88,9 @@ struct TokenEndpoint: Sendable {
             accessToken: Secret(accessToken), refreshToken: try token("refresh_token").map { Secret($0) }, scope: granted,
             expiresAt: askedAt.advanced(by: life), obtainedAt: askedAt, issuer: issuer)
         // The ID token has bounds of its own, and its own reasons.
-        guard let idToken = json["id_token"], !idToken.isNull else { return Answer(tokens: tokens, idToken: nil) }
+        guard let idToken = json["id_token"], !idToken.isNull else { return Answer(tokens: tokens, idToken: nil, isTimed: seconds != nil) }
         guard let text = idToken.string else { throw IssuerFailure(.malformed) }
-        return Answer(tokens: tokens, idToken: text)
+        return Answer(tokens: tokens, idToken: text, isTimed: seconds != nil)
     }
 }
 

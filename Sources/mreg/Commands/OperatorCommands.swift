@@ -31,6 +31,9 @@ struct ServerCommand: ParsableCommand {
                   mreg server add files --env ROOT=/srv -- /usr/bin/mcp-files --read-only
                 A server somewhere else:
                   mreg server add weather --endpoint https://weather.example/mcp
+                One that wants a credential, which is read from a file and kept sealed:
+                  mreg server add tickets --endpoint https://tickets.example/mcp --auth static --secret-file token.txt
+                  mreg server add docs --endpoint https://docs.example/mcp --auth per_user
                 """)
 
         @Argument(help: "1 to 12 of a-z, 0-9 and hyphens: the prefix of its tools' names.") var alias: String
@@ -41,12 +44,21 @@ struct ServerCommand: ParsableCommand {
         @Option(help: "auto, modern or legacy.") var era = "auto"
         @Option(help: "A variable for the program, NAME=value; may be repeated.") var env: [String] = []
         @Option(help: "A word to find it by; may be repeated.") var tag: [String] = []
+        @Option(help: "What it is shown: none, static, client_credentials, per_user or on_behalf_of.") var auth: String?
+        @Option(help: "static: the header, Authorization unless said otherwise.") var header: String?
+        @Option(help: "The file with the header's whole value (such as Bearer …), or with the client's secret.") var secretFile: String?
+        @Option(help: "Of the gateway at the authorization server.") var clientID: String?
+        @Option(help: "The authorization server's exact name.") var issuer: String?
+        @Option(help: "client_credentials: where tokens are asked for, instead of --issuer.") var tokenEndpoint: String?
+        @Option(help: "What to ask the authorization server for.") var scope: String?
+        @Option(help: "client_credentials: what tokens are to be good for, if it is not the URL.") var resource: String?
         @Flag(help: "One process for all users: only for programs that keep nothing between calls.") var shared = false
         @Argument(parsing: .postTerminator, help: "The program and its arguments.") var command: [String] = []
 
         func validate() throws {
             guard command.isEmpty != (endpoint == nil) else { throw ValidationError("Name either --endpoint URL, or a program after --.") }
             guard env.allSatisfy({ $0.contains("=") && !$0.hasPrefix("=") }) else { throw ValidationError("--env takes NAME=value.") }
+            guard auth != nil || credentialMembers.isEmpty && secretFile == nil else { throw ValidationError("Say with --auth what it is shown.") }
             guard endpoint == nil || (env.isEmpty && !shared) else { throw ValidationError("--env and --shared go with a program.") }
         }
 
@@ -61,6 +73,7 @@ struct ServerCommand: ParsableCommand {
             ]
             if let endpoint {
                 members.append(("endpoint", .string(endpoint)))
+                if let auth { members.append(("credential", .object([("mode", .string(auth))] + credentialMembers + [("secret", try secret())]))) }
             } else {
                 members += [
                     ("path", .string(command[0])), ("arguments", .array(command.dropFirst().map { .string($0) })),
@@ -73,6 +86,19 @@ struct ServerCommand: ParsableCommand {
             } else {
                 print("\(alias) is registered: \(server["tools"]?.integer ?? 0) tools, MCP \(server["revision"]?.string ?? "unknown")")
             }
+        }
+
+        private var credentialMembers: [(String, JSONText?)] {
+            [
+                ("header", header), ("client_id", clientID), ("issuer", issuer), ("token_endpoint", tokenEndpoint), ("scope", scope),
+                ("resource", resource),
+            ].compactMap { name, value in value.map { (name, .string($0)) } }
+        }
+
+        private func secret() throws -> JSONText? {
+            guard let secretFile else { return nil }
+            guard let text = try? String(contentsOfFile: secretFile, encoding: .utf8) else { throw OperatorError("\(secretFile) cannot be read.") }
+            return .string(text.hasSuffix("\n") ? String(text.dropLast()) : text)
         }
     }
 
