@@ -226,7 +226,8 @@ struct Assembly {
             }
         }
         let control = Listener.control(
-            Self.control(registry, people, database, queries, pacing, desk, now), path: try ControlSocket.bindable(state.path), logger: Self.quiet(logger)
+            Self.control(registry, people, database, queries, pacing, desk, now), path: try ControlSocket.bindable(state.path),
+            logger: Self.quiet(logger)
         ) { controlOpens.finish() }
 
         // In order of dependency. Stopped in the reverse: the doors fall silent first, then the conversations with
