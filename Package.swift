@@ -129,6 +129,7 @@ let package = Package(
                 "mreg", "Gateway", "MCP", "Proof", "OAuth", "Forwarding", "Identity", "Serving", "Storage", grdb, nio, nioPosix, nioHTTP1, lifecycle,
                 logging,
             ],
+            exclude: ["Golden"],
             swiftSettings: settings),
     ]
 )

@@ -37,85 +37,102 @@ package struct ToolRules: Sendable {
         let reach: Reach
     }
 
-    private struct Branch: Sendable {
-        var everything: ToolRule?
-        var servers: [ServerAlias: ServerBranch] = [:]
+    /// The rules about one thing, by whom they are about; places in `all`.
+    private struct Cell: Sendable {
+        var everyone: Int?
+        var role: [Int?] = []
+        var users: [UserID: Int] = [:]
 
-        func rule(for tool: Tool) -> ToolRule? {
-            guard !servers.isEmpty, let server = servers[tool.server] else { return everything }
-            if !server.tools.isEmpty, let rule = server.tools[ExactName(tool.name)] { return rule }
-            return server.everything ?? everything
-        }
-
-        mutating func add(_ rule: ToolRule) {
-            switch rule.statement.object {
-            case .everything: Self.put(rule, in: &everything)
-            case .server(let alias): Self.put(rule, in: &servers[alias, default: ServerBranch()].everything)
-            case .tool(let name, of: let alias): Self.put(rule, in: &servers[alias, default: ServerBranch()].tools[ExactName(name)])
+        func place(_ rank: Rank, _ principal: Principal) -> Int? {
+            switch rank {
+            case .user: users.isEmpty ? nil : users[principal.user]
+            case .role: role.isEmpty ? nil : role[principal.role.slot]
+            case .everyone: everyone
             }
-        }
-
-        /// Of rules about the same, the first denial has the place; without one, the first.
-        private static func put(_ rule: ToolRule, in place: inout ToolRule?) {
-            guard let former = place else { return place = rule }
-            if former.statement.effect == .allow, rule.statement.effect == .deny { place = rule }
         }
     }
 
-    private struct ServerBranch: Sendable {
-        var everything: ToolRule?
-        var tools: [ExactName: ToolRule] = [:]
+    /// Whom a rule is about, the most specific first.
+    private enum Rank: CaseIterable {
+        case user, role, everyone
+    }
+
+    private struct Server: Sendable {
+        var own = Cell()
+        var tools: [ExactName: Cell] = [:]
     }
 
     /// Higher for what was committed later; different for every set of rules that a tenant had since the start.
     package let version: Int
     /// Oldest first.
     package let all: [ToolRule]
-    private var everyone = Branch()
-    private var roles: [Role: Branch] = [:]
-    private var users: [UserID: Branch] = [:]
+    private var everything = Cell()
+    private var servers: [ServerAlias: Server] = [:]
+    /// Users who have rules of their own.
+    private var named: Set<UserID> = []
 
     package init(_ rules: [ToolRule], version: Int = 0) {
         self.version = version
         all = rules.sorted { $0.id < $1.id }
-        for rule in all {
-            switch rule.statement.subject {
-            case .everyone: everyone.add(rule)
-            case .role(let role): roles[role, default: Branch()].add(rule)
-            case .user(let user, name: _): users[user, default: Branch()].add(rule)
+        for (place, rule) in all.enumerated() {
+            switch rule.statement.object {
+            case .everything: put(place, in: &everything)
+            case .server(let alias): put(place, in: &servers[alias, default: Server()].own)
+            case .tool(let name, of: let alias): put(place, in: &servers[alias, default: Server()].tools[ExactName(name), default: Cell()])
             }
+            if case .user(let user, name: _) = rule.statement.subject { named.insert(user) }
+        }
+    }
+
+    /// Of rules that are about the same, the first denial has the place; without one, the first.
+    private func put(_ place: Int, in cell: inout Cell) {
+        func winner(over former: Int?) -> Int {
+            guard let former else { return place }
+            return all[former].statement.effect == .allow && all[place].statement.effect == .deny ? place : former
+        }
+        switch all[place].statement.subject {
+        case .everyone: cell.everyone = winner(over: cell.everyone)
+        case .role(let role):
+            if cell.role.isEmpty { cell.role = Role.allCases.map { _ in nil } }
+            cell.role[role.slot] = winner(over: cell.role[role.slot])
+        case .user(let user, name: _): cell.users[user] = winner(over: cell.users[user])
         }
     }
 
     /// Whether a principal of this tenant may use the tool, and by which rule.
     package func permits(_ principal: Principal, _ tool: Tool) -> Decision {
-        guard principal.role.permissions.contains(.useTools) else { return .notForRole }
-        guard let rule = rule(for: principal, tool) else { return .noRule }
+        guard principal.role.usesTools else { return .notForRole }
+        guard let place = place(for: principal, tool) else { return .noRule }
+        let rule = all[place]
         guard rule.statement.effect == .allow else { return .denied(by: rule) }
         return principal.reach.includes(tool: tool.exposed, of: tool.server) ? .allowed(by: rule) : .beyondReach
     }
 
-    private func rule(for principal: Principal, _ tool: Tool) -> ToolRule? {
-        if !users.isEmpty, let rule = users[principal.user]?.rule(for: tool) { return rule }
-        if !roles.isEmpty, let rule = roles[principal.role]?.rule(for: tool) { return rule }
-        return everyone.rule(for: tool)
+    private func place(for principal: Principal, _ tool: Tool) -> Int? {
+        let server = servers.isEmpty ? nil : servers[tool.server]
+        let cell = server.flatMap { $0.tools.isEmpty ? nil : $0.tools[ExactName(tool.name)] }
+        for rank in Rank.allCases {
+            if let place = cell?.place(rank, principal) ?? server?.own.place(rank, principal) ?? everything.place(rank, principal) { return place }
+        }
+        return nil
     }
 
     /// Whether there can be a tool of that server which the principal may use. Whoever may use none is not to hear of it.
-    package func showsAnything(of server: ServerAlias, to principal: Principal) -> Bool {
-        guard principal.role.permissions.contains(.useTools), principal.reach.includesAnything(of: server) else { return false }
-        for branch in [users[principal.user], roles[principal.role], everyone].compactMap({ $0 }) {
-            let own = branch.servers[server]
-            if own?.tools.values.contains(where: { $0.statement.effect == .allow }) ?? false { return true }
+    package func showsAnything(of alias: ServerAlias, to principal: Principal) -> Bool {
+        guard principal.role.usesTools, principal.reach.includesAnything(of: alias) else { return false }
+        let server = servers[alias]
+        func allows(_ place: Int?) -> Bool { place.map { all[$0].statement.effect == .allow } ?? false }
+        for rank in Rank.allCases {
+            if let tools = server?.tools.values, tools.contains(where: { allows($0.place(rank, principal)) }) { return true }
             // It decides about every tool that no rule before it named.
-            if let rule = own?.everything ?? branch.everything { return rule.statement.effect == .allow }
+            if let place = server?.own.place(rank, principal) ?? everything.place(rank, principal) { return allows(place) }
         }
         return false
     }
 
     package func policyClass(of principal: Principal) -> Class {
         Class(
-            version: version, role: principal.role, user: users[principal.user] == nil ? nil : principal.user, reach: principal.reach)
+            version: version, role: principal.role, user: named.contains(principal.user) ? principal.user : nil, reach: principal.reach)
     }
 }
 
@@ -134,7 +151,8 @@ extension ToolRules.Decision {
     }
 
     private static func whoCanChange(_ server: ServerAlias?) -> String {
-        server.map { "An administrator or the owner of “\($0)” can change that." } ?? "An administrator can change that, and the owner of the server can add a rule about it."
+        server.map { "An administrator or the owner of “\($0)” can change that." }
+            ?? "An administrator can change that, and the owner of the server can add a rule about it."
     }
 }
 
@@ -147,5 +165,26 @@ private struct ExactName: Hashable, Sendable {
     func hash(into hasher: inout Hasher) {
         var text = text
         text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+    }
+}
+
+extension Role {
+    /// As its permissions say, without making the set of them; this is asked for every tool of a list.
+    var usesTools: Bool {
+        switch self {
+        case .user, .serverOwner, .admin: true
+        case .anonymous, .auditor: false
+        }
+    }
+
+    /// Its place among all roles.
+    fileprivate var slot: Int {
+        switch self {
+        case .anonymous: 0
+        case .user: 1
+        case .serverOwner: 2
+        case .admin: 3
+        case .auditor: 4
+        }
     }
 }

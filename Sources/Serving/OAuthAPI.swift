@@ -27,9 +27,8 @@ struct OAuthAPI: Sendable {
             }
         }
         router.post("/authorize") { request, context in
-            let body = try await form(request)
-            return try await authorize(context) {
-                try OAuth.Parameters(encoded: body)
+            try await authorize(context) {
+                try OAuth.Parameters(encoded: try await form(request))
             } cookies: {
                 request.cookie($0)
             }
@@ -69,13 +68,13 @@ struct OAuthAPI: Sendable {
     // MARK: What users see
 
     private func authorize(
-        _ context: GatewayContext, _ parameters: () throws -> OAuth.Parameters, cookies: (String) -> String?
+        _ context: GatewayContext, _ parameters: () async throws -> OAuth.Parameters, cookies: (String) -> String?
     ) async throws -> Response {
         do {
             try signedIn.payAsStranger(context)
             return try await show(
-                try await server.authorize(try parameters(), browser: cookies(AuthorizationServer.browserCookie), from: context.client), context,
-                "oauth.authorize")
+                try await server.authorize(try await parameters(), browser: cookies(AuthorizationServer.browserCookie), from: context.client),
+                context, "oauth.authorize")
         } catch let error as OAuthError {
             return try await show(.refuse(error), context, "oauth.authorize")
         } catch let refusal as Refusal {

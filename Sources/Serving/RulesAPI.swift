@@ -106,7 +106,8 @@ struct RulesAPI: Sendable {
         return RulesDesk.written(try await desk.explain(try await queries.user(called: name, in: tenant), tool))
     }
 
-    private func record(_ asked: Asked, _ tenant: TenantID, _ context: GatewayContext, _ action: String, _ status: HTTPResponse.Status) -> AuditRecord {
+    private func record(_ asked: Asked, _ tenant: TenantID, _ context: GatewayContext, _ action: String, _ status: HTTPResponse.Status) -> AuditRecord
+    {
         var record = signedIn.record(context, asked.principal, action: action, target: "", status: status)
         record.tenant = tenant
         return record

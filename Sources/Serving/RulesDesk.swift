@@ -54,7 +54,8 @@ package struct RulesDesk: Sendable {
             object = tool.map { .tool($0, of: alias) } ?? .server(alias)
         case (nil, nil, true): object = .everything
         case (nil, _?, _): throw Refusal.invalid("\"tool\" is a tool's own name on a \"server\"; name that too.")
-        default: throw Refusal.invalid("Say what the rule is about: either a \"server\", with a \"tool\" of it or without, or \"every_server\": true.")
+        default:
+            throw Refusal.invalid("Say what the rule is about: either a \"server\", with a \"tool\" of it or without, or \"every_server\": true.")
         }
         return ToolRule.Statement(effect, subject, object)
     }

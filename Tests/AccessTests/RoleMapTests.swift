@@ -26,7 +26,10 @@ struct RoleMapTests {
         #expect(map.decide(roles: [], groups: []) == .role(.user, by: map.rules[2]))
     }
 
-    @Test(arguments: ["", "admin", "admin=", "root=role:x", "anonymous=everyone", "admin=everybody", "admin=role:", "admin=name:alice", "=everyone", "admin=group:\u{7}"])
+    @Test(arguments: [
+        "", "admin", "admin=", "root=role:x", "anonymous=everyone", "admin=everybody", "admin=role:", "admin=name:alice", "=everyone",
+        "admin=group:\u{7}",
+    ])
     func `what is no rule is named`(_ entry: String) {
         #expect(throws: Refusal.self) { try RoleMap([entry]) }
     }

@@ -55,6 +55,11 @@ struct ToolRulesTests {
         #expect(!rules.showsAnything(of: try alias("db"), to: ada(role)))
     }
 
+    @Test(arguments: Role.allCases)
+    func `who uses tools is what the permissions say`(role: Role) {
+        #expect(role.usesTools == role.permissions.contains(.useTools))
+    }
+
     @Test func `a credential narrows what the rules allow, and widens nothing`() throws {
         let (db, mail) = (try alias("db"), try alias("mail"))
         let open = ToolRules([try rule("allow everyone *", 1)])
@@ -83,7 +88,8 @@ struct ToolRulesTests {
         let drop = try tool("drop")
         #expect(
             rules.permits(ada(), drop).sentence(about: drop)
-                == "“db__drop” is denied by rule 7: the role user may not use the tool “drop” of “db”. An administrator or the owner of “db” can change that.")
+                == "“db__drop” is denied by rule 7: the role user may not use the tool “drop” of “db”. An administrator or the owner of “db” can change that."
+        )
         let other = try tool("other")
         #expect(rules.permits(ada(), other).sentence(about: other).hasPrefix("No rule allows “db__other”."))
         let query = try tool("query")

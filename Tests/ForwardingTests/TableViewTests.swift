@@ -22,7 +22,8 @@ struct TableViewTests {
                 let objects: [ToolRule.Object] = [.everything, .server(server), .tool(names.randomElement(using: &random)!, of: server)]
                 return ToolRule(
                     ToolRuleID(Int64(number)),
-                    .init(Bool.random(using: &random) ? .allow : .deny, subjects.randomElement(using: &random)!, objects.randomElement(using: &random)!),
+                    .init(
+                        Bool.random(using: &random) ? .allow : .deny, subjects.randomElement(using: &random)!, objects.randomElement(using: &random)!),
                     createdAt: Timestamp(microseconds: 0))
             }, version: 1)
         let whole = try list(table.view(for: person(1), under: openRules))
@@ -58,7 +59,9 @@ struct TableViewTests {
 
     @Test func `as many classes are kept as there is room for, and one that was let go gets the same pages again`() throws {
         let table = routeTable([RouteTable.Part(upstream: try upstream("s"), tools: try (0..<120).map { try tool("t\($0)") })])
-        let rules = ToolRules((1...200 as ClosedRange<Int64>).map { rule($0, .deny, .user(UserID($0), name: "u\($0)"), .tool("t\($0 % 120)", of: ServerAlias("s")!)) } + openRules.all)
+        let rules = ToolRules(
+            (1...200 as ClosedRange<Int64>).map { rule($0, .deny, .user(UserID($0), name: "u\($0)"), .tool("t\($0 % 120)", of: ServerAlias("s")!)) }
+                + openRules.all)
         let first = table.view(for: person(1), under: rules)
         for user in 2...200 as ClosedRange<Int64> { _ = table.view(for: person(user), under: rules) }
         #expect(table.viewCount == TableViews.mostClasses)

@@ -178,7 +178,7 @@ extension RunningGateway {
     }
 
     /// Calls a tool of the handshake era's clients, with a client's own headers.
-    func call(_ tool: String, token: String, headers: [(String, String)] = []) async throws -> Answer {
+    func callBare(_ tool: String, token: String, headers: [(String, String)] = []) async throws -> Answer {
         try await mcp(
             #"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"\#(tool)","arguments":{}}}"#, token: token, headers: headers)
     }

@@ -25,7 +25,9 @@ struct ToolRuleTests {
                 #expect(try await gateway.tools(token).isEmpty)
                 #expect(try await gateway.call("demo-http__echo", token: token).json?["result"] == nil)
             }
-            #expect(try await gateway.api(.POST, Self.rules, ["effect": "allow", "role": "user", "server": "demo-http", "tool": "clock"], token: admin).status == 201)
+            #expect(
+                try await gateway.api(.POST, Self.rules, ["effect": "allow", "role": "user", "server": "demo-http", "tool": "clock"], token: admin)
+                    .status == 201)
             #expect(try await gateway.tools(user) == ["demo-http__clock"])
             #expect(try await gateway.tools(admin).isEmpty)
         }
@@ -35,7 +37,8 @@ struct ToolRuleTests {
         try await RunningGateway.with { gateway in
             let (user, admin) = (try await gateway.token(), try await gateway.token("admin", .admin))
             _ = try await gateway.tools(user)
-            let added = try await gateway.api(.POST, Self.rules, ["effect": "deny", "role": "user", "server": "demo-http", "tool": "echo"], token: admin)
+            let added = try await gateway.api(
+                .POST, Self.rules, ["effect": "deny", "role": "user", "server": "demo-http", "tool": "echo"], token: admin)
             let id = try #require(added.json?["id"]?.integer)
             #expect(try await !gateway.tools(user).contains("demo-http__echo"))
             #expect(try await gateway.tools(user).count == 4)
@@ -151,7 +154,8 @@ struct ToolRuleTests {
             _ = try await gateway.control("POST", "/tenants", ["name": "other"])
             let issued = try await gateway.control("POST", "/tokens", ["tenant": "other", "user": "them", "role": "server_owner"])
             let them = try #require(issued?["access_token"]?.string)
-            let eve = try #require(try await gateway.control("POST", "/tokens", ["tenant": "other", "user": "eve", "role": "auditor"])?["access_token"]?.string)
+            let eve = try #require(
+                try await gateway.control("POST", "/tokens", ["tenant": "other", "user": "eve", "role": "auditor"])?["access_token"]?.string)
             let body: JSONText = ["alias": "demo-http", "endpoint": .string(try await gateway.demoEndpoint())]
             #expect(try await gateway.api(.POST, "/api/v1/servers", body, token: them).status == 201)
             #expect(try await gateway.tools(them).count == 5)
@@ -163,7 +167,9 @@ struct ToolRuleTests {
             // Nobody else names a tenant, and a number leads nowhere from the wrong one.
             for path in ["/default", "/none"] {
                 #expect(try await gateway.api(.GET, Self.rules + path, token: them).status == 403)
-                #expect(try await gateway.api(.POST, Self.rules + path, ["effect": "deny", "everyone": true, "server": "demo-http"], token: them).status == 403)
+                #expect(
+                    try await gateway.api(.POST, Self.rules + path, ["effect": "deny", "everyone": true, "server": "demo-http"], token: them).status
+                        == 403)
                 #expect(try await gateway.api(.DELETE, Self.rules + path + "/1", token: them).status == 403)
             }
             let theirs = try await gateway.api(.GET, Self.rules + "/other", token: admin).json?["rules"]?.elements ?? []
@@ -185,8 +191,10 @@ struct ToolRuleTests {
         (#"{"effect":"allow","everyone":true,"user":"user","server":"x"}"#, "whom"),
         (#"{"effect":"allow","user":"user","role":"user","server":"x"}"#, "whom"),
         (#"{"effect":"allow","everyone":true,"server":"x","every_server":true}"#, "what the rule is about"),
-        (#"{"effect":"allow","everyone":true,"tool":"t"}"#, "server"), (#"{"effect":"allow","everyone":true,"tool":"t","every_server":true}"#, "server"),
-        (#"{"effect":"allow","role":"auditor","server":"x"}"#, "use no tools"), (#"{"effect":"allow","role":"anonymous","server":"x"}"#, "use no tools"),
+        (#"{"effect":"allow","everyone":true,"tool":"t"}"#, "server"),
+        (#"{"effect":"allow","everyone":true,"tool":"t","every_server":true}"#, "server"),
+        (#"{"effect":"allow","role":"auditor","server":"x"}"#, "use no tools"),
+        (#"{"effect":"allow","role":"anonymous","server":"x"}"#, "use no tools"),
         (#"{"effect":"allow","role":"root","server":"x"}"#, "role"), (#"{"effect":"allow","everyone":true,"server":"X"}"#, "alias"),
         (#"{"effect":"allow","everyone":true,"server":"*"}"#, "alias"), (#"{"effect":"allow","everyone":true,"server":"x","tool":""}"#, "tool"),
         (#"{"effect":"allow","everyone":true,"server":"x","tool":"a\u0000b"}"#, "tool"),
@@ -218,7 +226,9 @@ struct ToolRuleTests {
                 #expect(try await gateway.api(.DELETE, Self.rules + "/default/" + id, token: admin).status == 404, "\(id)")
             }
             for query in ["?tenant=other", "?x=1"] { #expect(try await gateway.api(.GET, Self.rules + query, token: admin).status == 422) }
-            for query in ["", "?user=user", "?tool=demo-http__echo", "?user=user&tool=", "?user=user&user=admin&tool=a__b", "?user=user&tool=a__b&x=1"] {
+            for query in [
+                "", "?user=user", "?tool=demo-http__echo", "?user=user&tool=", "?user=user&user=admin&tool=a__b", "?user=user&tool=a__b&x=1",
+            ] {
                 #expect(try await gateway.api(.GET, "/api/v1/admin/explain" + query, token: admin).status == 422, "\(query)")
             }
         }

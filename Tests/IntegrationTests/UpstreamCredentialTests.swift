@@ -64,7 +64,7 @@ struct UpstreamCredentialTests {
                 #expect(made.status == 201, "\(made.text)")
                 #expect(made.json?["credential"]?["mode"]?.string == mode)
                 let inbound = try await gateway.token()
-                let answer = try await gateway.call("up__whoami", token: inbound, headers: Self.canaries)
+                let answer = try await gateway.callBare("up__whoami", token: inbound, headers: Self.canaries)
                 #expect(answer.said == (mode == "client_credentials" ? "you are the gateway" : "you are the team"), "\(answer.text)")
                 let modern = try await gateway.modern("tools/call", [("name", "up__whoami")], name: "up__whoami", token: inbound)
                 #expect(modern.said != nil, "\(modern.text)")
@@ -88,7 +88,7 @@ struct UpstreamCredentialTests {
                 let admin = try await gateway.token("admin", .admin)
                 let made = try await gateway.register("up", upstream.endpoint, credential: ["mode": "static", "secret": .string("Bearer \(canary)")])
                 let id = try #require(made.json?["id"]?.integer)
-                #expect(try await gateway.call("up__whoami", token: try await gateway.token()).said == "you are the team")
+                #expect(try await gateway.callBare("up__whoami", token: try await gateway.token()).said == "you are the team")
                 for path in ["/api/v1/servers", "/api/v1/servers/\(id)", "/api/v1/admin/audit"] {
                     let answer = try await gateway.api(.GET, path, token: admin)
                     #expect(answer.status == 200 && !answer.text.contains(canary))
@@ -105,7 +105,7 @@ struct UpstreamCredentialTests {
                     .PATCH, "/api/v1/servers/\(id)", ["credential": ["mode": "static", "secret": "Bearer wrong"]], token: admin)
                 #expect(given.status == 200)
                 // Not yet listed anew, and every call says whose turn it is.
-                let refused = try await gateway.call("up__whoami", token: try await gateway.token())
+                let refused = try await gateway.callBare("up__whoami", token: try await gateway.token())
                 #expect(refused.json?["error"] != nil || refused.isToolError)
                 #expect(try await gateway.api(.DELETE, "/api/v1/servers/\(id)", token: admin).status == 204)
             }
@@ -120,18 +120,18 @@ struct UpstreamCredentialTests {
                 let made = try await gateway.register("up", upstream.endpoint, credential: ["mode": "static", "secret": "Bearer right"])
                 let id = try #require(made.json?["id"]?.integer)
                 let user = try await gateway.token()
-                #expect(try await gateway.call("up__whoami", token: user).said == "you are the team")
+                #expect(try await gateway.callBare("up__whoami", token: user).said == "you are the team")
                 isOpen.change { $0 = false }
-                let refused = try await gateway.call("up__whoami", token: user)
+                let refused = try await gateway.callBare("up__whoami", token: user)
                 #expect(refused.isToolError && refused.said?.contains("owner has to give a new one") == true, "\(refused.text)")
                 let asked = upstream.requests.count
-                #expect(try await gateway.call("up__whoami", token: user).isToolError)
+                #expect(try await gateway.callBare("up__whoami", token: user).isToolError)
                 #expect(upstream.requests.count == asked)
                 isOpen.change { $0 = true }
                 _ = try await gateway.api(
                     .PATCH, "/api/v1/servers/\(id)", ["credential": ["mode": "static", "secret": "Bearer right"]],
                     token: try await gateway.token("admin", .admin))
-                #expect(try await gateway.call("up__whoami", token: user).said == "you are the team")
+                #expect(try await gateway.callBare("up__whoami", token: user).said == "you are the team")
             }
         }
     }
@@ -144,13 +144,13 @@ struct UpstreamCredentialTests {
                 #expect(made.status == 201, "\(made.text)")
                 let user = try await gateway.token()
                 try await withThrowingTaskGroup(of: String?.self) { group in
-                    for _ in 0..<20 { group.addTask { try await gateway.call("up__whoami", token: user).said } }
+                    for _ in 0..<20 { group.addTask { try await gateway.callBare("up__whoami", token: user).said } }
                     for try await said in group { #expect(said == "you are the gateway") }
                 }
                 #expect(upstream.requests(to: "/token").count == 1)
                 // The authorization server forgets it.
                 tokens.change { $0 += 1 }
-                #expect(try await gateway.call("up__whoami", token: user).said == "you are the gateway")
+                #expect(try await gateway.callBare("up__whoami", token: user).said == "you are the gateway")
                 #expect(upstream.requests(to: "/token").count == 2)
                 #expect(upstream.requests(to: "/token").allSatisfy { $0.headers.first(name: "authorization") == nil })
             }

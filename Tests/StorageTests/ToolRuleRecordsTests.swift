@@ -125,9 +125,11 @@ struct ToolRuleRecordsTests {
     @Test func `a number that was a rule's is never another's`() async throws {
         try await withDatabase { database in
             let home = try await Household("home", in: database)
-            let first = try await database.addToolRule(.init(.deny, .everyone, .everything), of: home.tenant, audit: audit("tool_rule.create")).rule.id
+            let first = try await database.addToolRule(.init(.deny, .everyone, .everything), of: home.tenant, audit: audit("tool_rule.create")).rule
+                .id
             _ = try await database.removeToolRule(first, of: home.tenant, audit: audit("tool_rule.delete"))
-            let second = try await database.addToolRule(.init(.deny, .everyone, .everything), of: home.tenant, audit: audit("tool_rule.create")).rule.id
+            let second = try await database.addToolRule(.init(.deny, .everyone, .everything), of: home.tenant, audit: audit("tool_rule.create")).rule
+                .id
             #expect(second > first)
         }
     }

@@ -162,12 +162,17 @@ enum SettingsCatalogue {
     private static let refresh = Subject(
         "Token refresh",
         Setting(
-            "MREG_FASTMCP_ENABLE_BACKGROUND_TOKEN_REFRESH", \.refresh.isEnabled, .boolean, "Whether stored tokens are refreshed before they expire.", hasEffect: true),
+            "MREG_FASTMCP_ENABLE_BACKGROUND_TOKEN_REFRESH", \.refresh.isEnabled, .boolean, "Whether stored tokens are refreshed before they expire.",
+            hasEffect: true),
         Setting(
             "MREG_FASTMCP_TOKEN_REFRESH_MARGIN_MINUTES", \.refresh.margin, .minutes(1...1440),
             "Closer to expiry than this, a refresh is an emergency.", hasEffect: true),
-        Setting("MREG_FASTMCP_PROACTIVE_REFRESH_MINUTES", \.refresh.proactive, .minutes(1...1440), "How long before expiry a token is due.", hasEffect: true),
-        Setting("MREG_FASTMCP_TOKEN_REFRESH_MAX_RETRIES", \.refresh.maximumRetries, .integer(0...20), "Retries before the user must sign in again.", hasEffect: true),
+        Setting(
+            "MREG_FASTMCP_PROACTIVE_REFRESH_MINUTES", \.refresh.proactive, .minutes(1...1440), "How long before expiry a token is due.",
+            hasEffect: true),
+        Setting(
+            "MREG_FASTMCP_TOKEN_REFRESH_MAX_RETRIES", \.refresh.maximumRetries, .integer(0...20), "Retries before the user must sign in again.",
+            hasEffect: true),
         Setting(
             "MREG_FASTMCP_TOKEN_REFRESH_RETRY_INTERVALS", \.refresh.retryIntervals, .list(of: .seconds(1...86_400)),
             "The wait before each retry; at least one for each.", hasEffect: true),
@@ -232,7 +237,8 @@ enum SettingsCatalogue {
 
     private static let oauth = Subject(
         "Sign-in",
-        Setting("MREG_FASTMCP_OAUTH_CALLBACK_URL", \.oauth.callbackURL, .url, "Where the issuer sends users back to; registered there.", hasEffect: true),
+        Setting(
+            "MREG_FASTMCP_OAUTH_CALLBACK_URL", \.oauth.callbackURL, .url, "Where the issuer sends users back to; registered there.", hasEffect: true),
         Setting("MREG_FASTMCP_OAUTH_SCOPES", \.oauth.scopes, .scopes, "The scopes asked of the issuer.", hasEffect: true),
         Setting(
             "MREG_ROLE_MAP", \.oauth.roleMap, .list(of: .roleRule, mayBeEmpty: true),
