@@ -1,7 +1,6 @@
 import Crypto
 import Foundation
 import JWTKit
-import Testing
 
 /// Keys of the issuers in these tests, and of nobody else.
 enum IssuerTestKeys {
@@ -80,7 +79,10 @@ enum IssuerTestKeys {
 
 struct RSAPair: Sendable {
     let privateKey: JWTKit.Insecure.RSA.PrivateKey
-    init(_ pem: String) { privateKey = try! JWTKit.Insecure.RSA.PrivateKey(pem: pem) }
+    init(_ pem: String) {
+        guard let key = try? JWTKit.Insecure.RSA.PrivateKey(pem: pem) else { preconditionFailure("a literal above is no key") }
+        privateKey = key
+    }
 
     var publicPEM: String { privateKey.publicKey.pemRepresentation }
 
@@ -91,7 +93,7 @@ struct RSAPair: Sendable {
     }
 
     func jwk(_ members: [String: String?] = [:]) -> String {
-        let (modulus, exponent) = try! privateKey.publicKey.getKeyPrimitives()
+        guard let (modulus, exponent) = try? privateKey.publicKey.getKeyPrimitives() else { preconditionFailure("a key without numbers") }
         return JWKText.object(
             ["kty": "RSA", "use": "sig", "kid": "key-1", "n": Gatehouse.base64URL(modulus), "e": Gatehouse.base64URL(exponent)], changed: members)
     }
