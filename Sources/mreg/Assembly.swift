@@ -107,7 +107,8 @@ struct Assembly {
         let processes = ProcessKeeper()
         let fetchers = try Self.fetchers(egress, settings, mode)
         let vault = try Self.vault(settings, state, mode, environment, logger)
-        let credentials = Self.credentials(vault, fetchers, logger, now)
+        let shared = Self.sharedIssuer(settings, mode, fetchers, origin, logger, now)
+        let credentials = Self.credentials(database, vault, shared, fetchers, instance, origin, logger, now)
         let surroundings = UpstreamSurroundings(
             client: gateway, connections: connections, keeper: processes, environment: environment, credentials: credentials.shown, logger: logger)
         let catalogue = Catalogue(answers: answers, originKey: Self.originKey(origin.withLock { $0 }), logger: logger) {
@@ -136,17 +137,6 @@ struct Assembly {
             instance: instance, record: { try await database.client($0) }, store: { try await database.store($0, audit: nil) },
             document: Self.documents(fetchers, mode, logger, now),
             isEvaluation: mode.acceptsShorthand, now: { now().wall })
-        let shared = SharedIssuer {
-            let own = origin.withLock { $0 }
-            let isCallbackNamed = settings.sources["MREG_FASTMCP_OAUTH_CALLBACK_URL"] != nil
-            let callback = isCallbackNamed ? settings.oauth.callbackURL : "\(own)/oauth/callback"
-            let configured = try settings.issuer(callback: callback)
-            let evaluated = configured == nil ? try await mode.issuer?(callback) : nil
-            guard let chosen = configured ?? evaluated else { return nil }
-            return Issuer(chosen, fetcher: fetchers.issuer, now: now) { failure in
-                logger.warning("the issuer cannot be asked anew", metadata: ["reason": "\(failure.sentence)"])
-            }
-        }
         // What does not fit is said at start-up, not to the first who signs in.
         let named = try settings.issuer(callback: settings.oauth.callbackURL)
         let issuer = SignInIssuer(
@@ -158,6 +148,7 @@ struct Assembly {
             origin: { origin.withLock { $0 } }, now: { now().wall })
 
         let registry = Self.registry(database, catalogue, connections, vault, credentials)
+        let connect = Self.connectHouse(database, authenticator, vault, catalogue, registry, credentials, issuer, instance, settings, now)
         let queries = Self.queries(database, hotState, authenticator, admission, sessions, running, housekeeping, settings, now)
         let tenant = try await queries.makeTenant(
             ControlAPI.defaultTenant,
@@ -181,7 +172,7 @@ struct Assembly {
             quotaUsed: { try hotState.quotaUsed($0, of: $1, at: $2) }, entries: { hotState.count }, now: now)
         let house = House(
             version: Version.current, origin: { origin.withLock { $0 } }, allowedOrigins: settings.listener.allowedOrigins.map(\.description),
-            keys: keys, people: Self.people(database, authenticator, sessions, running), server: server, authenticator: authenticator, admission: admission,
+            keys: keys, people: Self.people(database, authenticator, sessions, running), server: server, connect: connect, authenticator: authenticator, admission: admission,
             pacing: pacing, policy: policy, forwarder: forwarder, audit: audit,
             sessions: sessions, registry: registry,
             queries: queries,
