@@ -273,7 +273,13 @@ struct Assembly {
                     throw Refusal.invalid("\(command.path) is not a program this gateway may run.")
                 }
                 let server = try await database.createServer(draft, owner: owner, tenant: tenant, audit: audit)
-                try vault.keep(draft.secret, of: server)
+                do { try vault.keep(draft.secret, of: server) } catch {
+                    // Without its secret it would be of no use, and its alias would be taken.
+                    var undone = audit
+                    undone.action = "server.delete"
+                    _ = try? await database.deleteServer(server.id, audit: undone)
+                    throw error
+                }
                 await catalogue.put(server)
                 return server
             },

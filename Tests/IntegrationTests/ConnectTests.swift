@@ -2,6 +2,7 @@ import FoundationEssentials
 import Gateway
 import MCP
 import NIOHTTP1
+import OAuth
 import Testing
 
 @testable import mreg
@@ -209,13 +210,41 @@ struct ConnectTests {
         }
     }
 
-    @Test(arguments: [
-        ["code_challenge_methods_supported": ["plain"]], ["code_challenge_methods_supported": nil], ["issuer": "http://127.0.0.1:9/other"],
-        ["authorization_endpoint": "javascript:alert(1)"], ["authorization_endpoint": "data:text/html,x"], ["authorization_endpoint": nil],
-        ["token_endpoint": "http://as.example/token"], ["token_endpoint": "http://169.254.169.254/latest"], ["token_endpoint": nil],
-        ["authorization_endpoint": "http://user@as.example/"], ["registration_endpoint": nil], ["registration_endpoint": "https://169.254.169.254/r"],
-        ["response_types_supported": ["token"]],
-    ] as [[String: JSONText?]])
+    @Test func `an authorization server that sends browsers on to another one does not get that one's code`() async throws {
+        let (honest, evil) = (FakeAuthority(), FakeAuthority())
+        try await FakeUpstream.running(honest.script) { honestServer in
+            let script: FakeUpstream.Script = { request, upstream in
+                guard request.path == "/authorize" else { return evil.script(request, upstream) }
+                var query = request.query
+                query["resource"] = honestServer.endpoint
+                let pairs = query.map { (name: $0.key, value: $0.value) }
+                return .init(status: .found, headers: [("location", honestServer.origin + "/authorize?" + FormURLEncoded.encode(pairs))])
+            }
+            evil.state.change { $0.metadata["authorization_response_iss_parameter_supported"] = .some(nil) }
+            try await FakeUpstream.running(script) { evilServer in
+                try await RunningGateway.with { gateway in
+                    for (alias, server) in [("up", evilServer), ("good", honestServer)] {
+                        let made = try await gateway.register(alias, server.endpoint, credential: ["mode": "per_user"])
+                        #expect(made.status == 201)
+                    }
+                    let page = try await Self.connect("user", to: "alice", gateway, honest)
+                    #expect(page.status == 400 && page.text.contains("does not come from the authorization server"), "\(page.text)")
+                    #expect(honestServer.requests(to: "/authorize").count == 1)
+                    #expect(evilServer.requests(to: "/token").isEmpty && !evilServer.has("code-\(honest.mark)"))
+                }
+            }
+        }
+    }
+
+    @Test(
+        arguments: [
+            ["code_challenge_methods_supported": ["plain"]], ["code_challenge_methods_supported": nil], ["issuer": "http://127.0.0.1:9/other"],
+            ["authorization_endpoint": "javascript:alert(1)"], ["authorization_endpoint": "data:text/html,x"], ["authorization_endpoint": nil],
+            ["token_endpoint": "http://as.example/token"], ["token_endpoint": "http://169.254.169.254/latest"], ["token_endpoint": nil],
+            ["authorization_endpoint": "http://user@as.example/"], ["registration_endpoint": nil],
+            ["registration_endpoint": "https://169.254.169.254/r"],
+            ["response_types_supported": ["token"]],
+        ] as [[String: JSONText?]])
     func `hostile words of an authorization server lead nowhere`(changes: [String: JSONText?]) async throws {
         try await Self.withServer({ $0.metadata = changes }) { gateway, upstream, authority in
             let page = try await Self.connect("user", to: "alice", gateway, authority)
@@ -225,11 +254,12 @@ struct ConnectTests {
         }
     }
 
-    @Test(arguments: [
-        ["resource": "http://127.0.0.1:9/mcp"], ["resource": "https://victim.example/mcp"], ["authorization_servers": []],
-        ["authorization_servers": ["http://10.0.0.1/as"]], ["authorization_servers": ["https://[::ffff:10.0.0.1]/as"]],
-        ["authorization_servers": ["javascript:alert(1)"]], ["authorization_servers": ["https://as.example/as?x=1"]],
-    ] as [[String: JSONText?]])
+    @Test(
+        arguments: [
+            ["resource": "http://127.0.0.1:9/mcp"], ["resource": "https://victim.example/mcp"], ["authorization_servers": []],
+            ["authorization_servers": ["http://10.0.0.1/as"]], ["authorization_servers": ["https://[::ffff:10.0.0.1]/as"]],
+            ["authorization_servers": ["javascript:alert(1)"]], ["authorization_servers": ["https://as.example/as?x=1"]],
+        ] as [[String: JSONText?]])
     func `hostile words of a server about who gives its tokens lead nowhere`(changes: [String: JSONText?]) async throws {
         try await Self.withServer({ $0.resourceMetadata = changes }) { gateway, upstream, authority in
             let page = try await Self.connect("user", to: "alice", gateway, authority)
@@ -248,7 +278,9 @@ struct ConnectTests {
                 #expect(try await Self.connect("user", to: "alice", gateway, authority).status == 400)
                 #expect(upstream.requests(to: "/register").isEmpty && upstream.requests(to: "/authorize").isEmpty)
                 let id = try #require(wrong.json?["id"]?.integer)
-                let credential: JSONText = ["mode": "per_user", "issuer": .string(authority.issuer(upstream)), "client_id": "mine", "secret": "s3cret"]
+                let credential: JSONText = [
+                    "mode": "per_user", "issuer": .string(authority.issuer(upstream)), "client_id": "mine", "secret": "s3cret",
+                ]
                 let changed = try await gateway.api(
                     .PATCH, "/api/v1/servers/\(id)", ["credential": credential], token: try await gateway.token("admin", .admin))
                 #expect(changed.status == 200, "\(changed.text)")

@@ -50,7 +50,8 @@ final class TestBrowser: Sendable {
             if !kept.isEmpty { all.append(("Cookie", kept.map { "\($0.key)=\($0.value)" }.sorted().joined(separator: "; "))) }
             if method == .POST { all.append(("Content-Type", "application/x-www-form-urlencoded")) }
             let body = fields.map { "\(Self.escaped($0.0))=\(Self.escaped($0.1))" }.joined(separator: "&")
-            let answer = try await RunningGateway.send(method, parts.path, headers: all, body: method == .POST ? Array(body.utf8) : [], to: parts.port)
+            let answer = try await RunningGateway.send(
+                method, parts.path, headers: all, body: method == .POST ? Array(body.utf8) : [], to: parts.port)
             for line in answer.headers["set-cookie"] { keep(line, parts.authority) }
             guard (300..<400).contains(answer.status), let location = answer.headers.first(name: "location") else {
                 return Page(url: url, answer: answer)

@@ -40,7 +40,8 @@ struct ClientRegistrar: Sendable {
         }
         guard let endpoint = authority.registrationEndpoint else {
             throw AuthorityMetadata.refused(
-                authority.issuer, "offers no way for the gateway to register itself: register it with the redirect URI \(redirectURI), and give the "
+                authority.issuer,
+                "offers no way for the gateway to register itself: register it with the redirect URI \(redirectURI), and give the "
                     + "server's credential the issuer and the client id")
         }
         let made = try await register(at: endpoint, authority, redirectURI, isWeb: origin.isSecure)
@@ -79,10 +80,11 @@ struct ClientRegistrar: Sendable {
         guard let json = try? JSON(parsing: answer.body, limits: JSON.Limits(depth: 16, nodes: 10_000)), let id = json["client_id"]?.string,
             id.isVisibleASCII(1...2048)
         else { throw refused("gave no client id") }
-        let authentication = try json["token_endpoint_auth_method"]?.string.map { text throws(IssuerFailure) in
-            guard let known = GatewayClient.Authentication(rawValue: text) else { throw refused("registered another way to authenticate") }
-            return known
-        } ?? way
+        let authentication =
+            try json["token_endpoint_auth_method"]?.string.map { text throws(IssuerFailure) in
+                guard let known = GatewayClient.Authentication(rawValue: text) else { throw refused("registered another way to authenticate") }
+                return known
+            } ?? way
         guard authentication != .none else {
             return GatewayClient(issuer: authority.issuer, id: id, secret: nil, authentication: .none, redirectURI: redirectURI)
         }

@@ -200,7 +200,8 @@ package struct ConnectDesk: Sendable {
         (errand.stage, errand.browser) = (.away(user, server, offer, state: state, verifier), RandomToken.digest(next))
         errands.put(errand, as: id, at: moment)
         var fields = [
-            (name: "response_type", value: "code"), (name: "client_id", value: offer.client.id), (name: "redirect_uri", value: offer.client.redirectURI),
+            (name: "response_type", value: "code"), (name: "client_id", value: offer.client.id),
+            (name: "redirect_uri", value: offer.client.redirectURI),
             (name: "state", value: state), (name: "code_challenge", value: verifier.challenge.text), (name: "code_challenge_method", value: "S256"),
             (name: "resource", value: offer.resource),
         ]
@@ -218,14 +219,16 @@ package struct ConnectDesk: Sendable {
             case .away(let user, let server, let offer, _, let verifier) = taken.stage
         else { return .refuse(Self.lost) }
         do {
-            guard AnswerSender.isRight(
-                try parameters.one("iss", longest: 2048), issuer: offer.authority.issuer, isAnnounced: offer.authority.announcesIssuerInResponses)
+            guard
+                AnswerSender.isRight(
+                    try parameters.one("iss", longest: 2048), issuer: offer.authority.issuer, isAnnounced: offer.authority.announcesIssuerInResponses)
             else {
                 credentials.tell(server, "an authorization response does not come from the issuer that was asked")
                 throw OAuthError(.accessDenied, "The answer does not come from the authorization server you were sent to. Nothing was connected.")
             }
             if let error = try parameters.one("error", longest: 256) {
-                throw OAuthError(.accessDenied, "The authorization server did not allow it (\(error.cut(64).withoutControls)). Nothing was connected.")
+                throw OAuthError(
+                    .accessDenied, "The authorization server did not allow it (\(error.cut(64).withoutControls)). Nothing was connected.")
             }
             guard let code = try parameters.one("code", longest: 8192) else {
                 throw OAuthError(.serverError, "The authorization server answered without a code.")

@@ -54,11 +54,14 @@ extension UpstreamCredentials {
         ]
         let (asking, authentication) = offer.client.tokenEndpoint(fetcher)
         do throws(IssuerFailure) {
-            let answer = try await asking.ask(fields, at: offer.authority.tokenEndpoint, authentication, scope: offer.scope ?? "") { [now] in now().wall }
+            let answer = try await asking.ask(fields, at: offer.authority.tokenEndpoint, authentication, scope: offer.scope ?? "") { [now] in
+                now().wall
+            }
             return UpstreamTokens(
                 issuer: offer.authority.issuer, tokenEndpoint: offer.authority.tokenEndpoint.description, clientID: offer.client.id,
                 authentication: offer.client.authentication, server: server.transport.httpEndpoint?.origin.description ?? "",
-                resource: offer.resource, scope: answer.tokens.scope, accessToken: answer.tokens.accessToken, refreshToken: answer.tokens.refreshToken,
+                resource: offer.resource, scope: answer.tokens.scope, accessToken: answer.tokens.accessToken,
+                refreshToken: answer.tokens.refreshToken,
                 obtainedAt: answer.tokens.obtainedAt, expiresAt: answer.isTimed ? answer.tokens.expiresAt : nil)
         } catch {
             tell(server, error.sentence)

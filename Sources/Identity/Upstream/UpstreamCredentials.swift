@@ -84,7 +84,8 @@ package final class UpstreamCredentials: Sendable {
         }
         if users.contains(server.owner) { return server.owner }
         guard let first = users.first else {
-            throw CredentialFailure(.user, "nobody has connected an account to it yet, which whoever may use it does at \(Self.link(to: server, at: origin()))")
+            throw CredentialFailure(
+                .user, "nobody has connected an account to it yet: whoever may use it does so at \(Self.link(to: server, at: origin()))")
         }
         return first
     }

@@ -66,7 +66,8 @@ extension UpstreamCredentials {
     }
 
     /// The client that tokens were given to.
-    private func client(_ tokens: UpstreamTokens, _ setting: UpstreamCredential.Client, _ server: ServerRecord) throws(IssuerFailure) -> GatewayClient {
+    private func client(_ tokens: UpstreamTokens, _ setting: UpstreamCredential.Client, _ server: ServerRecord) throws(IssuerFailure) -> GatewayClient
+    {
         func client(_ secret: Secret<String>?) -> GatewayClient {
             GatewayClient(
                 issuer: tokens.issuer, id: tokens.clientID, secret: secret, authentication: tokens.authentication,

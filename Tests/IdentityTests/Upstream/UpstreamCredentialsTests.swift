@@ -157,13 +157,15 @@ struct ConnectionTests {
         }
     }
 
-    @Test(arguments: [
-        (tokens(life: .seconds(3600)), false, "show", Connection.State.connected), (tokens(life: nil), false, "show", .connected),
-        (tokens(life: .seconds(59)), false, "refresh", .connected), (tokens(life: .seconds(-1)), false, "refresh", .connected),
-        (tokens(life: .seconds(59), refresh: false), false, "show", .connected), (tokens(life: .zero, refresh: false), false, "ask expired", .expired),
-        (tokens(life: .seconds(3600)), true, "refresh", .connected), (tokens(life: nil, refresh: false), true, "ask refused", .connected),
-        (tokens(life: .seconds(3600), isRefused: true), false, "ask refused", .refused), (nil, false, "ask notConnected", .notConnected),
-    ] as [(UpstreamTokens?, Bool, String, Connection.State)])
+    @Test(
+        arguments: [
+            (tokens(life: .seconds(3600)), false, "show", Connection.State.connected), (tokens(life: nil), false, "show", .connected),
+            (tokens(life: .seconds(59)), false, "refresh", .connected), (tokens(life: .seconds(-1)), false, "refresh", .connected),
+            (tokens(life: .seconds(59), refresh: false), false, "show", .connected),
+            (tokens(life: .zero, refresh: false), false, "ask expired", .expired),
+            (tokens(life: .seconds(3600)), true, "refresh", .connected), (tokens(life: nil, refresh: false), true, "ask refused", .connected),
+            (tokens(life: .seconds(3600), isRefused: true), false, "ask refused", .refused), (nil, false, "ask notConnected", .notConnected),
+        ] as [(UpstreamTokens?, Bool, String, Connection.State)])
     func `how a user stands decides what is done before a call`(tokens: UpstreamTokens?, isTurnedAway: Bool, step: String, state: Connection.State) {
         let connection = Connection(tokens, for: "https://s.example")
         #expect(Self.name(connection.step(at: Self.now, isTurnedAway: isTurnedAway)) == step)
@@ -187,10 +189,11 @@ struct ConnectionTests {
         #expect(refused.isRefused && refused.accessToken.revealed == "" && refused.refreshToken == nil)
     }
 
-    @Test(arguments: [
-        ("https://a.example", true, true), ("https://a.example", false, true), (nil, false, true), (nil, true, false),
-        ("https://a.example/", true, false), ("https://A.example", true, false), ("https://b.example", false, false), ("", false, false),
-    ] as [(String?, Bool, Bool)])
+    @Test(
+        arguments: [
+            ("https://a.example", true, true), ("https://a.example", false, true), (nil, false, true), (nil, true, false),
+            ("https://a.example/", true, false), ("https://A.example", true, false), ("https://b.example", false, false), ("", false, false),
+        ] as [(String?, Bool, Bool)])
     func `an answer counts only from the issuer that was asked`(iss: String?, isAnnounced: Bool, isRight: Bool) {
         #expect(AnswerSender.isRight(iss, issuer: "https://a.example", isAnnounced: isAnnounced) == isRight)
     }

@@ -20,7 +20,11 @@ final class UpstreamRig: Sendable {
     let held = Mutex(Held())
     let fetch: @Sendable (FetchRequest) async throws(FetchFailure) -> FetchedAnswer
 
-    init(fetch: @escaping @Sendable (FetchRequest) async throws(FetchFailure) -> FetchedAnswer = { _ throws(FetchFailure) in throw .unreachable("nobody is there") }) {
+    init(
+        fetch: @escaping @Sendable (FetchRequest) async throws(FetchFailure) -> FetchedAnswer = { _ throws(FetchFailure) in
+            throw .unreachable("nobody is there")
+        }
+    ) {
         self.fetch = fetch
     }
 
