@@ -17,6 +17,7 @@ package struct House: Sendable {
     package var people: PeopleQueries
     package var server: AuthorizationServer
     package var refresher: TokenRefresher
+    package var connect: ConnectHouse
     package var authenticator: Authenticator
     package var admission: Admission
     package var pacing: PacingDesk
@@ -37,7 +38,7 @@ package struct House: Sendable {
 
     package init(
         version: String, origin: @escaping @Sendable () -> Origin, allowedOrigins: [String], keys: TokenKeys, people: PeopleQueries,
-        server: AuthorizationServer, refresher: TokenRefresher,
+        server: AuthorizationServer, refresher: TokenRefresher, connect: ConnectHouse,
         authenticator: Authenticator,
         admission: Admission,
         pacing: PacingDesk, rules: RulesDesk, policy: Policy, forwarder: Forwarder, audit: AuditTrail, sessions: SessionTable, registry: Registry,
@@ -53,6 +54,7 @@ package struct House: Sendable {
         self.people = people
         self.server = server
         self.refresher = refresher
+        self.connect = connect
         self.authenticator = authenticator
         self.admission = admission
         self.pacing = pacing
@@ -69,6 +71,22 @@ package struct House: Sendable {
         self.isDraining = isDraining
         self.login = login
         self.now = now
+    }
+}
+
+/// What users' own accounts at servers take.
+package struct ConnectHouse: Sendable {
+    package var credentials: UpstreamCredentials
+    package var desk: ConnectDesk
+    /// A user is somebody else to a server from now on.
+    package var changed: @Sendable (UserID, ServerRecord) async -> Void
+
+    package init(
+        credentials: UpstreamCredentials, desk: ConnectDesk, changed: @escaping @Sendable (UserID, ServerRecord) async -> Void
+    ) {
+        self.credentials = credentials
+        self.desk = desk
+        self.changed = changed
     }
 }
 
@@ -134,7 +152,14 @@ package enum Listener {
         WellKnown(origin: house.origin, keys: house.keys).addRoutes(to: router)
         ServersAPI(registry: house.registry, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
         AdminAPI(queries: house.queries, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
-        OAuthAPI(server: house.server, registrations: RegistrationAllowance(), pages: Pages(), signedIn: signedIn).addRoutes(to: router)
+        let connect = ConnectPages(desk: house.connect.desk, pages: Pages(), signedIn: signedIn)
+        connect.addRoutes(to: router)
+        ConnectionsAPI(
+            credentials: house.connect.credentials, desk: house.connect.desk, registry: house.registry, policy: house.policy, signedIn: signedIn,
+            changed: house.connect.changed
+        ).addRoutes(to: router)
+        OAuthAPI(server: house.server, registrations: RegistrationAllowance(), pages: Pages(), signedIn: signedIn, connect: connect)
+            .addRoutes(to: router)
         RefreshAPI(refresher: house.refresher, queries: house.queries, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
         KeysAPI(people: house.people, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
         PeopleAPI(people: house.people, queries: house.queries, policy: house.policy, signedIn: signedIn).addRoutes(to: router)

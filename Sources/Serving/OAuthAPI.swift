@@ -12,8 +12,7 @@ struct OAuthAPI: Sendable {
     let registrations: RegistrationAllowance
     let pages: Pages
     let signedIn: SignedIn
-
-    private static let largestForm = 32 << 10
+    let connect: ConnectPages
 
     func addRoutes(to router: Router<GatewayContext>) {
         for path in ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"] {
@@ -37,7 +36,10 @@ struct OAuthAPI: Sendable {
         router.get("/consent") { _, context in
             pages.refused("Start from the application that you want to use.", code: "invalid_request", requestID: context.requestID)
         }
-        router.get("/oauth/callback") { request, context in try await finish(request, context) }
+        router.get("/oauth/callback") { request, context in
+            if let answer = try await connect.signIn(request, context) { return answer }
+            return try await finish(request, context)
+        }
         router.post("/token") { request, context in try await token(request, context) }
         router.post("/revoke") { request, context in try await revoke(request, context) }
         router.post("/register") { request, context in try await register(request, context) }
@@ -84,12 +86,7 @@ struct OAuthAPI: Sendable {
 
     private func decide(_ request: Request, _ context: GatewayContext) async throws -> Response {
         do {
-            // A form of ours comes from a page of ours (CSRF); browsers that say where it comes from are believed.
-            let isForeign = request.headers[.secFetchSite].map { $0 != "same-origin" && $0 != "none" } ?? false
-            let origins = request.headers[values: .origin]
-            guard !isForeign, origins.allSatisfy({ signedIn.origin().spellings.contains($0) }) else {
-                throw OAuthError(.invalidRequest, "This answer came from another site's page, so it does not count.")
-            }
+            try signedIn.requireOwnForm(request)
             let parameters = try OAuth.Parameters(encoded: try await form(request))
             guard let id = try parameters.one("transaction", longest: 64), let token = try parameters.one("token", longest: 64),
                 let decision = try parameters.one("decision", longest: 16), ["approve", "deny"].contains(decision)
@@ -236,26 +233,42 @@ struct OAuthAPI: Sendable {
         AuditRecord(requestID: context.requestID, at: signedIn.now().wall, action: action, address: context.address)
     }
 
-    private func form(_ request: Request) async throws -> [UInt8] {
-        let type = request.headers[.contentType]?.split(separator: ";").first?.lowercased() ?? ""
-        guard type == "application/x-www-form-urlencoded" else {
-            throw OAuthError(.invalidRequest, "Send the parameters as application/x-www-form-urlencoded.")
+    private func form(_ request: Request) async throws -> [UInt8] { try await request.oauthForm() }
+}
+
+extension SignedIn {
+    /// A form of ours comes from a page of ours (CSRF); browsers that say where it comes from are believed.
+    func requireOwnForm(_ request: Request) throws(OAuthError) {
+        let isForeign = request.headers[.secFetchSite].map { $0 != "same-origin" && $0 != "none" } ?? false
+        let origins = request.headers[values: .origin]
+        guard !isForeign, origins.allSatisfy({ origin().spellings.contains($0) }) else {
+            throw OAuthError(.invalidRequest, "This answer came from another site's page, so it does not count.")
         }
-        let body = try await request.wholeBody()
-        guard body.count <= Self.largestForm else { throw OAuthError(.invalidRequest, "The parameters have at most \(Self.largestForm) bytes.") }
-        return body
     }
 }
 
 extension AuthorizationServer.Cookie {
-    fileprivate var header: String {
+    var header: String {
         "\(name)=\(value); Path=/; Max-Age=\(lifetime.components.seconds); Secure; HttpOnly; SameSite=Lax"
     }
 }
 
 extension Request {
+    private static let largestForm = 32 << 10
+
+    /// The body as form-encoded parameters.
+    func oauthForm() async throws -> [UInt8] {
+        let type = headers[.contentType]?.split(separator: ";").first?.lowercased() ?? ""
+        guard type == "application/x-www-form-urlencoded" else {
+            throw OAuthError(.invalidRequest, "Send the parameters as application/x-www-form-urlencoded.")
+        }
+        let body = try await wholeBody()
+        guard body.count <= Self.largestForm else { throw OAuthError(.invalidRequest, "The parameters have at most \(Self.largestForm) bytes.") }
+        return body
+    }
+
     /// The value of a cookie; nil also for one that is there twice, for then nobody knows which is ours.
-    fileprivate func cookie(_ name: String) -> String? {
+    func cookie(_ name: String) -> String? {
         let values = headers[values: .cookie].flatMap { $0.split(separator: ";") }.compactMap { pair -> String? in
             let pair = pair.drop { $0 == " " }
             return pair.hasPrefix("\(name)=") ? String(pair.dropFirst(name.count + 1)) : nil

@@ -2,6 +2,7 @@ import Crypto
 import Gateway
 import HTTPTypes
 import Hummingbird
+import Identity
 import Mustache
 import NIOCore
 
@@ -16,6 +17,8 @@ struct Pages: Sendable {
     private let frame: MustacheTemplate
     private let consent: MustacheTemplate
     private let refused: MustacheTemplate
+    private let connect: MustacheTemplate
+    private let told: MustacheTemplate
     private let style: String
     private let policy: String
 
@@ -27,6 +30,8 @@ struct Pages: Sendable {
         frame = template(PackageResources.page_frame_mustache)
         consent = template(PackageResources.page_consent_mustache)
         refused = template(PackageResources.page_refused_mustache)
+        connect = template(PackageResources.page_connect_mustache)
+        told = template(PackageResources.page_told_mustache)
         style = text(PackageResources.page_style_css)
         let hash = Data(SHA256.hash(data: Array(style.utf8))).base64EncodedString()
         policy = "default-src 'none'; style-src 'sha256-\(hash)'; frame-ancestors 'none'; base-uri 'none'; form-action "
@@ -52,9 +57,30 @@ struct Pages: Sendable {
         return response("Allow “\(page.client)”?", consent.render(page), .ok, formsTo: targets)
     }
 
-    func refused(_ sentence: String, code: String, requestID: Gateway.RequestID, status: HTTPResponse.Status = .badRequest) -> Response {
-        let body = refused.render(["sentence": sentence, "code": code, "requestID": requestID.description])
-        return response("This sign-in cannot go on", body, status, formsTo: "'none'")
+    /// The question whether an account is to be connected.
+    func connect(_ question: ConnectDesk.Question) -> Response {
+        var page: [String: Any] = [
+            "title": question.title, "alias": question.alias, "serverHost": question.serverHost, "issuerHost": question.issuerHost,
+            "scopes": question.scopes, "hasScopes": !question.scopes.isEmpty, "user": question.user,
+            "transaction": question.transaction, "token": question.token,
+        ]
+        if let host = question.browserHost { page["browserHost"] = host }
+        // Browsers hold it against every redirect that follows: to the authorization server, and to whomever that asks in turn.
+        return response(
+            "Connect “\(question.title)”?", connect.render(page), .ok, formsTo: "'self' https: http://localhost:* http://127.0.0.1:*")
+    }
+
+    /// Something is done.
+    func told(_ title: String, _ sentence: String) -> Response {
+        response(title, told.render(["title": title, "sentence": sentence]), .ok, formsTo: "'none'")
+    }
+
+    func refused(
+        _ sentence: String, code: String, requestID: Gateway.RequestID, status: HTTPResponse.Status = .badRequest,
+        title: String = "This sign-in cannot go on"
+    ) -> Response {
+        let body = refused.render(["title": title, "sentence": sentence, "code": code, "requestID": requestID.description])
+        return response(title, body, status, formsTo: "'none'")
     }
 
     private func response(_ title: String, _ body: String, _ status: HTTPResponse.Status, formsTo targets: String) -> Response {

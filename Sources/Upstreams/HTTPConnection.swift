@@ -163,7 +163,7 @@ final class HTTPConnection: ChannelInboundHandler {
         case .document(let bytes, _):
             var error: ProtocolError?
             if let message = try? Message(parsing: bytes), case .response(_, .failure(let answered)) = message { error = answered }
-            let refused = refusal?(head.status.code, head.headers[canonicalForm: "www-authenticate"].map { String($0) })
+            let refused = refusal?(head.status.code, head.headers["www-authenticate"])
             exchange.fail(refused ?? .rejected(status: Int(head.status.code), error: error))
         }
         self.exchange = nil

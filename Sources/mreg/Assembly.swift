@@ -120,7 +120,8 @@ struct Assembly {
         let connections = try HTTPConnections(group: MultiThreadedEventLoopGroup.singleton, egress: egress)
         let processes = ProcessKeeper()
         let fetchers = try Self.fetchers(egress)
-        let credentials = Self.credentials(vault, fetchers, logger, now)
+        let shared = Self.sharedIssuer(settings, mode, fetchers, origin, logger, now)
+        let credentials = Self.credentials(database, vault, shared, fetchers, instance, origin, logger, now)
         let surroundings = UpstreamSurroundings(
             client: gateway, connections: connections, keeper: processes, environment: environment, credentials: credentials.shown, logger: logger)
         let catalogue = Catalogue(answers: answers, originKey: Self.originKey(origin.withLock { $0 }), logger: logger) {
@@ -150,17 +151,6 @@ struct Assembly {
             instance: instance, record: { try await database.client($0) }, store: { try await database.store($0, audit: nil) },
             document: Self.documents(fetchers, mode, logger, now),
             isEvaluation: mode.acceptsShorthand, now: { now().wall })
-        let shared = SharedIssuer {
-            let own = origin.withLock { $0 }
-            let isCallbackNamed = settings.sources["MREG_FASTMCP_OAUTH_CALLBACK_URL"] != nil
-            let callback = isCallbackNamed ? settings.oauth.callbackURL : "\(own)/oauth/callback"
-            let configured = try settings.issuer(callback: callback)
-            let evaluated = configured == nil ? try await mode.issuer?(callback) : nil
-            guard let chosen = configured ?? evaluated else { return nil }
-            return Issuer(chosen, fetcher: fetchers.issuer, now: now) { failure in
-                logger.warning("the issuer cannot be asked anew", metadata: ["reason": "\(failure.sentence)"])
-            }
-        }
         // What does not fit is said at start-up, not to the first who signs in.
         let named = try settings.issuer(callback: settings.oauth.callbackURL)
         let issuer = SignInIssuer(
@@ -186,6 +176,7 @@ struct Assembly {
             origin: { origin.withLock { $0 } }, now: { now().wall })
 
         let registry = Self.registry(database, catalogue, connections, vault, credentials)
+        let connect = Self.connectHouse(database, authenticator, vault, catalogue, registry, credentials, issuer, instance, settings, now)
         let queries = Self.queries(database, hotState, authenticator, admission, sessions, running, housekeeping, settings, now)
         let tenant = try await queries.makeTenant(
             ControlAPI.defaultTenant,
@@ -211,7 +202,8 @@ struct Assembly {
         let desk = Self.rulesDesk(database, rules, catalogue)
         let house = House(
             version: Version.current, origin: { origin.withLock { $0 } }, allowedOrigins: settings.listener.allowedOrigins.map(\.description),
-            keys: keys, people: peopleQueries, server: server, refresher: refresher, authenticator: authenticator, admission: admission,
+            keys: keys, people: peopleQueries, server: server, refresher: refresher, connect: connect, authenticator: authenticator,
+            admission: admission,
             pacing: pacing, rules: desk, policy: policy, forwarder: forwarder, audit: audit,
             sessions: sessions, registry: registry,
             queries: queries,
@@ -317,7 +309,13 @@ struct Assembly {
                     throw Refusal.invalid("\(command.path) is not a program this gateway may run.")
                 }
                 let server = try await database.createServer(draft, owner: owner, tenant: tenant, audit: audit)
-                try vault.keep(draft.secret, of: server)
+                do { try vault.keep(draft.secret, of: server) } catch {
+                    // Without its secret it would be of no use, and its alias would be taken.
+                    var undone = audit
+                    undone.action = "server.delete"
+                    _ = try? await database.deleteServer(server.id, audit: undone)
+                    throw error
+                }
                 await catalogue.put(server)
                 return server
             },

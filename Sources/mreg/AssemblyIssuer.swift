@@ -29,6 +29,22 @@ actor SharedIssuer {
 }
 
 extension Assembly {
+    static func sharedIssuer(
+        _ settings: Settings, _ mode: Mode, _ fetchers: Fetchers, _ origin: SharedOrigin, _ logger: Logger, _ now: @escaping @Sendable () -> Moment
+    ) -> SharedIssuer {
+        SharedIssuer {
+            let own = origin.withLock { $0 }
+            let isCallbackNamed = settings.sources["MREG_FASTMCP_OAUTH_CALLBACK_URL"] != nil
+            let callback = isCallbackNamed ? settings.oauth.callbackURL : "\(own)/oauth/callback"
+            let configured = try settings.issuer(callback: callback)
+            let evaluated = configured == nil ? try await mode.issuer?(callback) : nil
+            guard let chosen = configured ?? evaluated else { return nil }
+            return Issuer(chosen, fetcher: fetchers.issuer, now: now) { failure in
+                logger.warning("the issuer cannot be asked anew", metadata: ["reason": "\(failure.sentence)"])
+            }
+        }
+    }
+
     struct Fetchers: Sendable {
         /// To the issuer, which the operator named: wherever it is.
         let issuer: Fetcher

@@ -26,6 +26,13 @@ extension RunningGateway {
     func send(
         _ method: HTTPMethod, _ path: String, headers: [(String, String)] = [], body: [UInt8] = [], onBody: () async -> Void = {}
     ) async throws -> Answer {
+        try await Self.send(method, path, headers: headers, body: body, to: port, onBody: onBody)
+    }
+
+    /// The same to another port of this machine.
+    static func send(
+        _ method: HTTPMethod, _ path: String, headers: [(String, String)] = [], body: [UInt8] = [], to port: Int, onBody: () async -> Void = {}
+    ) async throws -> Answer {
         var all = HTTPHeaders(headers)
         if !all.contains(name: "host") { all.add(name: "Host", value: "localhost:\(port)") }
         if !body.isEmpty && !all.contains(name: "content-length") { all.add(name: "Content-Length", value: String(body.count)) }

@@ -125,7 +125,7 @@ private final class Stage: Sendable {
             _ = try await gateway.running.user(name, .user)
             path = path.replacing("{user}", with: name)
         }
-        path = path.replacing("{tenant}", with: "default").replacing("{address}", with: "203.0.113.9")
+        path = path.replacing("{tenant}", with: "default").replacing("{address}", with: "203.0.113.9").replacing("{alias}", with: "nowhere")
         let answer = try await gateway.api(HTTPMethod(rawValue: row.method), path + query, body, token: tokens[role])
         return (200..<300).contains(answer.status) ? "ok" : "\(answer.status)"
     }

@@ -7,18 +7,12 @@ import OAuth
 /// Strangers write it. It says where to send browsers and codes, so every address in it is an https URL, or on loopback if
 /// the whole server is; that they are at other origins than the issuer is common and allowed.
 struct AuthorityMetadata: Hashable, Sendable {
-    enum Authentication: String, Hashable, Sendable {
-        case none
-        case basic = "client_secret_basic"
-        case post = "client_secret_post"
-    }
-
     let issuer: String
     let authorizationEndpoint: Endpoint?
     let tokenEndpoint: Endpoint
     let registrationEndpoint: Endpoint?
     /// Of those known here.
-    let authentications: Set<Authentication>
+    let authentications: Set<GatewayClient.Authentication>
     /// Nil if it keeps silent about PKCE.
     let offersS256: Bool?
     /// Whether every authorization response of it has `iss` (RFC 9207).
@@ -63,7 +57,7 @@ struct AuthorityMetadata: Hashable, Sendable {
         registrationEndpoint = try endpoint("registration_endpoint")
         // RFC 8414, section 2: what is meant where nothing is said.
         authentications = Set(
-            (try texts("token_endpoint_auth_methods_supported") ?? ["client_secret_basic"]).compactMap { Authentication(rawValue: $0) })
+            (try texts("token_endpoint_auth_methods_supported") ?? ["client_secret_basic"]).compactMap { GatewayClient.Authentication(rawValue: $0) })
         offersS256 = try texts("code_challenge_methods_supported").map { $0.contains("S256") }
         announcesIssuerInResponses = json["authorization_response_iss_parameter_supported"]?.bool == true
         takesClientDocuments = json["client_id_metadata_document_supported"]?.bool == true

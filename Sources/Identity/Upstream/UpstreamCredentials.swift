@@ -1,38 +1,38 @@
+import Crypto
 package import Gateway
 import OAuth
-
-/// Where what is shown to servers lies: live, the vault and the record of truth; in a test, dictionaries.
-package struct CredentialStore: Sendable {
-    /// What a server's owner gave.
-    package var secret: @Sendable (ServerID) throws -> Secret<[UInt8]>?
-
-    package init(secret: @escaping @Sendable (ServerID) throws -> Secret<[UInt8]>?) {
-        self.secret = secret
-    }
-}
+import Synchronization
 
 /// What the gateway shows servers, of its own and in users' names; nothing of it comes from who calls.
 package final class UpstreamCredentials: Sendable {
-    private let store: CredentialStore
-    private let fetcher: Fetcher
-    private let now: @Sendable () -> Moment
+    let store: CredentialStore
+    let fetcher: Fetcher
+    let now: @Sendable () -> Moment
+    let origin: @Sendable () -> Origin
+    let shelf: TokenShelf
+    let discovery: UpstreamDiscovery
+    let registrar: ClientRegistrar
+    private let linkKey: SymmetricKey
     private let report: @Sendable (ServerRecord, _ reason: String) -> Void
-    private let shelf: TokenShelf
-    private let discovery: UpstreamDiscovery
+    /// Scopes that servers asked for and users have not allowed yet.
+    private let wanted = Mutex<[TokenShelf.Key: String]>([:])
 
     /// - Parameters:
     ///   - fetcher: the one for strangers' URLs.
     ///   - report: told why there is no token; for the operator's eyes.
     package init(
-        store: CredentialStore, fetcher: Fetcher, now: @escaping @Sendable () -> Moment,
-        report: @escaping @Sendable (ServerRecord, _ reason: String) -> Void
+        store: CredentialStore, fetcher: Fetcher, instance: InstanceKey, origin: @escaping @Sendable () -> Origin,
+        now: @escaping @Sendable () -> Moment, report: @escaping @Sendable (ServerRecord, _ reason: String) -> Void
     ) {
         self.store = store
         self.fetcher = fetcher
         self.now = now
+        self.origin = origin
         self.report = report
         shelf = TokenShelf(now: now)
         discovery = UpstreamDiscovery(fetcher: fetcher)
+        registrar = ClientRegistrar(store: store, fetcher: fetcher, origin: origin, now: now)
+        linkKey = instance.derived(for: "connect link")
     }
 
     /// What to show a server.
@@ -52,20 +52,80 @@ package final class UpstreamCredentials: Sendable {
 
     /// Takes note that a server turned away what it was shown. When this returns, it is worth asking it once more.
     package func turnedAway(_ why: TurnedAway, by server: ServerRecord, for user: UserID?) async throws(CredentialFailure) {
-        let isRenewable = if case .fixed = server.credential { false } else { true }
-        let failure = CredentialFailure.turnedAway(server)
-        switch shelf.turnedAway(key(server, user), mark: why.mark, isRenewable: isRenewable, otherwise: failure) {
-        case .tryAgain: return
-        case .hopeless: throw failure
+        let key = key(server, user)
+        if let scope = why.wantedScope {
+            guard let user, case .perUser = server.credential else {
+                throw CredentialFailure(.owner, "“\(server.alias)” wants more (\(scope)) than the credential it is registered with is good for.")
+            }
+            want(scope, key)
+            throw CredentialFailure(.user, "“\(server.alias)” wants you to allow more than you did. \(invitation(to: server, for: user))")
         }
+        let isRenewable = if case .fixed = server.credential { false } else { true }
+        let failure = turnedAwayForGood(server, user)
+        switch shelf.turnedAway(key, mark: why.mark, isRenewable: isRenewable, otherwise: failure) {
+        case .tryAgain: return
+        case .hopeless:
+            if let user, case .perUser = server.credential { await markRefused(server, user, "turned_away") }
+            throw failure
+        }
+    }
+
+    private func turnedAwayForGood(_ server: ServerRecord, _ user: UserID?) -> CredentialFailure {
+        guard let user, server.credential.isPersonal else { return .turnedAway(server) }
+        return CredentialFailure(.user, "“\(server.alias)” no longer takes your account's token. \(invitation(to: server, for: user))")
+    }
+
+    /// In whose name the tools of a server are listed where each user is somebody else to it: its owner's if they are
+    /// connected, else whoever connected first.
+    package func lister(of server: ServerRecord) async throws(CredentialFailure) -> UserID {
+        let users: [UserID]
+        do { users = try await store.connectedUsers(server.id) } catch {
+            throw CredentialFailure(.later, "the gateway cannot look up who is connected to it")
+        }
+        if users.contains(server.owner) { return server.owner }
+        guard let first = users.first else {
+            throw CredentialFailure(
+                .user, "nobody has connected an account to it yet: whoever may use it does so at \(Self.link(to: server, at: origin()))")
+        }
+        return first
     }
 
     /// The server was changed or removed, or was given another secret.
     package func forget(_ server: ServerID) { shelf.forget(server) }
 
-    private func key(_ server: ServerRecord, _ user: UserID?) -> TokenShelf.Key {
+    func key(_ server: ServerRecord, _ user: UserID?) -> TokenShelf.Key {
         TokenShelf.Key(server: server.id, user: server.credential.isPersonal ? user : nil)
     }
+
+    func tell(_ server: ServerRecord, _ reason: String) { report(server, reason) }
+
+    // MARK: Links
+
+    static func link(to server: ServerRecord, at origin: Origin) -> String { "\(origin)/connect/\(server.alias)" }
+
+    /// What a user is told to do. The link is theirs: it says for whom it was made, and nobody else can follow it to its end.
+    func invitation(to server: ServerRecord, for user: UserID) -> String {
+        "Open \(Self.link(to: server, at: origin()))?for=\(tag(of: user)) in your browser to connect your account, then call the tool again."
+    }
+
+    /// Stands for a user in a link; only this gateway can make one.
+    package func tag(of user: UserID) -> String {
+        Base64URL.encode(HMAC<SHA256>.authenticationCode(for: Array("\(user.rawValue)".utf8), using: linkKey).prefix(12))
+    }
+
+    // MARK: More than was allowed
+
+    private func want(_ scope: String, _ key: TokenShelf.Key) {
+        guard let scopes = try? ScopeList(parsing: scope) else { return }
+        wanted.withLock { wanted in
+            guard wanted.count < TokenShelf.capacity || wanted[key] != nil else { return }
+            let earlier = (try? ScopeList(parsing: wanted[key] ?? "")) ?? []
+            wanted[key] = earlier.union(scopes).description
+        }
+    }
+
+    func wantedScope(_ key: TokenShelf.Key) -> String? { wanted.withLock { $0[key] } }
+    func satisfied(_ key: TokenShelf.Key) { _ = wanted.withLock { $0.removeValue(forKey: key) } }
 
     // MARK: Obtaining
 
@@ -73,7 +133,13 @@ package final class UpstreamCredentials: Sendable {
         switch server.credential {
         case .fixed: return TokenShelf.Item(value: try secret(of: server), expiresAt: nil)
         case .clientCredentials(let client): return try await ownToken(client, of: server)
-        case .none, .perUser, .onBehalfOf: throw CredentialFailure(.owner, "“\(server.alias)” is shown nothing.")
+        case .perUser(let client):
+            guard let user else { throw CredentialFailure(.owner, "“\(server.alias)” is asked only in a user's name.") }
+            return try await userToken(client, user, server, isReplacement)
+        case .onBehalfOf(let scope):
+            guard let user else { throw CredentialFailure(.owner, "“\(server.alias)” is asked only in a user's name.") }
+            return try await exchangedToken(scope, user, server)
+        case .none: throw CredentialFailure(.owner, "“\(server.alias)” is shown nothing.")
         }
     }
 
@@ -111,18 +177,45 @@ package final class UpstreamCredentials: Sendable {
         return (authority.tokenEndpoint, authentication, authority.issuer)
     }
 
-    /// What the server's owner gave, if it was given for where the server is now.
-    private func secret(of server: ServerRecord) throws(CredentialFailure) -> Secret<String> {
-        let bytes: Secret<[UInt8]>?
-        do { bytes = try store.secret(server.id) } catch {
-            report(server, "the vault: \(error)")
-            throw CredentialFailure(.later, "The gateway cannot open its credential for “\(server.alias)” at the moment.")
+    private func exchangedToken(_ scope: String, _ user: UserID, _ server: ServerRecord) async throws(CredentialFailure) -> TokenShelf.Item {
+        do {
+            guard let tokens = try await store.exchange(user, scope) else {
+                throw CredentialFailure(
+                    .user, "“\(server.alias)” is asked in your name, and your sign-in is too long ago for that. \(invitation(to: server, for: user))")
+            }
+            return TokenShelf.Item(value: tokens.accessToken, expiresAt: tokens.expiresAt)
+        } catch let failure as CredentialFailure {
+            throw failure
+        } catch let failure as IssuerFailure {
+            report(server, failure.sentence)
+            if failure.isTerminal {
+                throw CredentialFailure(
+                    .user, "Your issuer gives no token for “\(server.alias)” before you have signed in anew. \(invitation(to: server, for: user))")
+            }
+            throw CredentialFailure(failure, of: server)
+        } catch {
+            report(server, "\(error)")
+            throw CredentialFailure(.later, "The gateway cannot have a token for “\(server.alias)” at the moment; try again in a while.")
         }
-        guard let bytes, let placed = PlacedSecret(bytes), placed.places == server.credential.places(of: server) else {
+    }
+
+    /// What the server's owner gave, if it was given for where the server is now.
+    func secret(of server: ServerRecord) throws(CredentialFailure) -> Secret<String> {
+        guard let bytes = try read(server, { try store.secret(server.id) }), let placed = PlacedSecret(bytes),
+            placed.places == server.credential.places(of: server)
+        else {
             throw CredentialFailure(
                 .owner, "The credential of “\(server.alias)” is missing, or was given for another place; its owner has to give it again.")
         }
         return placed.value
+    }
+
+    /// Looks into the vault.
+    func read<Value>(_ server: ServerRecord, _ body: () throws -> Value) throws(CredentialFailure) -> Value {
+        do { return try body() } catch {
+            report(server, "the vault: \(error)")
+            throw CredentialFailure(.later, "The gateway cannot open its credential for “\(server.alias)” at the moment.")
+        }
     }
 }
 
