@@ -1,3 +1,5 @@
+// Whichever module the compiler met first owns the types of C that both have.
+import CoreFoundation
 import Forwarding
 import Gateway
 import Glibc

@@ -1,3 +1,5 @@
+// Whichever module the compiler met first owns the types of C that both have.
+import CoreFoundation
 import Glibc
 
 /// Starts the program again, in its place, when a file it had mapped was cut off beneath it (SIGBUS): at once, where
