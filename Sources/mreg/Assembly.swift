@@ -177,12 +177,18 @@ struct Assembly {
 
         let registry = Self.registry(database, catalogue, connections, vault, credentials)
         let connect = Self.connectHouse(database, authenticator, vault, catalogue, registry, credentials, issuer, instance, settings, now)
-        let queries = Self.queries(database, hotState, authenticator, admission, sessions, running, housekeeping, settings, now)
+        // Who is out is not kept fresh behind their back.
+        let forgetTokens: @Sendable (UserID) throws -> Void = { user in
+            refresher.remove(user)
+            try vault.forget(user)
+        }
+        let queries = Self.queries(
+            database, hotState, authenticator, admission, sessions, running, housekeeping, settings, forgetTokens: forgetTokens, now)
         let tenant = try await queries.makeTenant(
             ControlAPI.defaultTenant,
             AuditRecord(requestID: .random(), at: now().wall, action: "tenant.create", target: ControlAPI.defaultTenant))
         let people = People(database: database, authenticator: authenticator, audit: audit, now: now)
-        let peopleQueries = Self.people(database, authenticator, sessions, running)
+        let peopleQueries = Self.people(database, authenticator, sessions, running, forgetTokens: forgetTokens)
         let operatorUser = try await people.operatorUser(of: tenant, people.record("user.create", "operator"))
         let isServersFileNamed = settings.sources["MREG_STDIO_SERVERS_FILE"] != nil
         if isServersFileNamed || mode.readsDefaultServersFile {

@@ -59,7 +59,8 @@ extension Assembly {
     }
 
     static func people(
-        _ database: Storage.Database, _ authenticator: Authenticator, _ sessions: SessionTable, _ running: RunningCalls
+        _ database: Storage.Database, _ authenticator: Authenticator, _ sessions: SessionTable, _ running: RunningCalls,
+        forgetTokens: @escaping @Sendable (UserID) throws -> Void
     ) -> PeopleQueries {
         PeopleQueries(
             createKey: { draft, user, old, audit in
@@ -87,6 +88,7 @@ extension Assembly {
                 if isDisabled {
                     sessions.forget(user)
                     running.end { $0.user == user }
+                    try forgetTokens(user)
                 }
                 return changed
             },

@@ -14,7 +14,8 @@ extension Assembly {
     /// What the admin API asks, answered from the record and from what is in memory.
     static func queries(
         _ database: Storage.Database, _ hotState: HotState, _ authenticator: Authenticator, _ admission: Admission, _ sessions: SessionTable,
-        _ running: RunningCalls, _ housekeeping: Housekeeping, _ settings: Settings, _ now: @escaping @Sendable () -> Moment
+        _ running: RunningCalls, _ housekeeping: Housekeeping, _ settings: Settings, forgetTokens: @escaping @Sendable (UserID) throws -> Void,
+        _ now: @escaping @Sendable () -> Moment
     ) -> AdminQueries {
         let reports = RecordReports(database: database, settings: settings) { now().wall }
         return AdminQueries(
@@ -51,6 +52,7 @@ extension Assembly {
                 authenticator.forget(user)
                 running.end { $0.user == user }
                 sessions.forget(user)
+                try forgetTokens(user)
                 return count
             },
             dailyReport: { try await reports.daily() }, weeklyReport: { try await reports.weekly() },

@@ -130,3 +130,21 @@ def test_a_key_is_made_on_the_command_line_and_used(gateway: Gateway) -> None:
     assert [call(gateway, k).status_code for k in (key, following)] == [200, 200]
     mreg(gateway, "key", "revoke", "1")
     assert [call(gateway, k).status_code for k in (key, following)] == [401, 200]
+
+
+@pytest.mark.parametrize("ending", ["sign-out", "disable"])
+def test_what_the_issuer_gave_is_renewed_for_who_is_in_and_gone_with_who_is_out(gateway: Gateway, browser: Browser, ending: str) -> None:
+    tokens = Client.register(gateway).tokens(browser, ISSUER)
+    name = whoami(gateway, tokens.access)["preferred_username"]
+    admin = {"Authorization": f"Bearer {gateway.token('admin')}"}
+
+    def outcome() -> str:
+        answer = httpx2.post(f"{gateway.url}/api/v1/admin/force-token-refresh/{name}", headers=admin, timeout=DEADLINE, trust_env=False)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["outcome"]
+
+    assert outcome() == "renewed"
+    report = httpx2.get(f"{gateway.url}/api/v1/admin/token-refresh-analytics", headers=admin, timeout=DEADLINE, trust_env=False).json()
+    assert (report["tokens"], report["success_rate"]["value"]) == (1, 1)
+    mreg(gateway, "user", ending, name)
+    assert outcome() == "sign_in_again"
