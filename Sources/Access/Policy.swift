@@ -58,14 +58,17 @@ extension Role {
     }
 }
 
-/// Proof that policy allowed this principal to call this tool. Only this module can mint one, and an upstream takes
-/// nothing else, so no call leaves unauthorized.
+/// Proof that policy allowed this principal to ask this of a server: to call a tool, or to use what it has besides tools.
+/// Only this module can mint one, and an upstream takes nothing else, so no request leaves unauthorized.
 package struct Grant: Hashable, Sendable {
     package let principal: Principal
-    package let tool: Tool
+    package let server: ServerAlias
+    /// Nil for prompts, resources and whatever else is no tool.
+    package let tool: Tool?
 
-    init(principal: Principal, tool: Tool) {
+    init(principal: Principal, server: ServerAlias, tool: Tool?) {
         self.principal = principal
+        self.server = server
         self.tool = tool
     }
 }
@@ -90,7 +93,9 @@ package struct Policy: Sendable {
     package func require(_ operation: Operation, of principal: Principal) throws(Refusal) {
         switch operation {
         case .initialize, .ping, .discover: break
-        case .listTools, .callTool: try require(.useTools, of: principal)
+        case .list, .callTool, .getPrompt, .readResource, .completePrompt, .completeResource, .subscribe, .unsubscribe, .setLogLevel, .listen,
+            .getTask, .updateTask, .cancelTask:
+            try require(.useTools, of: principal)
         }
     }
 
@@ -100,7 +105,14 @@ package struct Policy: Sendable {
     package func grant(_ tool: Tool, to principal: Principal, under rules: ToolRules) throws(ToolDenial) -> Grant {
         let decision = rules.permits(principal, tool)
         guard decision.isAllowed else { throw ToolDenial(tool: tool, decision: decision) }
-        return Grant(principal: principal, tool: tool)
+        return Grant(principal: principal, server: tool.server, tool: tool)
+    }
+
+    /// The right to use what a server has besides tools; nil if there is none, of which nobody hears more.
+    ///
+    /// - Parameter rules: those of the principal's tenant, which is the server's.
+    package func grant(besidesTools server: ServerAlias, to principal: Principal, under rules: ToolRules) -> Grant? {
+        rules.permits(principal, besidesTools: server) ? Grant(principal: principal, server: server, tool: nil) : nil
     }
 
     /// Whether the caller hears that a tool exists which they may not use, and why they may not: administrators, and whoever

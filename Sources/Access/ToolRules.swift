@@ -117,6 +117,17 @@ package struct ToolRules: Sendable {
         return nil
     }
 
+    /// Whether a principal of this tenant may use what a server has besides tools: its prompts and resources. Rules about
+    /// single tools say nothing of those, and a credential for single tools is not for them.
+    package func permits(_ principal: Principal, besidesTools alias: ServerAlias) -> Bool {
+        guard principal.role.usesTools, principal.reach.includes(server: alias) else { return false }
+        let server = servers.isEmpty ? nil : servers[alias]
+        for rank in Rank.allCases {
+            if let place = server?.own.place(rank, principal) ?? everything.place(rank, principal) { return all[place].statement.effect == .allow }
+        }
+        return false
+    }
+
     /// Whether there can be a tool of that server which the principal may use. Whoever may use none is not to hear of it.
     package func showsAnything(of alias: ServerAlias, to principal: Principal) -> Bool {
         guard principal.role.usesTools, principal.reach.includesAnything(of: alias) else { return false }

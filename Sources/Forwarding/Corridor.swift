@@ -103,7 +103,7 @@ package struct Corridor: Sendable {
         case .initialize: return .answer(answers.initialize(incoming.revision))
         case .ping: return .answer([:])
         case .discover: return .answer(answers.discover())
-        case .listTools:
+        case .list(.tools):
             guard let rules = rules.known(of: principal.tenant) else { return .suspend(.unknownRules) }
             let (table, isCold) = catalogue.table(of: principal.tenant)
             if isCold && !findings.isCatalogueWarm { return .suspend(.coldCatalogue) }
@@ -116,8 +116,8 @@ package struct Corridor: Sendable {
             let (table, isCold) = catalogue.table(of: principal.tenant)
             if let route = table.route(name) {
                 do throws(ToolDenial) {
-                    return .forward(
-                        Dispatch(grant: try policy.grant(route.tool, to: principal, under: rules), incoming: incoming, upstream: route.upstream))
+                    let grant = try policy.grant(route.tool, to: principal, under: rules)
+                    return .forward(Dispatch(grant: grant, request: incoming.outgoing(as: route.tool.name), upstream: route.upstream))
                 } catch {
                     denial = error
                     if policy.mayKnow(error, owner: route.upstream.server.owner, principal) { throw error.refusal }
@@ -130,6 +130,7 @@ package struct Corridor: Sendable {
                 return .suspend(.unknownTool(name, mayAsk: mayAsk))
             }
             throw ProtocolError.unknownTool(name)
+        default: throw ProtocolError.methodNotFound(incoming.operation.method)
         }
     }
 

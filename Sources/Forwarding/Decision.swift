@@ -46,6 +46,6 @@ package struct Decision: Sendable {
 /// A call with everything it needs to leave: policy's permission, and the way.
 package struct Dispatch: Sendable {
     package let grant: Grant
-    package let incoming: Incoming
+    package let request: Outgoing
     package let upstream: Upstream
 }

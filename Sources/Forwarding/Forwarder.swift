@@ -124,7 +124,7 @@ package struct Forwarder: Sendable {
             do throws(Refusal) { try await closing.intend() } catch { return await closing.refuse(error) }
         }
         do {
-            let call = try await dispatch.upstream.call(dispatch.grant, dispatch.incoming)
+            let call = try await dispatch.upstream.ask(dispatch.request, by: dispatch.grant)
             running.add(call, of: dispatch.grant.principal)
             var isStream = false
             defer { if !isStream { running.remove(call) } }

@@ -11,6 +11,14 @@ package enum Reach: Hashable, Sendable {
         }
     }
 
+    /// Whether the whole server is within it.
+    package func includes(server: ServerAlias) -> Bool {
+        switch self {
+        case .everything: true
+        case .only(let servers, _): servers.contains(server)
+        }
+    }
+
     /// Whether any tool of that server can be within it.
     package func includesAnything(of server: ServerAlias) -> Bool {
         switch self {

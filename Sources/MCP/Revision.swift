@@ -116,33 +116,12 @@ package enum Reading: Sendable {
 
     static func operation(_ method: String, _ params: JSON?) throws(ProtocolError) -> Operation? {
         switch method {
-        case "tools/list": return .listTools
+        case "tools/list": return .list(.tools)
         case "tools/call":
             guard let name = params?["name"]?.string else { throw .invalidParams("tools/call needs the tool's \"name\", a string.") }
             guard params?["arguments"].map(\.isObject) ?? true else { throw .invalidParams("\"arguments\" is an object.") }
             return .callTool(name)
         default: return nil
         }
-    }
-}
-
-extension Incoming {
-    /// The parameters as an upstream gets them: its own name for the tool, and of `_meta` only what is meant to
-    /// travel. Everything else keeps its bytes.
-    package func forwardedParams(name: String, progressToken: JSONText?, adding envelope: [(String, JSONText?)] = []) -> JSONText {
-        let carried = (params?["_meta"]?.members ?? []).filter { $0.name != "progressToken" && !Self.isReserved($0.name) }
-        let meta = carried.map { ($0.name, Optional($0.value.text)) } + envelope + [("progressToken", progressToken)]
-        let hasMeta = meta.contains { $0.1 != nil }
-        let changes: [(String, JSONText?)] = [
-            ("name", .string(name)), ("_meta", hasMeta ? .object(meta) : nil), ("inputResponses", nil), ("requestState", nil),
-        ]
-        return params.map { $0.replacing(changes) } ?? .object(changes)
-    }
-
-    /// Whether a `_meta` key stands under a prefix kept for MCP: its second label is `mcp` or `modelcontextprotocol`.
-    private static func isReserved(_ key: String) -> Bool {
-        guard let slash = key.utf8.firstIndex(of: UInt8(ascii: "/")) else { return false }
-        let labels = key.utf8[..<slash].split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
-        return labels.count > 1 && ["mcp", "modelcontextprotocol"].contains { labels[1].elementsEqual($0.utf8) }
     }
 }

@@ -76,11 +76,12 @@ enum LegacyAnswer {
 
 /// What the gateway says to servers of this era.
 package enum LegacyRequest {
-    package static func initialize(id: MessageID, client: Implementation) -> JSONText {
+    package static func initialize(id: MessageID, client: Implementation, capabilities: ClientCapabilities = .none) -> JSONText {
         Message.request(
             id: id, method: "initialize",
             params: [
-                "protocolVersion": .string(Revision.newestLegacy.rawValue), "capabilities": [:], "clientInfo": client.text,
+                "protocolVersion": .string(Revision.newestLegacy.rawValue), "capabilities": capabilities.text(in: .newestLegacy),
+                "clientInfo": client.text,
             ])
     }
 

@@ -15,6 +15,7 @@ enum ModernKey {
     static let clientInfo = prefix + "clientInfo"
     static let serverInfo = prefix + "serverInfo"
     static let subscriptionID = prefix + "subscriptionId"
+    static let logLevel = prefix + "logLevel"
 }
 
 extension Reading {
@@ -137,11 +138,13 @@ enum ModernAnswer {
 package enum ModernRequest {
     package static var revision: Revision { .newest }
 
-    /// The envelope. No client capability is declared while the gateway cannot carry the questions they invite (C-11).
-    package static func envelope(client: Implementation) -> [(String, JSONText?)] {
+    /// The envelope of a request, with what the client behind it declared (C-11).
+    package static func envelope(client: Implementation, capabilities: ClientCapabilities = .none, logLevel: LogLevel? = nil)
+        -> [(String, JSONText?)]
+    {
         [
-            (ModernKey.protocolVersion, .string(Revision.newest.rawValue)), (ModernKey.clientInfo, client.text),
-            (ModernKey.clientCapabilities, [:]),
+            (ModernKey.protocolVersion, .string(revision.rawValue)), (ModernKey.clientInfo, client.text),
+            (ModernKey.clientCapabilities, capabilities.text(in: revision)), (ModernKey.logLevel, logLevel.map { .string($0.rawValue) }),
         ]
     }
 

@@ -94,12 +94,12 @@ package final class Upstream: Sendable {
         return Array(tools.prefix(Self.mostTools))
     }
 
-    /// Starts a tool call. Whatever comes of it is read from what this returns.
+    /// Starts a request on a caller's behalf. Whatever comes of it is read from what this returns.
     ///
-    /// - Parameter grant: policy's permission to make it, which names the tool.
-    package func call(_ grant: Grant, _ incoming: Incoming) async throws -> UpstreamCall {
+    /// - Parameter grant: policy's permission to make it.
+    package func ask(_ request: Outgoing, by grant: Grant) async throws -> UpstreamCall {
         let link = try link(for: owner(grant.principal))
-        let call = UpstreamCall(link: link, client: surroundings.client, incoming: incoming, tool: grant.tool.name)
+        let call = UpstreamCall(link: link, client: surroundings.client, request: request)
         try await call.start()
         return call
     }

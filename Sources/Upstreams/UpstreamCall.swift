@@ -18,30 +18,26 @@ package final class UpstreamCall: Sendable {
 
     private let link: Link
     private let client: Implementation
-    private let incoming: Incoming
-    private let tool: String
+    private let request: Outgoing
     private let sent = Mutex<Sent?>(nil)
     private let isServerTold = Atomic<Bool>(false)
 
-    init(link: Link, client: Implementation, incoming: Incoming, tool: String) {
+    init(link: Link, client: Implementation, request: Outgoing) {
         self.link = link
         self.client = client
-        self.incoming = incoming
-        self.tool = tool
+        self.request = request
     }
 
     func start() async throws {
         let opened = try await link.open()
         if Task.isCancelled { throw UpstreamFailure.unreachable("the caller went away before it was asked") }
         let exchange = opened.transport.exchange(patience: .call)
-        let envelope = opened.revision.era == .modern ? ModernRequest.envelope(client: client) : []
         // Two callers may use the same token; ours is the request's id, which nobody else has.
-        let token = incoming.progressToken.map { _ in JSONText.number(exchange.id) }
-        let params = incoming.forwardedParams(name: tool, progressToken: token, adding: envelope)
-        let body = Message.request(id: MessageID(exchange.id), method: "tools/call", params: params)
+        let params = request.params(for: opened.revision, client: client, progressToken: .number(exchange.id))
+        let body = Message.request(id: MessageID(exchange.id), method: request.method, params: params)
         sent.withLock { $0 = Sent(exchange: exchange, opened: opened) }
         try await opened.transport.send(
-            Outbound(body: body, headers: opened.headers(method: "tools/call", name: tool)), on: exchange, onSession: nil)
+            Outbound(body: body, headers: opened.headers(method: request.method, name: request.name)), on: exchange, onSession: nil)
     }
 
     /// The next thing to tell the caller; nil after the answer. Cancelling the task cancels the call.
@@ -95,7 +91,7 @@ package final class UpstreamCall: Sendable {
 
     /// Whether progress was asked for and stands under the token that was given out.
     private func isOwn(_ progress: JSON, _ current: Sent) -> Bool {
-        incoming.progressToken != nil && progress["progressToken"]?.integer == current.exchange.id
+        request.wantsProgress && progress["progressToken"]?.integer == current.exchange.id
     }
 
     /// Ends it: nobody waits for its answer any more, or nobody may have it.

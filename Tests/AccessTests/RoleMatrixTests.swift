@@ -32,7 +32,7 @@ struct RoleMatrixTests {
         rows += Permission.allCases.map { permission in
             row("permission \(permission.rawValue)") { (principal) throws(Refusal) in try policy.require(permission, of: principal) }
         }
-        let operations: [Operation] = [.initialize, .ping, .discover, .listTools, .callTool("demo__add")]
+        let operations: [Operation] = [.initialize, .ping, .discover, .list(.tools), .callTool("demo__add")]
         rows += operations.map { operation in
             row("operation \(operation.method)") { (principal) throws(Refusal) in try policy.require(operation, of: principal) }
         }

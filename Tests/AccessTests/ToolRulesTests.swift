@@ -99,7 +99,7 @@ struct ToolRulesTests {
     @Test func `a grant names the tool, and a denial says why to those who may know`() throws {
         let policy = Policy()
         let rules = ToolRules([try rule("deny everyone db/drop", 3), try rule("allow everyone *", 4)])
-        #expect(try policy.grant(try tool("query"), to: ada(), under: rules).tool.name == "query")
+        #expect(try policy.grant(try tool("query"), to: ada(), under: rules).tool?.name == "query")
         let denial = try #require(throws: ToolDenial.self) { try policy.grant(try tool("drop"), to: ada(), under: rules) }
         #expect(denial.refusal.sentence.contains("rule 3"))
         let (me, eve) = (UserID(1), UserID(2))

@@ -4,7 +4,7 @@ import Testing
 
 struct OperationTests {
     @Test(arguments: [
-        (Operation.initialize, "initialize", ""), (.ping, "ping", ""), (.discover, "server/discover", ""), (.listTools, "tools/list", ""),
+        (Operation.initialize, "initialize", ""), (.ping, "ping", ""), (.discover, "server/discover", ""), (.list(.tools), "tools/list", ""),
         (.callTool("demo__add"), "tools/call", "demo__add"), (.callTool(""), "tools/call", ""),
     ])
     func `an operation is named as MCP names it, and only a call has a target`(operation: Operation, method: String, target: String) {

@@ -116,7 +116,7 @@ struct ModernEnvelopeTests {
         #expect(incoming.params?["arguments"]?.text.description == #"{"q":1}"#)
     }
 
-    @Test(arguments: [("tools/list", Operation.listTools), ("server/discover", .discover)])
+    @Test(arguments: [("tools/list", Operation.list(.tools)), ("server/discover", .discover)])
     func `a sound request without a name needs no name header`(method: String, operation: Operation) throws {
         let body = ModernRequestBody(method: method, params: [], headers: RoutingHeaders(protocolVersion: ["2026-07-28"], method: [method]))
         #expect(try body.read().request?.operation == operation)
@@ -212,7 +212,7 @@ struct ModernEnvelopeTests {
 
 struct LegacyEnvelopeTests {
     @Test(arguments: [
-        ("ping", "{}", Operation.ping), ("tools/list", "{}", .listTools), ("tools/call", #"{"name":"a"}"#, .callTool("a")),
+        ("ping", "{}", Operation.ping), ("tools/list", "{}", .list(.tools)), ("tools/call", #"{"name":"a"}"#, .callTool("a")),
         ("tools/call", #"{"name":"a","arguments":{}}"#, .callTool("a")), ("initialize", #"{"protocolVersion":"x"}"#, .initialize),
     ])
     func `a sound request is read as what it asks for`(method: String, params: String, operation: Operation) throws {
@@ -269,7 +269,7 @@ struct IncomingTests {
     @Test func `an upstream gets its own tool name, and the arguments as they were written`() throws {
         let incoming = try Self.incoming(#"{"arguments":{ "n": 1.00, "k\u0061":[ ] },"name":"s__t","x-vendor":1}"#)
         #expect(
-            incoming.forwardedParams(name: "t", progressToken: nil).description
+            incoming.forwarded(as: "t")
                 == #"{"arguments":{ "n": 1.00, "k\u0061":[ ] },"name":"t","x-vendor":1}"#)
     }
 
@@ -280,33 +280,34 @@ struct IncomingTests {
             "io.modelcontextprotocol/subscriptionId":1,"io.modelcontextprotocol\u002flater":1,"com.mcp/x":1,"com.mcp.tools/x":1,
             "a.modelcontextprotocol/":1}}
             """#
-        let forwarded = try JSON(parsing: Self.incoming(params).forwardedParams(name: "b", progressToken: "mine").bytes)
+        let forwarded = try JSON(parsing: Array(Self.incoming(params).forwarded(as: "b").utf8))
         #expect(forwarded["_meta"]?.text.description == #"{"traceparent":"00","com.example/k":{"a": 1},"mcp.dev/k":2,"progressToken":"mine"}"#)
         #expect(forwarded.members.map(\.name) == ["name", "_meta"])
     }
 
     @Test func `a reserved prefix is reserved whatever follows its slash or its dots`() throws {
         let params = "{\"name\":\"a\",\"_meta\":{\"io.modelcontextprotocol/\u{301}x\":1,\"io.mcp/\u{200D}\":2,\"io.mcp.\u{301}a/x\":3}}"
-        #expect(try Self.incoming(params).forwardedParams(name: "a", progressToken: nil).description == #"{"name":"a"}"#)
+        #expect(try Self.incoming(params).forwarded(as: "a") == #"{"name":"a"}"#)
     }
 
     @Test func `the gateway's own envelope takes the place of the client's`() throws {
         let gateway = Implementation(name: "g", title: "G", version: "1")
         let incoming = try Self.incoming(#"{"name":"a","_meta":{"k":1,"progressToken":5}}"#)
-        let forwarded = incoming.forwardedParams(name: "a", progressToken: nil, adding: ModernRequest.envelope(client: gateway))
-        let meta = try JSON(parsing: forwarded.bytes)["_meta"]
+        let forwarded = incoming.forwarded(as: "a", for: .july2026, by: gateway)
+        let meta = try JSON(parsing: Array(forwarded.utf8))["_meta"]
         #expect(
             meta?.members.map(\.name) == [
                 "k", "io.modelcontextprotocol/protocolVersion", "io.modelcontextprotocol/clientInfo", "io.modelcontextprotocol/clientCapabilities",
+                "progressToken",
             ])
         #expect(meta?["io.modelcontextprotocol/clientInfo"]?["name"]?.string == "g")
     }
 
     @Test func `nothing to carry is no _meta`() throws {
         #expect(
-            try Self.incoming(#"{"name":"a","_meta":{"progressToken":5}}"#).forwardedParams(name: "a", progressToken: nil).description
+            try Self.incoming(#"{"name":"a","_meta":{"progressToken":null}}"#).forwarded(as: "a")
                 == #"{"name":"a"}"#)
-        #expect(try Self.incoming(#"{"name":"a","_meta":[1]}"#).forwardedParams(name: "a", progressToken: nil).description == #"{"name":"a"}"#)
+        #expect(try Self.incoming(#"{"name":"a","_meta":[1]}"#).forwarded(as: "a") == #"{"name":"a"}"#)
     }
 }
 
@@ -318,5 +319,13 @@ struct UnknownSessionTests {
         #expect(error?.place == .session)
         let handshake = try message(#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18"}}"#)
         #expect(throws: Never.self) { try Reading(handshake, headers: RoutingHeaders(sessionID: ["gone"])) }
+    }
+}
+
+extension Incoming {
+    fileprivate func forwarded(
+        as name: String, for revision: Revision = .november2025, by gateway: Implementation = Implementation(name: "g", title: "G", version: "1")
+    ) -> String {
+        outgoing(as: name).params(for: revision, client: gateway, progressToken: "mine")?.description ?? "nothing"
     }
 }

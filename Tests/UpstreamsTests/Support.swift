@@ -72,7 +72,7 @@ extension Upstream {
         let principal = Principal(user: UserID(user), name: "user-\(user)", tenant: TenantID(1), role: .user)
         let rules = ToolRules([ToolRule(ToolRuleID(1), .init(.allow, .everyone, .everything), createdAt: Timestamp(microseconds: 0))])
         let listed = Tool(tool, of: server.alias, exposedAs: "s__tool")
-        return try await call(Policy().grant(listed, to: principal, under: rules), incoming)
+        return try await ask(incoming.outgoing(as: tool), by: Policy().grant(listed, to: principal, under: rules))
     }
 
     /// Calls a tool and waits for what it answers.

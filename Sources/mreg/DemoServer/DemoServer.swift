@@ -46,13 +46,14 @@ struct DemoServer: Sendable {
         case .initialize: return Self.response(Self.answers.initialize(incoming.revision), to: incoming)
         case .ping: return Self.response([:], to: incoming)
         case .discover: return Self.response(Self.answers.discover(), to: incoming)
-        case .listTools:
+        case .list(.tools):
             if incoming.cursor != nil { throw .invalidParams("There is one page of tools, so no cursor is good.") }
             let tools = DemoTool.allCases.map(\.declaration)
             return Self.response(Self.answers.tools(tools, nextCursor: nil, in: incoming.revision.era), to: incoming)
         case .callTool(let name):
             guard let tool = DemoTool(rawValue: name) else { throw .unknownTool(name) }
             return try call(tool, incoming, obstacle)
+        default: throw .methodNotFound(incoming.operation.method)
         }
     }
 
