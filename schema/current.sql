@@ -137,6 +137,20 @@ CREATE TABLE blocked_addresses (
     blocked_until INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE client_sessions (
+    session_id TEXT PRIMARY KEY CHECK (length(session_id) BETWEEN 16 AND 128),
+    user_id INTEGER NOT NULL REFERENCES users (user_id),
+    tenant_id INTEGER NOT NULL REFERENCES tenants (tenant_id),
+    endpoint TEXT NOT NULL,
+    revision TEXT NOT NULL,
+    capabilities TEXT NOT NULL,
+    client TEXT NOT NULL,
+    log_level TEXT,
+    subscriptions TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    used_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE limits (
     tenant_id INTEGER NOT NULL REFERENCES tenants (tenant_id),
     scope TEXT NOT NULL CHECK (scope IN ('user', 'server', 'tool')),

@@ -14,17 +14,25 @@ package import Upstreams
 package final class Catalogue: Service {
     private struct Entry {
         let upstream: Upstream
-        var tools: [JSON]?
+        var lists: [ListKind: [JSON]]?
         var askedAt: NIODeadline?
         var failures = 0
         var lastFailure: String?
         var asking: (question: Question, task: Task<Void, Never>)?
+
+        /// Whether the server said that a list changed since the last question began.
+        var isOutdated = false
+
+        /// Never asked, or not answered yet.
+        var isCold: Bool { lists == nil && failures == 0 }
     }
 
     private struct State {
         var entries: [ServerID: Entry] = [:]
+        /// Of the endpoint of all servers; made anew with every change.
         var tables: [TenantID: RouteTable] = [:]
-        var tableCount = 0
+        /// Of the endpoints of one server; made when they are first asked for.
+        var verbatim: [ServerID: RouteTable] = [:]
         /// The moment of the last change taken up, also of servers that are gone: two changes that were stored one after
         /// the other may arrive here the other way round.
         var changedAt: [ServerID: Timestamp] = [:]
@@ -46,6 +54,7 @@ package final class Catalogue: Service {
     private let answers: Answers
     private let originKey: String
     private let makeUpstream: @Sendable (ServerRecord) -> Upstream
+    private let changes: Changes
     private let logger: Logger
     private let state = Mutex(State())
     private let due: AsyncStream<ServerID>
@@ -61,8 +70,11 @@ package final class Catalogue: Service {
     private static let sweepInterval = Duration.seconds(60)
 
     /// - Parameter originKey: the operator's own `_meta` key: a reverse-DNS prefix, a slash and a name.
-    package init(answers: Answers, originKey: String, logger: Logger, makeUpstream: @escaping @Sendable (ServerRecord) -> Upstream) {
+    package init(
+        answers: Answers, originKey: String, changes: Changes, logger: Logger, makeUpstream: @escaping @Sendable (ServerRecord) -> Upstream
+    ) {
         self.answers = answers
+        self.changes = changes
         self.originKey = originKey
         self.logger = logger
         self.makeUpstream = makeUpstream
@@ -82,9 +94,10 @@ package final class Catalogue: Service {
             if let former, server.status == .active, !isShownAnother, former.upstream.server.isReached(like: server) { return nil }
             former?.asking?.task.cancel()
             state.entries[server.id] = server.status == .active ? Entry(upstream: makeUpstream(server)) : nil
-            rebuild(server.tenant, &state)
+            rebuild(server.tenant, server.id, &state)
             return former?.upstream
         }
+        changes.announce(ListKind.allCases.map { .list($0) }, of: server.alias, in: server.tenant)
         // Asked at once, so that the first list need not wait for it.
         if server.status == .active { remind.yield(server.id) }
         await former?.close()
@@ -96,9 +109,10 @@ package final class Catalogue: Service {
             guard state.isNews(server.id, at: moment) else { return nil }
             let former = state.entries.removeValue(forKey: server.id)
             former?.asking?.task.cancel()
-            rebuild(server.tenant, &state)
+            rebuild(server.tenant, server.id, &state)
             return former?.upstream
         }
+        changes.announce(ListKind.allCases.map { .list($0) }, of: server.alias, in: server.tenant)
         await former?.close()
     }
 
@@ -115,7 +129,7 @@ package final class Catalogue: Service {
 
     package func condition(of server: ServerID) -> Condition? {
         state.withLock { $0.entries[server] }.map {
-            Condition(revision: $0.upstream.revision, toolCount: $0.tools?.count, lastFailure: $0.lastFailure)
+            Condition(revision: $0.upstream.revision, toolCount: $0.lists?[.tools]?.count, lastFailure: $0.lastFailure)
         }
     }
 
@@ -132,46 +146,93 @@ package final class Catalogue: Service {
 
     // MARK: The corridor's side
 
-    /// The tenant's table as it stands, and whether a caller who can wait should: some server was never reached.
-    func table(of tenant: TenantID) -> (table: RouteTable, isCold: Bool) {
+    /// An endpoint's table as it stands, and whether a caller who can wait should: some server was never reached.
+    ///
+    /// - Parameter alias: of the only server of the endpoint; nil for the endpoint of all.
+    func table(of tenant: TenantID, only alias: ServerAlias? = nil) -> (table: RouteTable, isCold: Bool) {
         let (table, isCold, stale) = state.withLock { state -> (RouteTable, Bool, [ServerID]) in
-            if state.tables[tenant] == nil { rebuild(tenant, &state) }
-            let own = state.entries.filter { $0.value.upstream.server.tenant == tenant }
+            let own = state.entries.filter { $0.value.upstream.server.tenant == tenant && (alias == nil || $0.value.upstream.server.alias == alias) }
             let stale = own.filter { $0.value.asking == nil && Self.isDue($0.value) }
-            return (state.tables[tenant] ?? emptyTable, own.contains { $0.value.tools == nil && $0.value.failures == 0 }, Array(stale.keys))
+            return (makeTable(of: tenant, own, isAggregate: alias == nil, &state), own.contains { $0.value.isCold }, Array(stale.keys))
         }
         for server in stale { remind.yield(server) }
         return (table, isCold)
     }
 
+    private func makeTable(of tenant: TenantID, _ own: [ServerID: Entry], isAggregate: Bool, _ state: inout State) -> RouteTable {
+        if isAggregate {
+            if state.tables[tenant] == nil { rebuild(tenant, nil, &state) }
+            return state.tables[tenant] ?? emptyTable
+        }
+        guard let (server, entry) = own.first else { return emptyTable }
+        if let table = state.verbatim[server] { return table }
+        let part = RouteTable.Part(upstream: entry.upstream, lists: entry.lists)
+        let table = RouteTable([part], isAggregate: false, answers: answers, originKey: originKey)
+        state.verbatim[server] = table
+        return table
+    }
+
     /// The tool of that exposed name, if a server of the tenant lists it.
     package func tool(_ exposed: String, of tenant: TenantID) -> Tool? { table(of: tenant).table.route(exposed)?.tool }
 
-    /// Waits, within bounds, until every server of the tenant that was never asked has answered or failed.
-    func warm(_ tenant: TenantID) async {
+    /// The conversations with a tenant's servers, of all or of one.
+    func upstreams(of tenant: TenantID, only alias: ServerAlias?) -> [Upstream] {
+        state.withLock { $0.entries.values.map(\.upstream) }.filter { $0.server.tenant == tenant && (alias == nil || $0.server.alias == alias) }
+    }
+
+    /// Waits, within bounds, until every server of the endpoint that was never asked has answered or failed.
+    func warm(_ tenant: TenantID, only alias: ServerAlias? = nil) async {
         let cold = state.withLock { state in
-            state.entries.filter { $0.value.upstream.server.tenant == tenant && $0.value.tools == nil && $0.value.failures == 0 }.map(\.key)
+            state.entries.filter {
+                $0.value.upstream.server.tenant == tenant && (alias == nil || $0.value.upstream.server.alias == alias) && $0.value.isCold
+            }.map(\.key)
         }
         let end = ContinuousClock.now + Self.longestWait
         for question in cold.compactMap({ refresh($0) }) { await question.wait(atMost: end - .now) }
     }
 
-    /// Asks again the server that an unknown tool name points to, if its list is more than a moment old.
+    /// Asks a server again, if its lists are more than a moment old: an unknown name points to it.
     ///
     /// - Returns: whether there may be something new.
-    func refreshOwner(of exposed: String, tenant: TenantID) async -> Bool {
+    func refresh(_ alias: ServerAlias, of tenant: TenantID) async -> Bool {
         let moment = NIODeadline.now() - .seconds(2)
         let owner = state.withLock { state in
             state.entries.first { _, entry in
                 let server = entry.upstream.server
-                let isOwner = server.tenant == tenant && exposed.hasPrefix(server.alias.description + ToolName.separator)
-                return isOwner && (entry.askedAt ?? .uptimeNanoseconds(0)) < moment
+                return server.tenant == tenant && server.alias == alias && (entry.askedAt ?? .uptimeNanoseconds(0)) < moment
             }?.key
         }
         guard let owner, let question = refresh(owner) else { return false }
         await question.wait(atMost: Self.longestWait)
         return true
     }
+
+    // MARK: Changes
+
+    /// A server said something outside of any answer.
+    package func noticed(_ notice: UpstreamNotice, by server: ServerID) {
+        switch notice {
+        case .listChanged:
+            let isKnown = state.withLock { state in
+                state.entries[server]?.isOutdated = true
+                return state.entries[server] != nil
+            }
+            if isKnown { remind.yield(server) }
+        case .resourceUpdated(let uri, let user):
+            guard let its = state.withLock({ $0.entries[server]?.upstream.server }) else { return }
+            changes.announce([.resource(uri)], of: its.alias, in: its.tenant, for: user)
+        case .elicitationComplete: break
+        }
+    }
+
+    /// Has the servers of an endpoint tell of changes, before long.
+    func listen(in tenant: TenantID, only alias: ServerAlias?) {
+        let own = state.withLock { $0.entries.filter { $0.value.upstream.server.tenant == tenant } }
+        for (server, entry) in own where alias == nil || entry.upstream.server.alias == alias { remind.yield(server) }
+    }
+
+    /// Servers are to tell of changes while somebody hears them.
+    private func listenIfHeard(_ upstream: Upstream) async { await upstream.listen(changes.isHeard(in: upstream.server.tenant)) }
 
     // MARK: Asking
 
@@ -195,38 +256,53 @@ package final class Catalogue: Service {
                 question.answered()
             }
             state.entries[server]?.asking = (question, task)
+            state.entries[server]?.isOutdated = false
             return question
         }
     }
 
     private func ask(_ server: ServerID, _ upstream: Upstream) async {
-        let (tools, failure) = await Self.list(upstream)
-        state.withLock { state in
-            guard var entry = state.entries[server], entry.upstream === upstream else { return }
+        let (lists, failure) = await Self.list(upstream)
+        let changed = state.withLock { state -> [ListKind] in
+            guard var entry = state.entries[server], entry.upstream === upstream else { return [] }
             entry.asking = nil
             entry.askedAt = .now()
+            // It may have changed after its list was read.
+            if entry.isOutdated { remind.yield(server) }
             entry.failures = failure == nil ? 0 : entry.failures + 1
             entry.lastFailure = failure
-            let isNews = tools.map { $0.map(\.text) != entry.tools?.map(\.text) } ?? false
-            // A server that fails now keeps its last list: its tools are still there, and calling them says why not.
-            if let tools { entry.tools = tools }
+            let changed = lists.map { lists in ListKind.allCases.filter { lists[$0]?.map(\.text) != entry.lists?[$0]?.map(\.text) } } ?? []
+            let wasCold = entry.lists == nil
+            // A server that fails now keeps its last lists: its tools are still there, and calling them says why not.
+            if let lists { entry.lists = lists }
             state.entries[server] = entry
-            if isNews || state.tables[upstream.server.tenant] == nil { rebuild(upstream.server.tenant, &state) }
+            if !changed.isEmpty || (wasCold && lists != nil) || state.tables[upstream.server.tenant] == nil {
+                rebuild(upstream.server.tenant, server, &state)
+            }
+            return changed
         }
+        if !changed.isEmpty { changes.announce(changed.map { .list($0) }, of: upstream.server.alias, in: upstream.server.tenant) }
         if let failure {
             logger.warning("a server could not be listed", metadata: ["server.alias": "\(upstream.server.alias)", "reason": "\(failure)"])
         }
     }
 
-    /// The tools of a server, or why there are none to be had in time.
-    private static func list(_ upstream: Upstream) async -> ([JSON]?, String?) {
-        await withTaskGroup(of: ([JSON]?, String?).self) { group in
+    /// The lists of a server, or why there are none to be had in time.
+    private static func list(_ upstream: Upstream) async -> ([ListKind: [JSON]]?, String?) {
+        await withTaskGroup(of: ([ListKind: [JSON]]?, String?).self) { group in
             group.addTask {
-                do { return (try await upstream.tools(), nil) } catch { return (nil, (error as? UpstreamFailure)?.reason ?? "\(error)") }
+                do {
+                    var lists: [ListKind: [JSON]] = [:]
+                    let kinds = try await upstream.offer().kinds
+                    for kind in ListKind.allCases where kinds.contains(kind) { lists[kind] = try await upstream.list(kind) }
+                    return (lists, nil)
+                } catch {
+                    return (nil, (error as? UpstreamFailure)?.reason ?? "\(error)")
+                }
             }
             group.addTask {
                 try? await Task.sleep(for: longestListing)
-                return (nil, "it took more than \(longestListing.components.seconds) s to list its tools")
+                return (nil, "it took more than \(longestListing.components.seconds) s to list what it has")
             }
             let first = await group.next() ?? (nil, nil)
             group.cancelAll()
@@ -234,15 +310,16 @@ package final class Catalogue: Service {
         }
     }
 
-    private func rebuild(_ tenant: TenantID, _ state: inout State) {
+    /// - Parameter server: what changed, if it was one server.
+    private func rebuild(_ tenant: TenantID, _ server: ServerID?, _ state: inout State) {
         let parts = state.entries.values.filter { $0.upstream.server.tenant == tenant }.map {
-            RouteTable.Part(upstream: $0.upstream, tools: $0.tools)
+            RouteTable.Part(upstream: $0.upstream, lists: $0.lists)
         }
-        state.tableCount += 1
-        state.tables[tenant] = RouteTable(parts, answers: answers, originKey: originKey, mark: String(state.tableCount, radix: 36))
+        if let server { state.verbatim[server] = nil }
+        state.tables[tenant] = RouteTable(parts, answers: answers, originKey: originKey)
     }
 
-    private var emptyTable: RouteTable { RouteTable([], answers: answers, originKey: originKey, mark: "0") }
+    private var emptyTable: RouteTable { RouteTable([], answers: answers, originKey: originKey) }
 
     /// Asks for stale lists anew and ends idle conversations, until shutdown; then ends them all.
     package func run() async throws {
@@ -251,10 +328,18 @@ package final class Catalogue: Service {
                 group.addTask {
                     while !Task.isCancelled {
                         do { try await Task.sleep(for: Self.sweepInterval) } catch { return }
-                        for upstream in self.upstreams { await upstream.closeIdle() }
+                        for upstream in self.upstreams {
+                            await upstream.closeIdle()
+                            await self.listenIfHeard(upstream)
+                        }
                     }
                 }
-                for await server in due { group.addTask { await self.refresh(server)?.wait() } }
+                for await server in due {
+                    group.addTask {
+                        await self.refresh(server)?.wait()
+                        if let upstream = self.state.withLock({ $0.entries[server]?.upstream }) { await self.listenIfHeard(upstream) }
+                    }
+                }
                 group.cancelAll()
             }
         } onGracefulShutdown: {

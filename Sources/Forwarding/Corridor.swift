@@ -18,12 +18,14 @@ package struct Corridor: Sendable {
     private let gate: CallGate
     private let catalogue: Catalogue
     private let answers: Answers
+    let sessions: ClientSessions
+    let seal: StateSeal
     /// Bodies without `jsonrpc` and `id` are read as requests: the performance guide's load script. Evaluation only.
     private let acceptsShorthand: Bool
 
     package init(
         authenticator: Authenticator, policy: Policy, rules: RuleBook, admission: Admission, gate: CallGate, catalogue: Catalogue, answers: Answers,
-        acceptsShorthand: Bool
+        sessions: ClientSessions, seal: StateSeal, acceptsShorthand: Bool
     ) {
         self.authenticator = authenticator
         self.policy = policy
@@ -32,6 +34,8 @@ package struct Corridor: Sendable {
         self.gate = gate
         self.catalogue = catalogue
         self.answers = answers
+        self.sessions = sessions
+        self.seal = seal
         self.acceptsShorthand = acceptsShorthand
     }
 
@@ -41,13 +45,13 @@ package struct Corridor: Sendable {
         /// What was left of the buckets when it was admitted: nobody pays twice for one request.
         var budgets: [Budget]?
         var isCatalogueWarm = false
-        var isToolLookedUp = false
+        var isNameLookedUp = false
     }
 
     func decide(_ inbound: Inbound, after findings: Findings = Findings(), at now: Moment) -> Decision {
         var decision = Decision(outcome: .answer(nil))
         do {
-            guard let principal = try findings.principal ?? authenticator.recognize(inbound.authorization, for: .mcp, at: now.wall) else {
+            guard let principal = try findings.principal ?? authenticator.recognize(inbound.authorization, for: inbound.resource, at: now.wall) else {
                 decision.outcome = .suspend(.unfamiliarToken)
                 return decision
             }
@@ -56,19 +60,22 @@ package struct Corridor: Sendable {
             let message = try Message(parsing: inbound.body, allowingShorthand: acceptsShorthand)
             if case .request(let id, _, _) = message { decision.id = id }
             let reading = try Reading(message, headers: inbound.routing)
-            guard case .request(let incoming) = reading else {
-                if case .notification(let method, let revision) = reading { (decision.action, decision.era) = (method, revision.era) }
+            decision.session = try session(of: reading, inbound, principal)
+            guard case .request(let read) = reading else {
+                note(reading, &decision)
                 decision.budgets = try findings.budgets ?? admission.admit(principal, at: now)
                 return decision
             }
+            // What was agreed in the handshake holds, whatever the header says or does not say.
+            let incoming = decision.session.map { read.speaking($0.revision) } ?? read
             decision.incoming = incoming
             decision.era = incoming.revision.era
             decision.action = incoming.operation.method
 
             try policy.require(incoming.operation, of: principal)
-            if case .callTool = incoming.operation { try gate.checkRoom(for: principal) }
+            if incoming.operation.goesToServer { try gate.checkRoom(for: principal) }
             decision.budgets = try findings.budgets ?? admission.admit(principal, incoming.operation, at: now)
-            decision.outcome = try route(incoming, for: principal, findings, &decision.denial)
+            decision.outcome = try route(incoming, inbound, for: principal, findings, &decision, now)
         } catch let refusal as Refusal {
             decision.outcome = .refuse(refusal)
             switch refusal {
@@ -86,6 +93,41 @@ package struct Corridor: Sendable {
         return decision
     }
 
+    /// Who reads a stream of a session, or is done with it: nil if that takes a look at the token first.
+    func session(for inbound: Inbound, as known: Principal? = nil, at now: Moment) throws -> (Principal, ClientSession)? {
+        guard let principal = try known ?? authenticator.recognize(inbound.authorization, for: inbound.resource, at: now.wall) else { return nil }
+        try policy.require(.ping, of: principal)
+        guard let id = inbound.routing.sessionID.first, inbound.routing.sessionID.count == 1 else { throw ProtocolError.missingSession }
+        guard let session = sessions.find(id, of: principal, at: inbound.resource) else { throw ProtocolError.unknownSession }
+        return (principal, session)
+    }
+
+    /// The session a message of the handshake era names. One that is unknown, over or somebody else's is none (L-3); the newer
+    /// era has none, and a name left over from a former conversation means nothing there (ERA-3).
+    private func session(of reading: Reading, _ inbound: Inbound, _ principal: Principal) throws -> ClientSession? {
+        switch reading {
+        case .request(let incoming) where incoming.revision.era == .modern || incoming.operation == .initialize: return nil
+        case .notification(_, _, let revision) where revision.era == .modern: return nil
+        default: break
+        }
+        guard let id = inbound.routing.sessionID.first else { return nil }
+        guard inbound.routing.sessionID.count == 1, let session = sessions.find(id, of: principal, at: inbound.resource) else {
+            throw ProtocolError.unknownSession
+        }
+        return session
+    }
+
+    /// Messages that ask for no answer.
+    private func note(_ reading: Reading, _ decision: inout Decision) {
+        switch reading {
+        case .notification(let method, let params, let revision):
+            (decision.action, decision.era) = (method, revision.era)
+            if method == "notifications/cancelled", let id = params?["requestId"].flatMap({ MessageID($0) }) { decision.session?.cancel(id) }
+        case .response(let id, let result): decision.session?.answer(id, result)
+        case .request: break
+        }
+    }
+
     /// What is refused for its form, or for whose it is, is paid for like what is answered.
     private func payAnyway(_ decision: inout Decision, _ findings: Findings, _ now: Moment) {
         guard let principal = decision.principal, decision.budgets == nil else { return }
@@ -97,40 +139,116 @@ package struct Corridor: Sendable {
         }
     }
 
-    private func route(_ incoming: Incoming, for principal: Principal, _ findings: Findings, _ denial: inout ToolDenial?) throws -> Decision.Outcome {
+    private func route(
+        _ incoming: Incoming, _ inbound: Inbound, for principal: Principal, _ findings: Findings, _ decision: inout Decision, _ now: Moment
+    ) throws -> Decision.Outcome {
         let era = incoming.revision.era
         switch incoming.operation {
-        case .initialize: return .answer(answers.initialize(incoming.revision))
-        case .ping: return .answer([:])
-        case .discover: return .answer(answers.discover())
-        case .list(.tools):
+        case .initialize: return .open(incoming)
+        case .ping: return .answer(answers.empty(in: era))
+        case .discover: return .answer(answers.discover(instructions: instructions(inbound.resource, principal)))
+        case .setLogLevel:
+            guard let session = decision.session else { throw ProtocolError.needsSession(incoming.operation.method) }
+            guard let level = incoming.params?["level"]?.string.flatMap({ LogLevel(rawValue: $0) }) else { throw ProtocolError.invalidParams("") }
+            return .session(session, .logLevel(level))
+        case .list(let kind):
             guard let rules = rules.known(of: principal.tenant) else { return .suspend(.unknownRules) }
-            let (table, isCold) = catalogue.table(of: principal.tenant)
+            let (table, isCold) = catalogue.table(of: principal.tenant, only: inbound.resource.alias)
             if isCold && !findings.isCatalogueWarm { return .suspend(.coldCatalogue) }
-            guard let page = table.view(for: principal, under: rules).tools(after: try cursor(incoming), in: era) else {
-                throw ProtocolError.invalidParams("The cursor is not one of this list; start again without one.")
+            let binding = StateSeal.cursorBinding(kind, inbound.resource, principal)
+            let key = try cursor(incoming).map { cursor throws(ProtocolError) in
+                guard let key = seal.open(cursor, binding) else { throw .staleCursor }
+                return String(decoding: key, as: UTF8.self)
             }
-            return .answer(page)
-        case .callTool(let name):
+            guard let page = table.view(kind, for: principal, under: rules, in: era).page(after: key) else { throw ProtocolError.staleCursor }
+            return .answer(page.text(nextCursor: try page.next.map { try seal.seal(Array($0.utf8), binding) }))
+        case .listen:
             guard let rules = rules.known(of: principal.tenant) else { return .suspend(.unknownRules) }
-            let (table, isCold) = catalogue.table(of: principal.tenant)
-            if let route = table.route(name) {
-                do throws(ToolDenial) {
-                    let grant = try policy.grant(route.tool, to: principal, under: rules)
-                    return .forward(Dispatch(grant: grant, request: incoming.outgoing(as: route.tool.name), upstream: route.upstream))
-                } catch {
-                    denial = error
-                    if policy.mayKnow(error, owner: route.upstream.server.owner, principal) { throw error.refusal }
+            var interest = try Interest(incoming.params?["notifications"])
+            let (table, _) = catalogue.table(of: principal.tenant, only: inbound.resource.alias)
+            // What the caller may not read is not honoured (S-28).
+            interest.resources = interest.resources.filter { uri in
+                table.route(resource: uri).map { rules.permits(principal, besidesTools: $0.upstream.server.alias) } ?? false
+            }
+            return .listen(interest)
+        case .getTask, .updateTask, .cancelTask: throw ProtocolError.methodNotFound(incoming.operation.method)
+        case .callTool, .getPrompt, .readResource, .completePrompt, .completeResource, .subscribe, .unsubscribe:
+            return try forward(incoming, inbound, for: principal, findings, &decision, now)
+        }
+    }
+
+    private func forward(
+        _ incoming: Incoming, _ inbound: Inbound, for principal: Principal, _ findings: Findings, _ decision: inout Decision, _ now: Moment
+    ) throws -> Decision.Outcome {
+        guard let rules = rules.known(of: principal.tenant) else { return .suspend(.unknownRules) }
+        let (table, isCold) = catalogue.table(of: principal.tenant, only: inbound.resource.alias)
+        let naming = { (route: Route) in inbound.resource.alias == nil ? Naming.prefixed(route.upstream.server.alias) : .verbatim }
+        if let route = table.route(for: incoming.operation), let grant = try grant(route, to: principal, under: rules, &decision.denial) {
+            var changes: [(String, JSONText?)] = []
+            if era(of: incoming) == .modern, incoming.requestState != nil {
+                switch try carried(incoming, inbound, principal, now) {
+                case .parked(let name): return .resume(name)
+                case .passed(let server, let state):
+                    guard server == route.upstream.server.id else { throw ProtocolError.staleState }
+                    changes = [("inputResponses", incoming.inputResponses?.text), ("requestState", state.map { .string($0) })]
                 }
             }
-            // From here on a tool that is hidden from the caller is treated as one that does not exist, the waiting included.
-            if isCold && !findings.isCatalogueWarm { return .suspend(.coldCatalogue) }
-            if !findings.isToolLookedUp {
-                let mayAsk = ToolName.alias(in: name).flatMap { ServerAlias($0) }.map { rules.showsAnything(of: $0, to: principal) } ?? false
-                return .suspend(.unknownTool(name, mayAsk: mayAsk))
+            var request = incoming.outgoing(as: route.name, changes: changes)
+            request.capabilities = incoming.capabilities ?? decision.session?.capabilities ?? .none
+            request.logLevel = era(of: incoming) == .modern ? incoming.logLevel : decision.session?.logLevel
+            request.headers = inbound.routing.travelling
+            let dispatch = Dispatch(
+                grant: grant, request: request, upstream: route.upstream, naming: naming(route), operation: incoming.operation)
+            switch incoming.operation {
+            case .subscribe(let uri), .unsubscribe(let uri):
+                guard let session = decision.session else { throw ProtocolError.needsSession(incoming.operation.method) }
+                return .session(session, incoming.operation == .subscribe(uri) ? .subscribe(uri, dispatch) : .unsubscribe(uri, dispatch))
+            default: return .forward(dispatch)
             }
-            throw ProtocolError.unknownTool(name)
-        default: throw ProtocolError.methodNotFound(incoming.operation.method)
+        }
+        // From here on what is hidden from the caller is treated as what does not exist, the waiting included.
+        if isCold && !findings.isCatalogueWarm { return .suspend(.coldCatalogue) }
+        if !findings.isNameLookedUp {
+            let alias = inbound.resource.alias ?? Self.alias(in: incoming.operation)
+            return .suspend(.unknownName(of: alias.flatMap { rules.showsAnything(of: $0, to: principal) ? $0 : nil }))
+        }
+        throw ProtocolError.unknown(incoming.operation, in: incoming.revision.era)
+    }
+
+    private func era(of incoming: Incoming) -> Revision.Era { incoming.revision.era }
+
+    /// Policy's permission; nil where the caller is not to hear why not.
+    private func grant(_ route: Route, to principal: Principal, under rules: ToolRules, _ denial: inout ToolDenial?) throws -> Grant? {
+        guard let tool = route.tool else { return policy.grant(besidesTools: route.upstream.server.alias, to: principal, under: rules) }
+        do throws(ToolDenial) { return try policy.grant(tool, to: principal, under: rules) } catch {
+            denial = error
+            if policy.mayKnow(error, owner: route.upstream.server.owner, principal) { throw error.refusal }
+            return nil
+        }
+    }
+
+    /// What the client carried since it was asked something.
+    private func carried(_ incoming: Incoming, _ inbound: Inbound, _ principal: Principal, _ now: Moment) throws(ProtocolError) -> CarriedState {
+        guard let text = incoming.requestState, let plain = seal.open(text, StateSeal.stateBinding(incoming, inbound.resource, principal)),
+            let state = CarriedState(plain, at: now.wall)
+        else { throw .staleState }
+        return state
+    }
+
+    /// What the gateway tells of itself, or on the endpoint of one server what that tells.
+    func instructions(_ resource: Resource, _ principal: Principal) -> String? {
+        guard let alias = resource.alias, let rules = rules.known(of: principal.tenant), rules.showsAnything(of: alias, to: principal) else {
+            return nil
+        }
+        return catalogue.upstreams(of: principal.tenant, only: alias).first?.knownOffer?.instructions ?? ""
+    }
+
+    /// The server that a name points to.
+    private static func alias(in operation: Operation) -> ServerAlias? {
+        switch operation {
+        case .callTool(let name), .getPrompt(let name), .completePrompt(let name): ToolName.alias(in: name).flatMap { ServerAlias($0) }
+        case .readResource(let uri), .completeResource(let uri), .subscribe(let uri), .unsubscribe(let uri): ResourceURI.resolved(uri)?.alias
+        default: nil
         }
     }
 
@@ -143,5 +261,26 @@ package struct Corridor: Sendable {
     /// In whose words a defective envelope is answered.
     private static func era(of routing: RoutingHeaders) -> Revision.Era {
         routing.protocolVersion.first.map { $0 > Revision.november2025.rawValue } ?? false ? .modern : .legacy
+    }
+}
+
+extension Operation {
+    /// Whether it takes a place among the requests under way to a server.
+    fileprivate var goesToServer: Bool {
+        switch self {
+        case .callTool, .getPrompt, .readResource, .completePrompt, .completeResource: true
+        default: false
+        }
+    }
+}
+
+extension RouteTable {
+    func route(for operation: Operation) -> Route? {
+        switch operation {
+        case .callTool(let name): route(name, .tools)
+        case .getPrompt(let name), .completePrompt(let name): route(name, .prompts)
+        case .readResource(let uri), .completeResource(let uri), .subscribe(let uri), .unsubscribe(let uri): route(resource: uri)
+        default: nil
+        }
     }
 }

@@ -6,10 +6,18 @@ package import Upstreams
 
 /// What becomes of a request, with what is known of it for the record.
 package struct Decision: Sendable {
-    package enum Outcome: Sendable {
+    enum Outcome: Sendable {
         /// Answered here and now; nil means taken note of, without an answer (202).
         case answer(JSONText?)
         case forward(Dispatch)
+        /// A client shakes hands: it gets a session.
+        case open(Incoming)
+        /// The client wants something of its session.
+        case session(ClientSession, SessionWish)
+        /// The client wants to hear of changes, until it goes away.
+        case listen(Interest)
+        /// The client comes back to a request that waits under that name.
+        case resume(String)
         case refuse(Refusal)
         case fail(ProtocolError)
         case suspend(Reason)
@@ -23,16 +31,24 @@ package struct Decision: Sendable {
         case coldCatalogue
         /// The name is on no list, or on none of the caller's; the list may be old.
         ///
-        /// `mayAsk`: whether the server it points to may be asked on the caller's behalf.
-        case unknownTool(String, mayAsk: Bool)
+        /// `of`: the server it points to, if that may be asked on the caller's behalf.
+        case unknownName(of: ServerAlias?)
         /// A tenant whose rules were not read yet.
         case unknownRules
     }
 
-    package var outcome: Outcome
+    enum SessionWish: Sendable {
+        case logLevel(LogLevel)
+        case subscribe(String, Dispatch)
+        case unsubscribe(String, Dispatch)
+    }
+
+    var outcome: Outcome
     package var principal: Principal?
     package var incoming: Incoming?
     package var id: MessageID?
+    /// The client's session, if it has one.
+    var session: ClientSession?
     package var era: Revision.Era = .legacy
     /// Of a refusal of somebody unknown.
     package var blame = Blame.nobody
@@ -48,4 +64,8 @@ package struct Dispatch: Sendable {
     package let grant: Grant
     package let request: Outgoing
     package let upstream: Upstream
+    /// How the server's names stand in what the client reads.
+    package let naming: Naming
+    /// What was asked for, by the name the caller knows it by.
+    package let operation: Operation
 }

@@ -8,25 +8,27 @@ import Upstreams
 
 /// Walks a request along the path of a call, waits where the corridor may not, and closes its record.
 package struct Forwarder: Sendable {
-    private let corridor: Corridor
-    private let authenticator: Authenticator
-    private let admission: Admission
-    private let gate: CallGate
-    private let running: RunningCalls
-    private let catalogue: Catalogue
-    private let answers: Answers
-    private let audit: AuditTrail
-    private let metrics: CallMetrics
-    private let sessions: SessionTable
+    let corridor: Corridor
+    let authenticator: Authenticator
+    let admission: Admission
+    let gate: CallGate
+    let running: RunningCalls
+    let catalogue: Catalogue
+    let answers: Answers
+    let audit: AuditTrail
+    let metrics: CallMetrics
+    let sessions: SessionTable
+    let parking = Parking()
+    let changes: Changes
     private let statusCode: @Sendable (ReplyStatus) -> Int
-    private let now: @Sendable () -> Moment
+    let now: @Sendable () -> Moment
 
     /// - Parameter statusCode: the number that goes on record for a status; the listener's own.
     package init(
         corridor: Corridor, authenticator: Authenticator, admission: Admission, gate: CallGate, running: RunningCalls,
         catalogue: Catalogue, answers: Answers, audit: AuditTrail,
         metrics: CallMetrics,
-        sessions: SessionTable, statusCode: @escaping @Sendable (ReplyStatus) -> Int, now: @escaping @Sendable () -> Moment
+        sessions: SessionTable, changes: Changes, statusCode: @escaping @Sendable (ReplyStatus) -> Int, now: @escaping @Sendable () -> Moment
     ) {
         self.corridor = corridor
         self.authenticator = authenticator
@@ -38,6 +40,7 @@ package struct Forwarder: Sendable {
         self.audit = audit
         self.metrics = metrics
         self.sessions = sessions
+        self.changes = changes
         self.statusCode = statusCode
         self.now = now
     }
@@ -66,12 +69,16 @@ package struct Forwarder: Sendable {
         case .fail(let error): return await closing.fail(error)
         case .refuse(let refusal): return await closing.refuse(refusal)
         case .forward(let dispatch): return await forward(dispatch, closing)
+        case .resume(let name): return await resume(name, closing)
+        case .open(let incoming): return await open(incoming, closing)
+        case .session(let session, let wish): return await change(session, wish, closing)
+        case .listen(let interest): return await listen(interest, closing)
         case .suspend: return await closing.refuse(.overloaded("The request could not be decided; try again."))
         }
     }
 
     /// Who shows no valid token pays from their address's bucket, and hears of that when it is empty.
-    private func payAsStranger(_ inbound: Inbound, _ reason: Refusal.UnauthenticatedReason, _ decision: inout Decision) {
+    func payAsStranger(_ inbound: Inbound, _ reason: Refusal.UnauthenticatedReason, _ decision: inout Decision) {
         decision.blame = Refusal.unauthenticated(reason).isForgery ? .address : .nobody
         do { try admission.admitStranger(at: inbound.address, now()) } catch let refusal as Refusal {
             decision.outcome = .refuse(refusal)
@@ -87,22 +94,22 @@ package struct Forwarder: Sendable {
         switch reason {
         case .unfamiliarToken:
             do {
-                findings.principal = try await authenticator.verify(inbound.authorization, for: .mcp, at: now().wall)
+                findings.principal = try await authenticator.verify(inbound.authorization, for: inbound.resource, at: now().wall)
             } catch let refusal as Refusal {
                 throw refusal
             } catch {
                 throw .overloaded("Your token cannot be checked at the moment; try again.")
             }
         case .coldCatalogue:
-            if let principal = decision.principal { await catalogue.warm(principal.tenant) }
+            if let principal = decision.principal { await catalogue.warm(principal.tenant, only: inbound.resource.alias) }
             findings.isCatalogueWarm = true
         case .unknownRules:
             do { if let principal = decision.principal { _ = try await corridor.rules.rules(of: principal.tenant) } } catch {
                 throw .overloaded("The rules about tools cannot be read at the moment; try again.")
             }
-        case .unknownTool(let name, let mayAsk):
-            if mayAsk, let principal = decision.principal { _ = await catalogue.refreshOwner(of: name, tenant: principal.tenant) }
-            findings.isToolLookedUp = true
+        case .unknownName(let alias):
+            if let alias, let principal = decision.principal { _ = await catalogue.refresh(alias, of: principal.tenant) }
+            findings.isNameLookedUp = true
         }
         if findings.principal == nil { findings.principal = decision.principal }
     }
@@ -123,35 +130,25 @@ package struct Forwarder: Sendable {
         if audit.durability == .strict {
             do throws(Refusal) { try await closing.intend() } catch { return await closing.refuse(error) }
         }
+        guard let incoming = closing.decision.incoming else { return await closing.refuse(.overloaded("The request could not be read.")) }
         do {
-            let call = try await dispatch.upstream.ask(dispatch.request, by: dispatch.grant)
-            running.add(call, of: dispatch.grant.principal)
-            var isStream = false
-            defer { if !isStream { running.remove(call) } }
-            if await isSignedOut(closing.inbound) { call.abandon(.signedOut) }
-            switch try await call.next() {
-            case .progress(let params)?:
-                isStream = true
-                let stream = ReplyStream(call, closing, pass, running, first: params)
-                return Reply(body: .stream(stream), status: .answered, budgets: closing.decision.budgets ?? [])
-            case .answer(let result)?:
-                pass.leave()
-                return await closing.answer(result)
-            case .silence?, nil: return await closing.refuse(.outcomeUnknown(server: dispatch.upstream.alias, reason: "it ended without an answer"))
-            }
+            let run = try await CallRun.start(dispatch, incoming, closing.decision.session)
+            let ticket = running.add(of: dispatch.grant.principal) { run.abandon(.signedOut) }
+            if await isSignedOut(closing.inbound) { run.abandon(.signedOut) }
+            let leg = Leg(run: run, pass: pass, ticket: ticket, closing: closing, forwarder: self)
+            return if let session = closing.decision.session { await follow(leg, session, incoming) } else { await follow(leg) }
         } catch {
             pass.leave()
-            if case UpstreamFailure.credential(let sentence) = error { return await closing.tell(sentence) }
-            return await closing.refuse(Self.refusal(error, dispatch.upstream.alias))
+            return await closing.give(up: error, dispatch)
         }
     }
 
     /// Whether the credential was refused since it was looked at: whoever ended the calls made with it could not find this one.
-    private func isSignedOut(_ inbound: Inbound) async -> Bool {
+    func isSignedOut(_ inbound: Inbound) async -> Bool {
         let moment = now().wall
         if authenticator.familiar(inbound.authorization, at: moment) != nil { return false }
         do {
-            _ = try await authenticator.verify(inbound.authorization, for: .mcp, at: moment)
+            _ = try await authenticator.verify(inbound.authorization, for: inbound.resource, at: moment)
             return false
         } catch {
             return error is Refusal
@@ -174,7 +171,7 @@ package struct Forwarder: Sendable {
     /// The last step of every request: its answer in the caller's terms, and its record on disk before that leaves.
     struct Closing: Sendable {
         let inbound: Inbound
-        let decision: Decision
+        var decision: Decision
         let opened: Moment
         let forwarder: Forwarder
 
@@ -188,8 +185,16 @@ package struct Forwarder: Sendable {
             }
         }
 
+        /// What went wrong on the way to a server, or at it.
+        func give(up error: any Error, _ dispatch: Dispatch) async -> Reply {
+            if case UpstreamFailure.credential(let sentence) = error { return await tell(sentence, dispatch) }
+            return await refuse(Forwarder.refusal(error, dispatch.upstream.alias))
+        }
+
         /// What the caller's user has to do before the tool can do anything, as the tool's own failure: clients show it to them.
-        func tell(_ sentence: String) async -> Reply {
+        private func tell(_ sentence: String, _ dispatch: Dispatch) async -> Reply {
+            // Only tools have failures of their own.
+            guard case .callTool = dispatch.operation else { return await fail(ProtocolError(code: -32603, message: sentence), .failed) }
             let result: JSONText = ["content": [["type": "text", "text": .string(sentence)]], "isError": true]
             guard let json = try? JSON(parsing: result.bytes), case .success(let answer) = read(.success(json)) else {
                 return await refuse(.overloaded(sentence))
@@ -197,7 +202,11 @@ package struct Forwarder: Sendable {
             return await close(Message.result(answer, to: decision.id ?? MessageID(0)), .answered, .failed, reason: "credential")
         }
 
-        func answer(_ message: JSONText) async -> Reply { await close(message, .answered, .ok) }
+        func answer(_ message: JSONText, reason: String = "", session: String? = nil) async -> Reply {
+            var reply = await close(message, .answered, .ok, reason: reason)
+            if reply.status == .answered { reply.session = session }
+            return reply
+        }
 
         /// - Parameter outcome: `refused` for an error of the gateway's own, `failed` for a server's.
         func fail(_ error: ProtocolError, _ outcome: AuditRecord.Outcome = .refused) async -> Reply {
@@ -231,7 +240,14 @@ package struct Forwarder: Sendable {
         func read(_ result: Result<JSON, ProtocolError>) -> Result<JSONText, ProtocolError> {
             switch result {
             case .success(let value):
-                do throws(ProtocolError) { return .success(try forwarder.answers.call(value, in: decision.era)) } catch { return .failure(error) }
+                do throws(ProtocolError) {
+                    let dispatch = decision.dispatch
+                    return .success(
+                        try forwarder.answers.result(
+                            value, of: decision.incoming?.operation ?? .ping, dispatch?.naming ?? .verbatim, in: decision.era))
+                } catch {
+                    return .failure(error)
+                }
             case .failure(let error): return .failure(Answers.relayed(error, in: decision.era))
             }
         }
@@ -309,16 +325,14 @@ package struct Forwarder: Sendable {
 }
 
 extension Decision {
-    /// The alias of the server a call was going to.
-    var server: String {
-        if case .forward(let dispatch) = outcome { dispatch.upstream.alias } else { "" }
+    var dispatch: Dispatch? {
+        switch outcome {
+        case .forward(let dispatch), .session(_, .subscribe(_, let dispatch)), .session(_, .unsubscribe(_, let dispatch)): dispatch
+        default: nil
+        }
     }
-}
 
-extension Decision {
-    var serverID: ServerID? {
-        if case .forward(let dispatch) = outcome { dispatch.upstream.server.id } else { nil }
-    }
+    var serverID: ServerID? { dispatch?.upstream.server.id }
 }
 
 extension Upstream {

@@ -19,11 +19,15 @@ package struct Reply: Sendable {
     /// What is left of the caller's buckets, for the headers that say so.
     package let budgets: [Budget]
     package var blame = Blame.nobody
+    /// The session that the client got, for the header that tells it.
+    package var session: String?
 }
 
 /// How a reply went, in words; which number that is on the wire is for the listener to say.
 package enum ReplyStatus: Hashable, Sendable {
     case accepted
+    /// A session was ended.
+    case ended
     case answered
     case defectiveEnvelope
     case unknownMethod

@@ -1,81 +1,44 @@
-import Gateway
 package import MCP
 import Synchronization
-import Upstreams
 
-/// A call's progress and answer as the caller reads them: JSON-RPC messages, the answer last.
+/// Messages as the caller reads them, one after the other.
 package final class ReplyStream: Sendable {
-    private let call: UpstreamCall
-    private let closing: Forwarder.Closing
-    /// Left with the stream's end.
-    private let pass: CallGate.Pass
-    private let running: RunningCalls
-    private let first: Mutex<JSON?>
-    private let isEnded = Mutex(false)
-
-    /// - Parameter first: the progress that made it a stream.
-    init(_ call: UpstreamCall, _ closing: Forwarder.Closing, _ pass: CallGate.Pass, _ running: RunningCalls, first: JSON) {
-        self.call = call
-        self.closing = closing
-        self.pass = pass
-        self.running = running
-        self.first = Mutex(first)
-    }
-
     package enum Part: Sendable {
-        case message(JSONText)
+        /// - Parameter id: under which what comes after it can be asked for again; nil where it cannot.
+        case message(JSONText, id: String?)
+        /// Nothing yet but an id to come back with.
+        case priming(id: String)
         /// Nothing for as long as was to be waited.
         case silence
     }
 
-    /// The next message; nil after the answer. The answer comes when its record is on disk.
+    private let read: @Sendable (Duration?) async -> Part?
+    private let leave: @Sendable () -> Void
+    private let isOver = Atomic<Bool>(false)
+
+    /// - Parameters:
+    ///   - read: the next part; nil after the last.
+    ///   - leave: called once, when nobody reads on: after the last part, or when the reader has gone.
+    init(read: @escaping @Sendable (Duration?) async -> Part?, leave: @escaping @Sendable () -> Void) {
+        self.read = read
+        self.leave = leave
+    }
+
+    /// The next part; nil after the last. An answer comes when its record is on disk.
     ///
     /// - Parameter wait: how long to wait before returning `silence`; nil waits for the next message.
     package func next(orSilenceAfter wait: Duration? = nil) async -> Part? {
-        if isEnded.withLock({ $0 }) { return nil }
-        let waiting = first.withLock { first in
-            defer { first = nil }
-            return first
-        }
-        if let waiting { return .message(progress(waiting)) }
-        do {
-            switch try await call.next(orSilenceAfter: wait) {
-            case .progress(let params)?: return .message(progress(params))
-            case .answer(let result)?: return await end { await closing.answer(result) }
-            case .silence?: return .silence
-            case nil: return nil
-            }
-        } catch {
-            return await end { await closing.refuse(Forwarder.refusal(error, closing.decision.server)) }
-        }
+        if isOver.load(ordering: .relaxed) { return nil }
+        if let part = await read(wait) { return part }
+        abandon()
+        return nil
     }
 
-    /// The caller went away: the call is cancelled and recorded as such.
+    /// The reader went away.
     package func abandon() {
-        let wasEnded = isEnded.withLock { ended in
-            defer { ended = true }
-            return ended
-        }
-        guard !wasEnded else { return }
-        pass.leave()
-        running.remove(call)
-        call.abandon()
-        closing.recordSoon(.answered, .cancelled, "client_gone")
+        if !isOver.exchange(true, ordering: .relaxed) { leave() }
     }
 
     /// Nobody ever read it: the connection was gone before the first byte.
     deinit { abandon() }
-
-    private func end(_ reply: () async -> Reply) async -> Part? {
-        isEnded.withLock { $0 = true }
-        pass.leave()
-        running.remove(call)
-        guard case .message(let message) = await reply().body else { return nil }
-        return .message(message)
-    }
-
-    private func progress(_ params: JSON) -> JSONText {
-        let token = closing.decision.incoming?.progressToken
-        return Message.notification(method: "notifications/progress", params: params.replacing([("progressToken", token)]))
-    }
 }

@@ -3,131 +3,162 @@ import Gateway
 import MCP
 import Upstreams
 
-/// Where an exposed tool name leads.
+/// Where an exposed name leads.
 struct Route: Sendable {
     let upstream: Upstream
-    let tool: Tool
+    /// As the server knows it.
+    let name: String
+    /// Nil for what is no tool.
+    let tool: Tool?
 }
 
-/// A tenant's servers as its users see them: the merged lists, already written out, and the way to each tool. Whoever may not
-/// use all of them sees a view of it.
+/// What one endpoint shows of a tenant's servers: the lists, and the way to each entry. The endpoint of all servers shows
+/// every entry under its server's alias, the endpoint of one server shows its entries as they are. Whoever may not use
+/// everything sees a view of it.
 ///
 /// An immutable snapshot, made anew when anything about it changes: a request sees one from end to end.
 struct RouteTable: Sendable {
     /// One server's part: what it listed, in its own words; nil if it could not be asked yet.
     struct Part {
         let upstream: Upstream
-        let tools: [JSON]?
+        let lists: [ListKind: [JSON]]?
     }
 
-    /// Pages hold this many tools.
-    static let pageLength = 100
-
-    /// A tool and what the lists say of it.
+    /// An entry, and what the lists say of it.
     private struct Listed: Sendable {
-        let tool: Tool
+        let key: String
+        let alias: ServerAlias
+        let tool: Tool?
         let legacy: JSONText
         let modern: JSONText
     }
 
-    private let routes: [String: Route]
-    private let listed: [Listed]
-    private let mark: String
-    private let write: @Sendable (_ tools: ArraySlice<JSONText>, _ nextCursor: String?, _ missing: [String], Revision.Era) -> JSONText
-    /// For those who may use everything.
-    private let whole: TableView
-    private let views = TableViews()
+    private var routes: [ListKind: [String: Route]] = [:]
+    private var listed: [ListKind: [Listed]] = [:]
+    /// Templates of what clients could fetch themselves, which carry no alias.
+    private var templates: [(template: URITemplate, route: Route)] = []
+    private var servers: [ServerAlias: Upstream] = [:]
+    /// The one server of an endpoint that has one.
+    private let only: Upstream?
     private let unasked: [ServerAlias]
-    /// Aliases of servers whose tools are not known yet, or not any more.
+    private let answers: Answers
+    private let originKey: String
+    private let views = ListViews()
+    /// How many tools and prompts were left out because they had no usable name or schema, or a name another one had.
+    private(set) var unusable = 0
+
+    /// Aliases of servers whose lists are not known yet, or not any more.
     var missing: [String] { unasked.map(\.description) }
-    /// How many tools were left out because they had no usable name or schema, or a name another tool had.
-    let unusable: Int
 
     /// - Parameters:
-    ///   - parts: the tenant's active servers, in any order.
+    ///   - parts: the endpoint's active servers, in any order.
+    ///   - isAggregate: whether it is the endpoint of all servers.
     ///   - originKey: the operator's own `_meta` key.
-    ///   - mark: a different text for every table of a tenant, so that a cursor of another one is noticed.
-    init(_ parts: [Part], answers: Answers, originKey: String, mark: String) {
-        var routes: [String: Route] = [:]
-        var listed: [Listed] = []
-        var unusable = 0
+    init(_ parts: [Part], isAggregate: Bool = true, answers: Answers, originKey: String) {
+        self.answers = answers
+        self.originKey = originKey
+        only = isAggregate ? nil : parts.first?.upstream
+        unasked = parts.filter { $0.lists == nil }.map(\.upstream.server.alias).sorted()
         for part in parts.sorted(by: { $0.upstream.server.alias < $1.upstream.server.alias }) {
-            let alias = part.upstream.server.alias
-            for tool in part.tools ?? [] {
-                let name = tool["name"]?.string ?? ""
-                let exposed = ToolName.exposed(name, of: alias)
-                guard !name.isEmpty, tool["inputSchema"]?["type"]?.string == "object", routes[exposed] == nil else {
-                    unusable += 1
-                    continue
+            servers[part.upstream.server.alias] = part.upstream
+            for kind in ListKind.allCases {
+                for item in part.lists?[kind] ?? [] {
+                    add(item, kind, of: part.upstream, isAggregate ? .prefixed(part.upstream.server.alias) : .verbatim)
                 }
-                let reference = Tool(name, of: alias, exposedAs: exposed)
-                routes[exposed] = Route(upstream: part.upstream, tool: reference)
-                listed.append(
-                    Listed(
-                        tool: reference, legacy: Answers.tool(tool, as: exposed, of: alias, originKey: originKey, in: .legacy),
-                        modern: Answers.tool(tool, as: exposed, of: alias, originKey: originKey, in: .modern)))
             }
         }
-        self.routes = routes
-        self.listed = listed
-        self.mark = mark
-        self.unusable = unusable
-        unasked = parts.filter { $0.tools == nil }.map(\.upstream.server.alias).sorted()
-        write = { tools, cursor, missing, era in
-            let notice = missing.isEmpty ? nil : (originKey, ["unavailable": .array(missing.map { .string($0) })] as JSONText)
-            return answers.tools(Array(tools), nextCursor: cursor, in: era, notice: notice)
+    }
+
+    private mutating func add(_ item: JSON, _ kind: ListKind, of upstream: Upstream, _ naming: Naming) {
+        let alias = upstream.server.alias
+        let own = item[kind.key]?.string ?? ""
+        let prefixed =
+            switch kind {
+            case .tools, .prompts: ToolName.exposed(own, of: alias)
+            case .resources, .resourceTemplates: ResourceURI.exposed(own, of: alias)
+            }
+        let exposed = naming == .verbatim ? own : prefixed
+        let isUsable = kind != .tools || item["inputSchema"]?["type"]?.string == "object"
+        guard !own.isEmpty, isUsable, routes[kind]?[exposed] == nil else {
+            unusable += 1
+            return
         }
-        whole = Self.view(listed, mark, unasked.map(\.description), write)
+        let tool = kind == .tools ? Tool(own, of: alias, exposedAs: prefixed) : nil
+        let route = Route(upstream: upstream, name: own, tool: tool)
+        routes[kind, default: [:]][exposed] = route
+        if kind == .resourceTemplates && exposed == own, let template = URITemplate(own) { templates.append((template, route)) }
+        listed[kind, default: []].append(
+            Listed(
+                key: exposed, alias: alias, tool: tool, legacy: ListItem.text(item, kind, as: exposed, naming, originKey: originKey, in: .legacy),
+                modern: ListItem.text(item, kind, as: exposed, naming, originKey: originKey, in: .modern)))
     }
 
-    func route(_ exposed: String) -> Route? {
-        // Exposed names are ASCII. Strings compare by what they mean, so another spelling would find its look-alike.
-        exposed.utf8.allSatisfy { $0 < 0x80 } ? routes[exposed] : nil
+    // MARK: Ways
+
+    /// The way to a tool or a prompt.
+    func route(_ exposed: String, _ kind: ListKind = .tools) -> Route? {
+        if only == nil {
+            // Exposed names are ASCII. Strings compare by what they mean, so another spelling would find its look-alike.
+            return exposed.utf8.allSatisfy { $0 < 0x80 } ? routes[kind]?[exposed] : nil
+        }
+        guard let route = routes[kind]?[exposed], route.name.utf8.elementsEqual(exposed.utf8) else { return nil }
+        return route
     }
 
-    /// The table with what the principal may use, and nothing that tells of the rest.
+    /// The way to a resource or a template: to the server whose alias it carries, which may have more than it lists; to the
+    /// only server there is; else to the first whose lists have it.
+    func route(resource exposed: String) -> Route? {
+        if let only { return Route(upstream: only, name: exposed, tool: nil) }
+        if let (alias, uri) = ResourceURI.resolved(exposed) { return servers[alias].map { Route(upstream: $0, name: uri, tool: nil) } }
+        guard ResourceURI.isFetchable(exposed) else { return nil }
+        return routes[.resources]?[exposed] ?? routes[.resourceTemplates]?[exposed]
+            ?? templates.first { $0.template.matches(exposed) }.map { Route(upstream: $0.route.upstream, name: exposed, tool: nil) }
+    }
+
+    // MARK: Lists
+
+    /// A list with what the principal may use, and nothing that tells of the rest.
     ///
     /// - Parameter rules: those of the table's tenant.
-    func view(for principal: Principal, under rules: ToolRules) -> TableView {
-        let key = rules.policyClass(of: principal)
+    func view(_ kind: ListKind, for principal: Principal, under rules: ToolRules, in era: Revision.Era) -> ListView {
+        let key = ListViews.Key(kind: kind, era: era, policy: rules.policyClass(of: principal))
         if let view = views.find(key) { return view }
-        let chosen = listed.indices.filter { rules.permits(principal, listed[$0].tool).isAllowed }
-        let missing = unasked.filter { rules.showsAnything(of: $0, to: principal) }.map(\.description)
-        guard chosen.count < listed.count || missing.count < unasked.count else {
-            views.keep(whole, for: key, bytes: 0)
-            return whole
+        var allowed: [ServerAlias: Bool] = [:]
+        func mayUse(_ item: Listed) -> Bool {
+            if let tool = item.tool { return rules.permits(principal, tool).isAllowed }
+            if let known = allowed[item.alias] { return known }
+            let answer = rules.permits(principal, besidesTools: item.alias)
+            allowed[item.alias] = answer
+            return answer
         }
-        // A client that is half through its list can go on after its view was let go, for the mark tells nothing but the choice.
-        let mark = "\(mark)-\(Self.hash(chosen, missing))"
-        let view = views.view(marked: mark) ?? Self.view(chosen.map { listed[$0] }, mark, missing, write)
-        views.keep(view, for: key, bytes: view.byteCount)
+        let chosen = (listed[kind] ?? []).filter(mayUse)
+        let missing = unasked.filter { rules.showsAnything(of: $0, to: principal) }.map(\.description)
+        let mark = Self.hash(chosen.map(\.key), missing)
+        if let view = views.view(marked: mark, of: kind, in: era) {
+            views.keep(view, for: key)
+            return view
+        }
+        let notice = missing.isEmpty ? nil : (originKey, ["unavailable": .array(missing.map { .string($0) })] as JSONText)
+        let view = ListView(chosen.map { ($0.key, era == .legacy ? $0.legacy : $0.modern) }, mark: mark) { [answers] items, next in
+            ListPage(answers, kind, Array(items), next: next, in: era, notice: notice)
+        }
+        views.keep(view, for: key)
         return view
     }
 
-    /// How many classes have a view at the moment.
+    /// How many views are held at the moment.
     var viewCount: Int { views.count }
 
-    private static func view(
-        _ tools: [Listed], _ mark: String, _ missing: [String],
-        _ write: (ArraySlice<JSONText>, String?, [String], Revision.Era) -> JSONText
-    ) -> TableView {
-        let starts = tools.isEmpty ? [0] : Array(stride(from: 0, to: tools.count, by: pageLength))
-        func pages(_ texts: [JSONText], _ era: Revision.Era) -> [JSONText] {
-            starts.enumerated().map { number, start in
-                let end = min(start + pageLength, texts.count)
-                return write(texts[start..<end], end < texts.count ? "\(mark).\(number + 1)" : nil, missing, era)
-            }
-        }
-        return TableView(mark: mark, pages: [.legacy: pages(tools.map(\.legacy), .legacy), .modern: pages(tools.map(\.modern), .modern)])
-    }
-
-    /// FNV-1a of a choice. It tells a choice's cursors from another's; it protects nothing, for a cursor finds a page of the
-    /// caller's own view or none.
-    private static func hash(_ chosen: [Int], _ missing: [String]) -> String {
+    /// FNV-1a of a choice. It tells one choice from another within a table; it protects nothing.
+    private static func hash(_ chosen: [String], _ missing: [String]) -> UInt64 {
         var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-        func add(_ byte: UInt8) { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
-        for index in chosen { withUnsafeBytes(of: UInt32(truncatingIfNeeded: index).littleEndian) { $0.forEach(add) } }
-        for alias in missing { ("/" + alias).utf8.forEach(add) }
-        return String(hash, radix: 36)
+        func add(_ text: String) {
+            for byte in text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+            hash = (hash ^ 0xFF) &* 0x100_0000_01B3
+        }
+        chosen.forEach(add)
+        add("")
+        missing.forEach(add)
+        return hash
     }
 }

@@ -18,7 +18,7 @@ package final class RuleBook: Sendable {
     }
 
     /// Nil for a tenant whose rules were not loaded yet: until they are, nothing is decided.
-    func known(of tenant: TenantID) -> ToolRules? { tenants.withLock { $0[tenant] } }
+    package func known(of tenant: TenantID) -> ToolRules? { tenants.withLock { $0[tenant] } }
 
     package func rules(of tenant: TenantID) async throws -> ToolRules {
         if let rules = known(of: tenant) { return rules }

@@ -1,27 +1,42 @@
 package import Gateway
 import Synchronization
-import Upstreams
 
-/// The calls under way at servers, so that they end with the credential they were made with.
+/// What is under way for callers, so that it ends with the credential it was begun with.
 package final class RunningCalls: Sendable {
     private struct Running {
         let principal: Principal
-        let call: UpstreamCall
+        let end: @Sendable () -> Void
     }
 
-    private let running = Mutex<[ObjectIdentifier: Running]>([:])
-
-    package init() {}
-
-    func add(_ call: UpstreamCall, of principal: Principal) {
-        running.withLock { $0[ObjectIdentifier(call)] = Running(principal: principal, call: call) }
+    private struct State {
+        var running: [Int: Running] = [:]
+        var count = 0
     }
 
-    func remove(_ call: UpstreamCall) { running.withLock { _ = $0.removeValue(forKey: ObjectIdentifier(call)) } }
+    private let state = Mutex(State())
 
-    /// Ends the calls of whom the closure says so; who waits for them is told that they may have taken effect.
+    private let hush: @Sendable ((Principal) -> Bool) -> Void
+
+    /// - Parameter hush: ends what is under way elsewhere for whom the closure names.
+    package init(hush: @escaping @Sendable (_ isOver: (Principal) -> Bool) -> Void = { _ in }) { self.hush = hush }
+
+    /// - Parameter end: called when the credential is over; whoever waits is told what became of what they asked for.
+    /// - Returns: a ticket to take it off the list with.
+    func add(of principal: Principal, end: @escaping @Sendable () -> Void) -> Int {
+        state.withLock { state in
+            state.count += 1
+            state.running[state.count] = Running(principal: principal, end: end)
+            return state.count
+        }
+    }
+
+    func remove(_ ticket: Int) { state.withLock { _ = $0.running.removeValue(forKey: ticket) } }
+
+    package var count: Int { state.withLock { $0.running.count } }
+
+    /// Ends what is under way for whom the closure says so.
     package func end(_ isOver: (Principal) -> Bool) {
-        let over = running.withLock { running in running.values.filter { isOver($0.principal) }.map(\.call) }
-        for call in over { call.abandon(.signedOut) }
+        for running in state.withLock({ state in state.running.values.filter { isOver($0.principal) } }) { running.end() }
+        hush(isOver)
     }
 }

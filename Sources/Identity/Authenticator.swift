@@ -139,9 +139,7 @@ package final class Authenticator: Sendable {
         let isEnded = known.withLock { $0.ended.keys.contains(session) || $0.endedClients.keys.contains(client) }
         guard !isEnded else { throw Refusal.unauthenticated(.revoked) }
 
-        let resources = Resource.allCases.filter { resource in
-            origin.spellings.contains { claims.aud.contains($0 + resource.path) }
-        }
+        let resources = claims.aud.compactMap { Resource(uri: $0, at: origin) }
         return Entry(
             principal: user.principal(in: session, scopes: Scopes(names: claims.scope.split(separator: " ")), client: client),
             resources: Set(resources), expiresAt: expiresAt, trustedUntil: now.advanced(by: Self.trustedFor))
@@ -257,7 +255,7 @@ package final class Authenticator: Sendable {
 
     private static func admit(_ entry: Entry, to resource: Resource, at now: Timestamp) throws(Refusal) -> Principal {
         guard now < entry.expiresAt else { throw .unauthenticated(.expired) }
-        guard entry.resources.contains(resource) else { throw .unauthenticated(.wrongAudience) }
+        guard entry.resources.covers(resource) else { throw .unauthenticated(.wrongAudience) }
         return entry.principal
     }
 

@@ -1,5 +1,6 @@
 import Crypto
 package import Gateway
+import OAuth
 
 #if canImport(FoundationEssentials)
     import FoundationEssentials
@@ -51,5 +52,24 @@ struct TokenMarks: Sendable {
 
     private func mark(of random: some Sequence<UInt8>) -> String {
         HMAC<SHA256>.authenticationCode(for: Array(random), using: key).prefix(8).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    }
+}
+
+/// Seals small texts that clients carry for this instance: AES-256-GCM, bound to what they are for.
+package struct CarriedSeal: Sendable {
+    private let key: SymmetricKey
+
+    package init(_ key: InstanceKey) { self.key = key.derived(for: "carried state") }
+
+    /// Base64url without padding: nonce, text and tag.
+    package func seal(_ plain: [UInt8], bound binding: [UInt8]) throws -> String {
+        let sealed = try AES.GCM.seal(plain, using: key, authenticating: binding)
+        return OAuth.Base64URL.encode(Array(sealed.nonce) + Array(sealed.ciphertext) + Array(sealed.tag))
+    }
+
+    /// Nil for what was not sealed here, or is bound to something else.
+    package func open(_ text: String, bound binding: [UInt8]) -> [UInt8]? {
+        guard let bytes = OAuth.Base64URL.decode(text.utf8), bytes.count >= 28, let box = try? AES.GCM.SealedBox(combined: bytes) else { return nil }
+        return (try? AES.GCM.open(box, using: key, authenticating: binding)).map { Array($0) }
     }
 }

@@ -12,7 +12,8 @@ package struct ProtectedResourceMetadata: Hashable, Sendable {
         authorizationServers = [origin.description]
         scopes = resource.scopes.names
         switch resource {
-        case .mcp: name = "MCP Registry Gateway"
+        case .mcp, .servers: name = "MCP Registry Gateway"
+        case .server(let alias): name = "\(alias), behind MCP Registry Gateway"
         case .api: name = "MCP Registry Gateway administration"
         }
     }

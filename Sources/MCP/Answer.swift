@@ -2,54 +2,77 @@ package import Gateway
 
 /// Answers of the gateway itself, each in the words of the revision it answers in.
 package struct Answers: Sendable {
+    /// What whoever answers can do.
+    package enum Offer: Sendable {
+        case toolsOnly
+        /// Every list and its changes, subscriptions, completion and log messages, whatever the servers behind have of it:
+        /// they come and go while a client is connected.
+        case everything
+    }
+
     let gateway: Implementation
     let instructions: String
+    let offer: Offer
 
-    package init(gateway: Implementation, instructions: String) {
+    package init(gateway: Implementation, instructions: String, offer: Offer = .toolsOnly) {
         self.gateway = gateway
         self.instructions = instructions
+        self.offer = offer
     }
 
-    package func initialize(_ revision: Revision) -> JSONText {
-        LegacyAnswer.initialize(revision, gateway: gateway, instructions: instructions)
+    /// - Parameter instructions: in place of the general ones.
+    package func initialize(_ revision: Revision, instructions: String? = nil) -> JSONText {
+        LegacyAnswer.initialize(revision, gateway: gateway, capabilities: capabilities, instructions: instructions ?? self.instructions)
     }
 
-    package func discover() -> JSONText { ModernAnswer.discover(gateway: gateway, instructions: instructions) }
+    package func discover(instructions: String? = nil) -> JSONText {
+        ModernAnswer.discover(gateway: gateway, capabilities: capabilities, instructions: instructions ?? self.instructions)
+    }
+
+    private var capabilities: JSONText {
+        switch offer {
+        case .toolsOnly: ["tools": [:]]
+        case .everything:
+            [
+                "tools": ["listChanged": true], "prompts": ["listChanged": true], "resources": ["subscribe": true, "listChanged": true],
+                "completions": [:], "logging": [:],
+            ]
+        }
+    }
 
     /// - Parameter notice: something to say of the list under the operator's own `_meta` key, such as which servers
     ///   are missing from it.
-    package func tools(_ tools: [JSONText], nextCursor: String?, in era: Revision.Era, notice: (String, JSONText)? = nil) -> JSONText {
+    package func list(
+        _ kind: ListKind, _ items: [JSONText], nextCursor: String?, in era: Revision.Era, notice: (String, JSONText)? = nil
+    ) -> JSONText {
         switch era {
-        case .legacy: LegacyAnswer.tools(tools, nextCursor: nextCursor, notice: notice)
-        case .modern: ModernAnswer.tools(tools, nextCursor: nextCursor, gateway: gateway, notice: notice)
+        case .legacy: LegacyAnswer.list(kind, items, nextCursor: nextCursor, notice: notice)
+        case .modern: ModernAnswer.list(kind, items, nextCursor: nextCursor, gateway: gateway, notice: notice)
         }
     }
 
-    /// One tool of a server under its exposed name, with where it comes from in the operator's own `_meta` key.
-    ///
-    /// - Parameter originKey: reverse-DNS name of the operator, a slash and a name.
-    package static func tool(_ tool: JSON, as exposed: String, of alias: ServerAlias, originKey: String, in era: Revision.Era) -> JSONText {
-        let name = tool["name"]?.string ?? ""
-        let origin: JSONText = ["server": .string(alias.description), "name": .string(name)]
-        let meta = (tool["_meta"]?.members ?? []).map { ($0.name, Optional($0.value.text)) }.filter { $0.0 != originKey }
-        var changes: [(String, JSONText?)] = [("name", .string(exposed)), ("_meta", .object(meta + [(originKey, origin)]))]
-        // A cut name is no name for people: the whole original becomes the title, unless the tool has one.
-        if tool["title"] == nil && !exposed.hasSuffix(name) { changes.append(("title", .string(name))) }
+    /// An answer that says nothing but that it was done.
+    package func empty(in era: Revision.Era) -> JSONText {
         switch era {
-        case .legacy: return LegacyAnswer.tool(tool, changes: changes)
-        case .modern: return tool.replacing(changes)
+        case .legacy: [:]
+        case .modern: ["resultType": "complete", "_meta": .object([(ModernKey.serverInfo, gateway.text)])]
         }
     }
 
-    /// A server's answer to a tool call, as a client of that era reads it.
+    /// A server's answer to what was asked of it, as a client of that era reads it.
     ///
     /// - Throws: `ProtocolError` when the result is nothing the client could read, a question to the user included.
-    package func call(_ result: JSON, in era: Revision.Era) throws(ProtocolError) -> JSONText {
+    package func result(_ result: JSON, of operation: Operation, _ naming: Naming = .verbatim, in era: Revision.Era) throws(ProtocolError)
+        -> JSONText
+    {
         guard result.isObject else { throw ProtocolError(code: -32603, message: "The server's result is not an object.") }
+        try ModernAnswer.checkComplete(result)
+        var changes = ResultNames.changes(result, of: operation, naming)
         switch era {
-        case .legacy: return try LegacyAnswer.call(result)
-        case .modern: return try ModernAnswer.call(result, gateway: gateway)
+        case .legacy: LegacyAnswer.adapt(result, of: operation, &changes)
+        case .modern: ModernAnswer.adapt(result, of: operation, gateway: gateway, &changes)
         }
+        return changes.isEmpty ? result.text : result.replacing(changes)
     }
 
     /// A server's JSON-RPC error as a client of that era may see it: codes that would send the client looking for
@@ -58,6 +81,8 @@ package struct Answers: Sendable {
         switch error.code {
         case -32042 where era == .modern: ProtocolError(code: -32602, message: error.message, data: error.data)
         case -32042: ProtocolError(code: -32042, message: error.message, data: error.data)
+        // What the client did not declare was asked for: only the client can mend that (S-9).
+        case -32021 where era == .modern: ProtocolError(code: -32021, message: error.message, data: error.data, place: .envelope)
         case -32099 ... -32020: ProtocolError(code: -32603, message: "The server refused the gateway's request: \(error.message)")
         // The gateway's own codes; no server speaks in its name.
         case 1001...1005: ProtocolError(code: -32603, message: error.message)
@@ -66,5 +91,83 @@ package struct Answers: Sendable {
         case -32700, -32600: ProtocolError(code: -32603, message: "The server could not read the gateway's request: \(error.message)")
         default: ProtocolError(code: error.code, message: error.message, data: error.data)
         }
+    }
+}
+
+/// Something a server lists, under the name it is shown by.
+package enum ListItem {
+    /// One entry with where it comes from in the operator's own `_meta` key. On an endpoint of one server the entry stays as
+    /// it is.
+    ///
+    /// - Parameters:
+    ///   - exposed: the name, URI or template it is shown under.
+    ///   - originKey: reverse-DNS name of the operator, a slash and a name.
+    package static func text(
+        _ item: JSON, _ kind: ListKind, as exposed: String, _ naming: Naming, originKey: String, in era: Revision.Era
+    ) -> JSONText {
+        var changes: [(String, JSONText?)] = []
+        if case .prefixed(let alias) = naming {
+            let own = item[kind.key]?.string ?? ""
+            let origin: JSONText = ["server": .string(alias.description), kind.key: .string(own)]
+            // An app's frame calls tools by the names it was written with, which are not those of this endpoint.
+            let dropped = ["ui", "ui/resourceUri", originKey]
+            let meta = (item["_meta"]?.members ?? []).map { ($0.name, Optional($0.value.text)) }.filter { !dropped.contains($0.0) }
+            changes = [(kind.key, .string(exposed)), ("_meta", .object(meta + [(originKey, origin)]))]
+            // A cut name is no name for people: the whole original becomes the title, unless there is one.
+            if item["title"] == nil && !exposed.hasSuffix(own) { changes.append(("title", .string(own))) }
+        }
+        if era == .legacy && kind == .tools { LegacyAnswer.adapt(tool: item, &changes) }
+        return changes.isEmpty ? item.text : item.replacing(changes)
+    }
+}
+
+extension ListKind {
+    /// The member by which an entry is known.
+    package var key: String {
+        switch self {
+        case .tools, .prompts: "name"
+        case .resources: "uri"
+        case .resourceTemplates: "uriTemplate"
+        }
+    }
+}
+
+/// The URIs in a result, as the endpoint shows them.
+private enum ResultNames {
+    static func changes(_ result: JSON, of operation: Operation, _ naming: Naming) -> [(String, JSONText?)] {
+        guard case .prefixed = naming else { return [] }
+        switch operation {
+        case .callTool:
+            guard let content = result["content"], let changed = contents(content, naming) else { return [] }
+            return [("content", changed)]
+        case .getPrompt:
+            guard let messages = result["messages"], messages.kind == .array else { return [] }
+            let changed = messages.elements.map { message in
+                message["content"].flatMap { block($0, naming) }.map { message.replacing([("content", $0)]) } ?? message.text
+            }
+            return [("messages", .array(changed))]
+        case .readResource:
+            guard let parts = result["contents"], parts.kind == .array else { return [] }
+            return [("contents", .array(parts.elements.map { withURI($0, naming) ?? $0.text }))]
+        default: return []
+        }
+    }
+
+    private static func contents(_ content: JSON, _ naming: Naming) -> JSONText? {
+        guard content.kind == .array, content.elements.contains(where: { $0["uri"] != nil || $0["resource"] != nil }) else { return nil }
+        return .array(content.elements.map { block($0, naming) ?? $0.text })
+    }
+
+    /// A link to a resource, or one that is embedded; nil if it is neither.
+    private static func block(_ block: JSON, _ naming: Naming) -> JSONText? {
+        switch block["type"]?.string {
+        case "resource_link": withURI(block, naming)
+        case "resource": block["resource"].flatMap { withURI($0, naming) }.map { block.replacing([("resource", $0)]) }
+        default: nil
+        }
+    }
+
+    private static func withURI(_ object: JSON, _ naming: Naming) -> JSONText? {
+        object["uri"]?.string.map { object.replacing([("uri", .string(naming.uri($0)))]) }
     }
 }

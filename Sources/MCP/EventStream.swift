@@ -1,8 +1,11 @@
 /// Server-sent events, as Streamable HTTP uses them: each event carries one JSON-RPC message.
 package enum EventStream {
     /// One event with this message as its data. JSON we write holds no line break, but what an upstream wrote may.
-    package static func event(_ message: JSONText) -> [UInt8] {
+    ///
+    /// - Parameter id: under which a client may ask for what comes after it; visible ASCII.
+    package static func event(_ message: JSONText, id: String? = nil) -> [UInt8] {
         var bytes = Array("event: message\n".utf8)
+        if let id { bytes.append(contentsOf: Array("id: \(id)\n".utf8)) }
         for line in message.bytes.split(whereSeparator: { $0 == 0x0A || $0 == 0x0D }) {
             bytes.append(contentsOf: Array("data: ".utf8))
             bytes.append(contentsOf: line)
@@ -11,6 +14,9 @@ package enum EventStream {
         bytes.append(0x0A)
         return bytes
     }
+
+    /// An event without data: it gives a client an id to come back with before there is anything to say (2025-11-25).
+    package static func priming(id: String) -> [UInt8] { Array("id: \(id)\nretry: 1000\ndata: \n\n".utf8) }
 
     /// A comment that keeps a quiet stream open.
     package static let keepAlive = Array(": keep-alive\n\n".utf8)

@@ -4,6 +4,7 @@ package struct MessageID: Hashable, Sendable {
 
     /// What a request without an id is answered with; only evaluation's shorthand makes such requests.
     static let null = MessageID(text: .null)
+    package var isNull: Bool { text == .null }
 
     package init(_ number: Int64) { text = .number(number) }
 

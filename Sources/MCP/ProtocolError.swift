@@ -1,4 +1,4 @@
-import Gateway
+package import Gateway
 
 /// A JSON-RPC error that the gateway, or an upstream through it, answers with.
 package struct ProtocolError: Error, Hashable, Sendable {
@@ -28,12 +28,29 @@ package struct ProtocolError: Error, Hashable, Sendable {
         Self(code: -32601, message: "This gateway does not serve the method “\(method.cut(64))”.", place: .method)
     }
     /// A session we never gave, or gave in another life; the client is to shake hands again (L-3).
-    static let unknownSession = Self(code: -32600, message: "There is no such session; send initialize without one.", place: .session)
+    package static let unknownSession = Self(code: -32600, message: "There is no such session; send initialize without one.", place: .session)
+    package static let missingSession = Self(code: -32600, message: "This needs the header Mcp-Session-Id once.", place: .envelope)
+    package static func needsSession(_ method: String) -> Self {
+        Self(code: -32600, message: "\(method) needs a session: send initialize first, and Mcp-Session-Id from then on.")
+    }
+    package static let staleCursor = invalidParams("The cursor is not one of this list; start again without one.")
     static func headerMismatch(_ why: String) -> Self { Self(code: -32020, message: why, place: .envelope) }
 
     /// The text is the same whether the tool does not exist or may not be used.
     package static func unknownTool(_ name: String) -> Self {
         invalidParams("Unknown tool: \(name.cut(128)). There is none of that name that you may use; ask an administrator if there should be.")
+    }
+
+    /// What was asked for does not exist, or may not be used; the text is the same for both.
+    package static func unknown(_ operation: Operation, in era: Revision.Era) -> Self {
+        let ask = "There is none of that name that you may use; ask an administrator if there should be."
+        switch operation {
+        case .getPrompt(let name), .completePrompt(let name): return invalidParams("Unknown prompt: \(name.cut(128)). \(ask)")
+        case .readResource(let uri), .completeResource(let uri), .subscribe(let uri), .unsubscribe(let uri):
+            return Self(
+                code: era == .modern ? -32602 : -32002, message: "Unknown resource: \(uri.cut(128)). \(ask)", data: ["uri": .string(uri.cut(1024))])
+        default: return unknownTool(operation.target)
+        }
     }
 
     package func response(to id: MessageID?) -> JSONText {

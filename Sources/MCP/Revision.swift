@@ -47,12 +47,18 @@ package struct RoutingHeaders: Sendable {
     package var method: [String]
     package var name: [String]
     package var sessionID: [String]
+    /// `Mcp-Param-…` and the trace (`traceparent`, `tracestate`), which travel on.
+    package var travelling: [(name: String, value: String)]
 
-    package init(protocolVersion: [String] = [], method: [String] = [], name: [String] = [], sessionID: [String] = []) {
+    package init(
+        protocolVersion: [String] = [], method: [String] = [], name: [String] = [], sessionID: [String] = [],
+        travelling: [(name: String, value: String)] = []
+    ) {
         self.protocolVersion = protocolVersion
         self.method = method
         self.name = name
         self.sessionID = sessionID
+        self.travelling = travelling
     }
 }
 
@@ -63,6 +69,11 @@ package struct Incoming: Sendable {
     package let operation: Operation
     package let params: JSON?
 
+    /// The same in a revision of the same era, agreed on before.
+    package func speaking(_ agreed: Revision) -> Incoming {
+        agreed.era == revision.era ? Incoming(id: id, revision: agreed, operation: operation, params: params) : self
+    }
+
     /// The token under which the caller wants to hear of progress.
     package var progressToken: JSONText? {
         guard let token = params?["_meta"]?["progressToken"] else { return nil }
@@ -70,6 +81,15 @@ package struct Incoming: Sendable {
     }
 
     package var cursor: JSON? { params?["cursor"] }
+
+    /// The least grave log messages the caller wants on the way to this answer, if the request says so itself (S-26).
+    package var logLevel: LogLevel? { params?["_meta"]?[ModernKey.logLevel]?.string.flatMap { LogLevel(rawValue: $0) } }
+
+    /// What the client can be asked, where the request says so itself: always in one era, in the handshake in the other.
+    package var capabilities: ClientCapabilities? {
+        let declared = params?["_meta"]?[ModernKey.clientCapabilities] ?? (operation == .initialize ? params?["capabilities"] : nil)
+        return declared.map { ClientCapabilities($0) }
+    }
 
     /// The program at the other end, as it calls itself: with the handshake in one era, in every request in the other.
     package var client: String? {
@@ -83,9 +103,9 @@ package struct Incoming: Sendable {
 package enum Reading: Sendable {
     case request(Incoming)
     /// Taken note of, answered 202.
-    case notification(method: String, revision: Revision)
-    /// An answer to a question of ours; the gateway asks none of its clients yet.
-    case response
+    case notification(method: String, params: JSON?, revision: Revision)
+    /// A client's answer to a question that was put to it.
+    case response(id: MessageID, Result<JSON, ProtocolError>)
 
     /// Reads a client's message by the rules of the revision it speaks (ERA-1 to ERA-3).
     package init(_ message: Message, headers: RoutingHeaders) throws(ProtocolError) {
@@ -114,14 +134,42 @@ package enum Reading: Sendable {
         return named.utf8.count == 10 && named > Revision.newestLegacy.rawValue
     }
 
+    /// What both eras have.
     static func operation(_ method: String, _ params: JSON?) throws(ProtocolError) -> Operation? {
+        if let kind = ListKind.allCases.first(where: { $0.method == method }) { return .list(kind) }
         switch method {
-        case "tools/list": return .list(.tools)
         case "tools/call":
-            guard let name = params?["name"]?.string else { throw .invalidParams("tools/call needs the tool's \"name\", a string.") }
+            let name = try text("name", of: params, method)
             guard params?["arguments"].map(\.isObject) ?? true else { throw .invalidParams("\"arguments\" is an object.") }
             return .callTool(name)
+        case "prompts/get":
+            let name = try text("name", of: params, method)
+            guard params?["arguments"].map(\.isObject) ?? true else { throw .invalidParams("\"arguments\" is an object.") }
+            return .getPrompt(name)
+        case "resources/read": return .readResource(try text("uri", of: params, method))
+        case "completion/complete": return try completion(params)
         default: return nil
+        }
+    }
+
+    static func text(_ member: String, of params: JSON?, _ method: String) throws(ProtocolError) -> String {
+        guard let text = params?[member]?.string else { throw .invalidParams("\(method) needs \"\(member)\", a string.") }
+        guard text.utf8.count <= longestName else { throw .invalidParams("\"\(member)\" is longer than \(longestName) bytes.") }
+        return text
+    }
+
+    /// Bytes that a name or a URI may have.
+    private static let longestName = 4096
+
+    private static func completion(_ params: JSON?) throws(ProtocolError) -> Operation {
+        guard params?["argument"]?["name"]?.string != nil, params?["argument"]?["value"]?.string != nil else {
+            throw .invalidParams("completion/complete needs \"argument\" with \"name\" and \"value\", both strings.")
+        }
+        let reference = params?["ref"]
+        switch reference?["type"]?.string {
+        case "ref/prompt": return .completePrompt(try text("name", of: reference, "ref"))
+        case "ref/resource": return .completeResource(try text("uri", of: reference, "ref"))
+        default: throw .invalidParams("completion/complete needs a \"ref\" of type ref/prompt or ref/resource.")
         }
     }
 }

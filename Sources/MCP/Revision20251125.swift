@@ -13,10 +13,11 @@ extension Reading {
             revision = known
         }
         switch message {
-        case .response: self = .response
-        case .notification(let method, _): self = .notification(method: method, revision: revision)
+        case .response(let id, let result):
+            guard let id else { throw .invalidRequest("A response has the \"id\" of what it answers.") }
+            self = .response(id: id, result)
+        case .notification(let method, let params): self = .notification(method: method, params: params, revision: revision)
         case .request(let id, let method, let params):
-            if method != "initialize" && !headers.sessionID.isEmpty { throw .unknownSession }
             switch method {
             case "initialize":
                 guard let requested = params?["protocolVersion"]?.string else {
@@ -26,6 +27,17 @@ extension Reading {
                 let agreed = Revision(rawValue: requested).flatMap { $0.era == .legacy ? $0 : nil } ?? .newestLegacy
                 self = .request(Incoming(id: id, revision: agreed, operation: .initialize, params: params))
             case "ping": self = .request(Incoming(id: id, revision: revision, operation: .ping, params: params))
+            case "logging/setLevel":
+                guard let level = params?["level"]?.string, LogLevel(rawValue: level) != nil else {
+                    throw .invalidParams("logging/setLevel needs \"level\", one of \(LogLevel.allCases.map(\.rawValue).joined(separator: ", ")).")
+                }
+                self = .request(Incoming(id: id, revision: revision, operation: .setLogLevel, params: params))
+            case "resources/subscribe":
+                self = .request(
+                    Incoming(id: id, revision: revision, operation: .subscribe(try Reading.text("uri", of: params, method)), params: params))
+            case "resources/unsubscribe":
+                self = .request(
+                    Incoming(id: id, revision: revision, operation: .unsubscribe(try Reading.text("uri", of: params, method)), params: params))
             default:
                 guard let operation = try Reading.operation(method, params) else { throw .methodNotFound(method) }
                 self = .request(Incoming(id: id, revision: revision, operation: operation, params: params))
@@ -36,25 +48,25 @@ extension Reading {
 
 /// What the gateway says to clients of this era.
 enum LegacyAnswer {
-    static func initialize(_ revision: Revision, gateway: Implementation, instructions: String) -> JSONText {
+    static func initialize(_ revision: Revision, gateway: Implementation, capabilities: JSONText, instructions: String) -> JSONText {
         [
-            "protocolVersion": .string(revision.rawValue),
-            // No `listChanged`: without a session there is no stream to say it on.
-            "capabilities": ["tools": [:]],
+            "protocolVersion": .string(revision.rawValue), "capabilities": capabilities,
             "serverInfo": revision >= .june2025 ? gateway.text : ["name": .string(gateway.name), "version": .string(gateway.version)],
             "instructions": .string(instructions),
         ]
     }
 
-    static func tools(_ tools: [JSONText], nextCursor: String?, notice: (String, JSONText)?) -> JSONText {
-        ["tools": .array(tools), "nextCursor": nextCursor.map { .string($0) }, "_meta": notice.map { .object([($0.0, $0.1)]) }]
+    static func list(_ kind: ListKind, _ items: [JSONText], nextCursor: String?, notice: (String, JSONText)?) -> JSONText {
+        .object([
+            (kind.member, .array(items)), ("nextCursor", nextCursor.map { .string($0) }), ("_meta", notice.map { .object([($0.0, $0.1)]) }),
+        ])
     }
 
-    /// A tool's result without what only the modern era knows (L-12, R-11).
-    static func call(_ result: JSON) throws(ProtocolError) -> JSONText {
-        try ModernAnswer.checkComplete(result)
-        var changes: [(String, JSONText?)] = []
-        if result["resultType"] != nil { changes.append(("resultType", nil)) }
+    /// A result without what only the modern era knows (L-12, R-11).
+    static func adapt(_ result: JSON, of operation: Operation, _ changes: inout [(String, JSONText?)]) {
+        for member in ["resultType", "ttlMs", "cacheScope"] where result[member] != nil { changes.append((member, nil)) }
+        if let meta = result["_meta"] { changes.append(("_meta", ModernAnswer.strippedMeta(meta, adding: []))) }
+        guard case .callTool = operation else { return }
         if result["structuredContent"].map({ !$0.isObject }) ?? false {
             changes.append(("structuredContent", nil))
             if result["content"] == nil {
@@ -62,15 +74,13 @@ enum LegacyAnswer {
                 changes.append(("content", [["type": "text", "text": text]]))
             }
         }
-        if let meta = result["_meta"] { changes.append(("_meta", ModernAnswer.strippedMeta(meta, adding: []))) }
         // A legacy client may insist on the member.
         if result["content"] == nil && !changes.contains(where: { $0.0 == "content" }) { changes.append(("content", [])) }
-        return changes.isEmpty ? result.text : result.replacing(changes)
     }
 
-    static func tool(_ tool: JSON, changes: [(String, JSONText?)]) -> JSONText {
+    static func adapt(tool: JSON, _ changes: inout [(String, JSONText?)]) {
         let schemaIsObject = tool["outputSchema"].map { $0["type"]?.string == "object" } ?? true
-        return tool.replacing(schemaIsObject ? changes : changes + [("outputSchema", nil)])
+        if !schemaIsObject { changes.append(("outputSchema", nil)) }
     }
 }
 

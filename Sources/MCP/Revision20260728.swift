@@ -22,14 +22,19 @@ extension Reading {
     init(modern message: Message, headers: RoutingHeaders) throws(ProtocolError) {
         switch message {
         case .response: throw .invalidRequest("Revision \(Revision.newest.rawValue) has no responses from clients.")
-        case .notification(let method, _):
+        case .notification(let method, let params):
             // Accepted and dropped (S-11): acting on a posted cancellation would let one user cancel another's work.
-            self = .notification(method: method, revision: .newest)
+            self = .notification(method: method, params: params, revision: .newest)
         case .request(let id, let method, let params):
             let version = try Reading.modernVersion(params, headers)
             try Reading.check(method, against: headers.method, header: "Mcp-Method")
-            if method == "tools/call", let name = params?["name"]?.string { try Reading.check(name, against: headers.name, header: "Mcp-Name") }
+            if let name = Reading.mirroredMember(method).flatMap({ params?[$0]?.string }) {
+                try Reading.check(name, against: headers.name, header: "Mcp-Name")
+            }
             let operation = try Reading.modernOperation(method, params)
+            if let level = params?["_meta"]?[ModernKey.logLevel], level.string.flatMap({ LogLevel(rawValue: $0) }) == nil {
+                throw .invalidEnvelope("\"\(ModernKey.logLevel)\" is one of \(LogLevel.allCases.map(\.rawValue).joined(separator: ", ")).")
+            }
             self = .request(Incoming(id: id, revision: version, operation: operation, params: params))
         }
     }
@@ -55,9 +60,30 @@ extension Reading {
     }
 
     private static func modernOperation(_ method: String, _ params: JSON?) throws(ProtocolError) -> Operation {
-        if method == "server/discover" { return .discover }
+        switch method {
+        case "server/discover": return .discover
+        case "subscriptions/listen":
+            guard params?["notifications"]?.isObject ?? false else {
+                throw .invalidParams("subscriptions/listen needs \"notifications\", an object.")
+            }
+            return .listen
+        case "tasks/get": return .getTask(try text("taskId", of: params, method))
+        case "tasks/update": return .updateTask(try text("taskId", of: params, method))
+        case "tasks/cancel": return .cancelTask(try text("taskId", of: params, method))
+        default: break
+        }
         guard let operation = try operation(method, params) else { throw .methodNotFound(method) }
         return operation
+    }
+
+    /// The member that `Mcp-Name` repeats (S-5).
+    private static func mirroredMember(_ method: String) -> String? {
+        switch method {
+        case "tools/call", "prompts/get": "name"
+        case "resources/read": "uri"
+        case "tasks/get", "tasks/update", "tasks/cancel": "taskId"
+        default: nil
+        }
     }
 
     private static func check(_ value: String, against header: [String], header name: String) throws(ProtocolError) {
@@ -94,26 +120,29 @@ package enum HeaderValue {
 
 /// What the gateway says to clients of this era.
 enum ModernAnswer {
-    static func discover(gateway: Implementation, instructions: String) -> JSONText {
+    static func discover(gateway: Implementation, capabilities: JSONText, instructions: String) -> JSONText {
         [
-            "resultType": "complete", "supportedVersions": Revision.served, "capabilities": ["tools": [:]],
+            "resultType": "complete", "supportedVersions": Revision.served, "capabilities": capabilities,
             "instructions": .string(instructions), "ttlMs": 60_000, "cacheScope": "private", "_meta": meta(gateway),
         ]
     }
 
     /// Lists are filtered by who asks, so they are never public.
-    static func tools(_ tools: [JSONText], nextCursor: String?, gateway: Implementation, notice: (String, JSONText)?) -> JSONText {
-        [
-            "resultType": "complete", "tools": .array(tools), "nextCursor": nextCursor.map { .string($0) }, "ttlMs": 5_000,
-            "cacheScope": "private", "_meta": .object([(ModernKey.serverInfo, gateway.text)] + (notice.map { [($0.0, $0.1)] } ?? [])),
-        ]
+    static func list(_ kind: ListKind, _ items: [JSONText], nextCursor: String?, gateway: Implementation, notice: (String, JSONText)?) -> JSONText {
+        .object([
+            ("resultType", "complete"), (kind.member, .array(items)), ("nextCursor", nextCursor.map { .string($0) }), ("ttlMs", 5_000),
+            ("cacheScope", "private"), ("_meta", .object([(ModernKey.serverInfo, gateway.text)] + (notice.map { [($0.0, $0.1)] } ?? []))),
+        ])
     }
 
-    static func call(_ result: JSON, gateway: Implementation) throws(ProtocolError) -> JSONText {
-        try checkComplete(result)
+    /// What is read is the caller's own, and as fresh as its server says (R-23, C-9).
+    static func adapt(_ result: JSON, of operation: Operation, gateway: Implementation, _ changes: inout [(String, JSONText?)]) {
         let added = [(ModernKey.serverInfo, Optional(gateway.text))]
-        let meta = result["_meta"].map { strippedMeta($0, adding: added) } ?? .object(added)
-        return result.replacing([("resultType", "complete"), ("_meta", meta)])
+        changes.append(("resultType", "complete"))
+        changes.append(("_meta", result["_meta"].map { strippedMeta($0, adding: added) } ?? .object(added)))
+        guard case .readResource = operation else { return }
+        changes.append(("ttlMs", .number(max(0, result["ttlMs"]?.integer ?? 0))))
+        changes.append(("cacheScope", "private"))
     }
 
     /// A result without a type is a legacy server's, and complete.

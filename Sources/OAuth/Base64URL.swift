@@ -1,8 +1,8 @@
 /// Base64 for URLs without padding (RFC 4648, section 5), in the one spelling: no stray characters, no stray bits.
-enum Base64URL {
+package enum Base64URL {
     private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
 
-    static func encode(_ bytes: some Sequence<UInt8>) -> String {
+    package static func encode(_ bytes: some Sequence<UInt8>) -> String {
         var out: [UInt8] = []
         var (bits, count): (UInt32, UInt32) = (0, 0)
         for byte in bytes {
@@ -18,7 +18,7 @@ enum Base64URL {
     }
 
     /// Nil for anything that `encode` would not have written.
-    static func decode(_ text: some Collection<UInt8>) -> [UInt8]? {
+    package static func decode(_ text: some Collection<UInt8>) -> [UInt8]? {
         guard text.count % 4 != 1 else { return nil }
         var out: [UInt8] = []
         out.reserveCapacity(text.count * 3 / 4)

@@ -15,7 +15,7 @@ struct ListenerChecks: RouterMiddleware {
     let allowedOrigins: [String]
 
     private static let allowedHeaders =
-        "Authorization, Content-Type, Accept, MCP-Protocol-Version, Mcp-Method, Mcp-Name, Mcp-Session-Id, Last-Event-ID"
+        "Authorization, Content-Type, Accept, MCP-Protocol-Version, Mcp-Method, Mcp-Name, Mcp-Session-Id, Last-Event-ID, traceparent, tracestate"
     /// Asked by load balancers under any name; they say nothing that a page could not guess.
     private static let anyHost: Set<String> = ["/health", "/health/live", "/health/ready"]
 

@@ -9,8 +9,15 @@ struct WellKnown: Sendable {
     let keys: TokenKeys
 
     func addRoutes(to router: Router<GatewayContext>) {
-        for resource in Resource.allCases {
+        for resource in [Resource.mcp, .api] {
             router.get(RouterPath(ProtectedResourceMetadata.path(resource))) { _, _ in document(resource) }
+        }
+        // The same for every alias there can be, so that it tells nothing of those there are.
+        router.get("/.well-known/oauth-protected-resource/servers/:alias/mcp") { _, context -> Response in
+            guard let alias = context.parameters.get("alias").flatMap({ ServerAlias($0) }) else {
+                return .problem(.notFound, code: "not_found", "That is no server's alias.", requestID: context.requestID)
+            }
+            return document(.server(alias))
         }
         // The root form serves the endpoint most clients mean.
         router.get("/.well-known/oauth-protected-resource") { _, _ in document(.mcp) }

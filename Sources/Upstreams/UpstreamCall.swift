@@ -6,6 +6,8 @@ package final class UpstreamCall: Sendable {
     package enum Event: Sendable {
         /// The parameters of a progress notification, under the gateway's own token.
         case progress(JSON)
+        case log(JSON)
+        case question(MessageID, ServerQuestion)
         case answer(Result<JSON, ProtocolError>)
         /// Nothing to tell for as long as was to be waited.
         case silence

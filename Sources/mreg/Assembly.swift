@@ -115,7 +115,7 @@ struct Assembly {
             now: { now().wall }, logger: logger)
 
         let gateway = Implementation(name: "mcp-registry-gateway", title: "MCP Registry Gateway", version: Version.current)
-        let answers = Answers(gateway: gateway, instructions: Self.instructions)
+        let answers = Answers(gateway: gateway, instructions: Self.instructions, offer: .everything)
         let egress = EgressPolicy(allowed: settings.upstreams.allowedPrivate + mode.allowedUpstreams)
         let connections = try HTTPConnections(group: MultiThreadedEventLoopGroup.singleton, egress: egress)
         let processes = ProcessKeeper()
@@ -124,11 +124,19 @@ struct Assembly {
         let credentials = Self.credentials(database, vault, shared, fetchers, instance, origin, logger, now)
         let surroundings = UpstreamSurroundings(
             client: gateway, connections: connections, keeper: processes, environment: environment, credentials: credentials.shown, logger: logger)
-        let catalogue = Catalogue(answers: answers, originKey: Self.originKey(origin.withLock { $0 }), logger: logger) {
+        let rules = RuleBook(try await database.allToolRules()) { try await database.toolRules(of: $0) }
+        let changes = Changes { rules.known(of: $0.tenant)?.showsAnything(of: $1, to: $0) ?? false }
+        let catalogue = Catalogue(answers: answers, originKey: Self.originKey(origin.withLock { $0 }), changes: changes, logger: logger) {
             Upstream($0, surroundings: surroundings)
         }
         for server in try await database.activeServers() { await catalogue.put(server) }
-        let rules = RuleBook(try await database.allToolRules()) { try await database.toolRules(of: $0) }
+        let clientSessions = ClientSessions(
+            store: ClientSessionStore(
+                all: { try await database.clientSessions() }, save: { try await database.save($0) },
+                delete: { try await database.deleteClientSessions($0) }),
+            kept: try await database.clientSessions(), changes: changes, now: { now().wall })
+        let carried = CarriedSeal(instance)
+        let seal = StateSeal(seal: { try carried.seal($0, bound: $1) }, open: { carried.open($0, bound: $1) })
 
         let terms = try await database.allTerms()
         let admission = Self.admission(settings, hotState, sessions, terms, now)
@@ -140,12 +148,12 @@ struct Assembly {
         let policy = Policy()
         let corridor = Corridor(
             authenticator: authenticator, policy: policy, rules: rules, admission: admission, gate: gate, catalogue: catalogue,
-            answers: answers, acceptsShorthand: mode.acceptsShorthand)
+            answers: answers, sessions: clientSessions, seal: seal, acceptsShorthand: mode.acceptsShorthand)
         let metrics = CallMetrics()
-        let running = RunningCalls()
+        let running = RunningCalls { clientSessions.hush($0) }
         let forwarder = Forwarder(
             corridor: corridor, authenticator: authenticator, admission: admission, gate: gate, running: running, catalogue: catalogue,
-            answers: answers, audit: audit, metrics: metrics, sessions: sessions, statusCode: { $0.code }, now: now)
+            answers: answers, audit: audit, metrics: metrics, sessions: sessions, changes: changes, statusCode: { $0.code }, now: now)
 
         let clients = Clients(
             instance: instance, record: { try await database.client($0) }, store: { try await database.store($0, audit: nil) },
@@ -259,7 +267,8 @@ struct Assembly {
         // servers end, the audit trail is written to its end, and only then the database closes.
         services =
             [
-                DatabaseService(database: database, state: state, mark: mark), audit, sessions, housekeeping, keeper, addresses, processes, catalogue,
+                DatabaseService(database: database, state: state, mark: mark), audit, sessions, clientSessions, housekeeping, keeper, addresses,
+                processes, catalogue,
                 refresher,
             ]
             + mode.companions + [

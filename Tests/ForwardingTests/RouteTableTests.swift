@@ -19,13 +19,13 @@ struct RouteTableTests {
 
     @Test func `a tool is found by its exact exposed name and by nothing that looks like it`() throws {
         let table = routeTable([RouteTable.Part(upstream: try upstream("s"), tools: [try tool("K"), try tool("a__b"), try tool("a.b")])])
-        #expect(table.route("s__K")?.tool.name == "K")
+        #expect(table.route("s__K")?.name == "K")
         #expect(table.route("s__\u{212A}") == nil)
-        #expect(table.route("s__a__b")?.tool.name == "a__b")
+        #expect(table.route("s__a__b")?.name == "a__b")
         #expect(table.route("s__a.b") == nil)
         #expect(table.route("K") == nil)
         let cut = try #require(try names(table.tools(after: nil, in: .modern)).last)
-        #expect(table.route(cut)?.tool.name == "a.b")
+        #expect(table.route(cut)?.name == "a.b")
     }
 
     @Test func `what has no usable name or schema, or a name that is taken, is left out and counted`() throws {
@@ -46,13 +46,15 @@ struct RouteTableTests {
         repeat {
             let page = table.tools(after: cursor, in: .legacy)
             seen += try names(page)
-            cursor = try JSON(parsing: try #require(page).bytes)["nextCursor"]?.string
+            cursor = table.next(after: cursor, in: .legacy)
             pages += 1
         } while cursor != nil
         #expect(pages == 3)
         #expect(seen == (0..<250).map { "s__t\($0)" })
-        #expect(routeTable([part], mark: "n").tools(after: "m.1", in: .legacy) == nil)
-        for wrong in ["", "m", "m.", "m.3", "m.-1", "m.x", "1"] { #expect(table.tools(after: wrong, in: .legacy) == nil) }
+        for wrong in ["", "s__t250", "t7", "1"] { #expect(table.tools(after: wrong, in: .legacy) == nil) }
+        // Who is half through a list that grows at another place goes on where they were.
+        let grown = routeTable([RouteTable.Part(upstream: try upstream("s"), tools: [try tool("first")] + tools)])
+        #expect(try names(grown.tools(after: "s__t99", in: .legacy)).first == "s__t100")
     }
 
     @Test func `a server that could not be asked is named, and does not fail the list`() throws {
@@ -63,6 +65,38 @@ struct RouteTableTests {
         let page = try JSON(parsing: try #require(table.tools(after: nil, in: .modern)).bytes)
         #expect(page["tools"]?.elements.count == 1)
         #expect(page["_meta"]?["com.example/origin"]?["unavailable"]?.elements.map(\.string) == ["gone"])
+    }
+
+    @Test func `on the endpoint of one server everything keeps its name`() throws {
+        let part = RouteTable.Part(
+            upstream: try upstream("s"),
+            lists: [.tools: [try tool("a.b")], .resources: [try JSON(parsing: Array(#"{"uri":"file:///x","name":"x","_meta":{"ui":{}}}"#.utf8))]])
+        let table = routeTable([part], isAggregate: false)
+        #expect(try names(table.tools(after: nil, in: .modern)) == ["a.b"])
+        #expect(table.route("a.b")?.tool?.exposed.hasPrefix("s__a_b") == true)
+        #expect(table.route("s__a_b") == nil)
+        #expect(table.route(resource: "file:///never-listed")?.name == "file:///never-listed")
+        let person = Principal(user: UserID(1), name: "ada", tenant: TenantID(1), role: .user)
+        let page = table.view(.resources, for: person, under: openRules, in: .modern).page(after: nil)?.text(nextCursor: nil).description
+        #expect(page?.contains(#"{"uri":"file:///x","name":"x","_meta":{"ui":{}}}"#) == true)
+    }
+
+    @Test func `resources of two servers stand side by side, and lead to their own`() throws {
+        let resource = try JSON(parsing: Array(#"{"uri":"file:///x","name":"x"}"#.utf8))
+        let page = try JSON(parsing: Array(#"{"uri":"https://example.com/a","name":"a"}"#.utf8))
+        let template = try JSON(parsing: Array(#"{"uriTemplate":"https://example.com/{id}/raw","name":"r"}"#.utf8))
+        let table = routeTable([
+            RouteTable.Part(upstream: try upstream("ant", id: 1), lists: [.resources: [resource]]),
+            RouteTable.Part(upstream: try upstream("bee", id: 2), lists: [.resources: [resource, page], .resourceTemplates: [template]]),
+        ])
+        #expect(table.route(resource: "mcp.ant+file:///x")?.upstream.server.id == ServerID(1))
+        #expect(table.route(resource: "mcp.bee+file:///x")?.upstream.server.id == ServerID(2))
+        #expect(table.route(resource: "mcp.bee+file:///not-listed")?.name == "file:///not-listed")
+        #expect(table.route(resource: "https://example.com/a")?.upstream.server.id == ServerID(2))
+        #expect(table.route(resource: "https://example.com/7/raw")?.name == "https://example.com/7/raw")
+        for nowhere in ["file:///x", "mcp.cow+file:///x", "mcp.+file:///x", "https://example.com/b", "https://example.com/a/b/raw", ""] {
+            #expect(table.route(resource: nowhere) == nil, "\(nowhere)")
+        }
     }
 
     @Test func `a list of nothing is a list`() throws {
@@ -90,9 +124,13 @@ func tool(_ name: String) throws -> JSON {
     return try JSON(parsing: text.bytes)
 }
 
-func routeTable(_ parts: [RouteTable.Part], mark: String = "m") -> RouteTable {
+func routeTable(_ parts: [RouteTable.Part], isAggregate: Bool = true) -> RouteTable {
     let gateway = Implementation(name: "gw", title: "GW", version: "0")
-    return RouteTable(parts, answers: Answers(gateway: gateway, instructions: ""), originKey: "com.example/origin", mark: mark)
+    return RouteTable(parts, isAggregate: isAggregate, answers: Answers(gateway: gateway, instructions: ""), originKey: "com.example/origin")
+}
+
+extension RouteTable.Part {
+    init(upstream: Upstream, tools: [JSON]?) { self.init(upstream: upstream, lists: tools.map { [.tools: $0] }) }
 }
 
 func names(_ page: JSONText?) throws -> [String] {
@@ -103,8 +141,12 @@ func names(_ page: JSONText?) throws -> [String] {
 let openRules = ToolRules([ToolRule(ToolRuleID(1), .init(.allow, .everyone, .everything), createdAt: Timestamp(microseconds: 0))])
 
 extension RouteTable {
-    /// A page as somebody sees it who may use everything.
-    func tools(after cursor: String?, in era: Revision.Era) -> JSONText? {
-        view(for: Principal(user: UserID(1), name: "ada", tenant: TenantID(1), role: .user), under: openRules).tools(after: cursor, in: era)
+    private func view(in era: Revision.Era) -> ListView {
+        view(.tools, for: Principal(user: UserID(1), name: "ada", tenant: TenantID(1), role: .user), under: openRules, in: era)
     }
+
+    /// A page as somebody sees it who may use everything.
+    func tools(after key: String?, in era: Revision.Era) -> JSONText? { view(in: era).page(after: key)?.text(nextCursor: nil) }
+
+    func next(after key: String?, in era: Revision.Era) -> String? { view(in: era).page(after: key)?.next }
 }

@@ -80,7 +80,7 @@ struct EraTests {
     func `a notification is taken note of in every era`(header: [String], revision: Revision) throws {
         let message = try message(#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#)
         let reading = try Reading(message, headers: RoutingHeaders(protocolVersion: header))
-        guard case .notification("notifications/cancelled", revision) = reading else { return #expect(Bool(false), "\(reading)") }
+        guard case .notification("notifications/cancelled", _, revision) = reading else { return #expect(Bool(false), "\(reading)") }
     }
 
     @Test func `a legacy client may post a response`() throws {
@@ -225,7 +225,7 @@ struct LegacyEnvelopeTests {
             ("tools/list", "{}", ["2023-01-01"], -32600, .envelope), ("tools/list", "{}", ["latest"], -32600, .envelope),
             ("tools/list", "{}", [""], -32600, .envelope), ("notifications/x", "{}", ["1"], -32600, .envelope),
             ("initialize", "{}", [], -32602, .envelope), ("initialize", #"{"protocolVersion":1}"#, [], -32602, .envelope),
-            ("server/discover", "{}", [], -32601, .method), ("resources/list", "{}", ["2025-11-25"], -32601, .method),
+            ("server/discover", "{}", [], -32601, .method), ("tasks/get", "{}", ["2025-11-25"], -32601, .method),
             ("Ping", "{}", [], -32601, .method),
             ("tools/call", "{}", [], -32602, .handler), ("tools/call", #"{"name":null}"#, [], -32602, .handler),
             ("tools/call", #"{"name":"a","arguments":[]}"#, [], -32602, .handler),
@@ -308,17 +308,6 @@ struct IncomingTests {
             try Self.incoming(#"{"name":"a","_meta":{"progressToken":null}}"#).forwarded(as: "a")
                 == #"{"name":"a"}"#)
         #expect(try Self.incoming(#"{"name":"a","_meta":[1]}"#).forwarded(as: "a") == #"{"name":"a"}"#)
-    }
-}
-
-struct UnknownSessionTests {
-    @Test func `a session nobody gave is over, and the client is told to shake hands`() throws {
-        let error = #expect(throws: ProtocolError.self) {
-            try Reading(try message(#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#), headers: RoutingHeaders(sessionID: ["gone"]))
-        }
-        #expect(error?.place == .session)
-        let handshake = try message(#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18"}}"#)
-        #expect(throws: Never.self) { try Reading(handshake, headers: RoutingHeaders(sessionID: ["gone"])) }
     }
 }
 

@@ -30,6 +30,7 @@ struct IndexTests {
         ("a bucket that is stored anew", PacingQuery.sameBucket, "idx_rate_limit_buckets_key_expires"),
         ("the rates of a tenant", PacingQuery.limits, nil),
         ("the rules of a tenant about tools", ToolRuleQuery.ofTenant, "idx_tool_rules_tenant"),
+        ("ending a client's session", ClientSessionQuery.delete, "sqlite_autoindex_client_sessions_1"),
         ("who signs in", IdentityQuery.user, "idx_users_identity"),
         ("a code's grant", IdentityQuery.grantByCode, "sqlite_autoindex_oauth_grants_1"),
         ("a user's grants", IdentityQuery.grantsOfUser, "idx_oauth_grants_user"),

@@ -234,6 +234,6 @@ extension Resource {
     static func canonical(_ text: String, at origin: Origin) -> String? {
         guard let endpoint = Endpoint(text), origin.spellings.contains(endpoint.origin.description) else { return nil }
         let path = endpoint.path.hasSuffix("/") ? String(endpoint.path.dropLast()) : endpoint.path
-        return allCases.first { $0.path == path }?.uri(at: origin)
+        return Resource(path: path)?.uri(at: origin)
     }
 }

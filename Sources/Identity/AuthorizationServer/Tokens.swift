@@ -132,7 +132,7 @@ extension AuthorizationServer {
     ) async throws -> IssuedTokens {
         guard let user = try await grants.user(grant.user), user.disabledAt == nil else { throw OAuthError.unknownGrant }
         let origin = origin()
-        let named = Resource.allCases.filter { resources.contains($0.uri(at: origin)) }
+        let named = resources.compactMap { Resource(uri: $0, at: origin) }
         let access = try await authenticator.issue(
             to: user, for: named, scopes: scopes, client: client.fingerprint, session: grant.session, at: moment)
         let isRefreshed = client.metadata.grantTypes.contains(.refreshToken)
@@ -155,7 +155,7 @@ extension AuthorizationServer {
         let given = asked.intersection(allowed)
         guard !given.isEmpty else { throw OAuthError(.invalidScope, "None of the scopes asked for is one that this client may have.") }
         let origin = origin()
-        let named = resources.isEmpty ? [Resource.mcp] : Resource.allCases.filter { resources.contains($0.uri(at: origin)) }
+        let named = resources.isEmpty ? [Resource.mcp] : resources.compactMap { Resource(uri: $0, at: origin) }
         var record = audit
         (record.action, record.target, record.user, record.tenant) = ("token.issue", client.metadata.name, user.id, user.tenant)
         try await grants.record(record)

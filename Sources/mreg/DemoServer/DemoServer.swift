@@ -49,7 +49,7 @@ struct DemoServer: Sendable {
         case .list(.tools):
             if incoming.cursor != nil { throw .invalidParams("There is one page of tools, so no cursor is good.") }
             let tools = DemoTool.allCases.map(\.declaration)
-            return Self.response(Self.answers.tools(tools, nextCursor: nil, in: incoming.revision.era), to: incoming)
+            return Self.response(Self.answers.list(.tools, tools, nextCursor: nil, in: incoming.revision.era), to: incoming)
         case .callTool(let name):
             guard let tool = DemoTool(rawValue: name) else { throw .unknownTool(name) }
             return try call(tool, incoming, obstacle)
@@ -109,7 +109,7 @@ struct DemoServer: Sendable {
     private static func result(_ outcome: DemoOutcome, for incoming: Incoming) throws(ProtocolError) -> JSONText {
         let result: JSON
         do { result = try JSON(parsing: outcome.result.bytes) } catch { throw ProtocolError(code: -32603, message: error.sentence) }
-        return try answers.call(result, in: incoming.revision.era)
+        return try answers.result(result, of: incoming.operation, in: incoming.revision.era)
     }
 
     private static func response(_ result: JSONText, to incoming: Incoming) -> DemoAnswer {

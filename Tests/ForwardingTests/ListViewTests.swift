@@ -6,7 +6,7 @@ import Testing
 
 @testable import Forwarding
 
-struct TableViewTests {
+struct ListViewTests {
     @Test(arguments: 0..<12)
     func `a list holds exactly what the rules allow, in the order of the whole`(seed: Int) throws {
         var random = Linear(state: UInt64(seed))
@@ -26,59 +26,40 @@ struct TableViewTests {
                         Bool.random(using: &random) ? .allow : .deny, subjects.randomElement(using: &random)!, objects.randomElement(using: &random)!),
                     createdAt: Timestamp(microseconds: 0))
             }, version: 1)
-        let whole = try list(table.view(for: person(1), under: openRules))
+        let whole = try list(table, person(1), openRules)
         for principal in [person(1), person(2), person(3, .admin), person(1, reach: .only(servers: [ServerAlias("bee")!], tools: ["ant__t3"]))] {
             let expected = try whole.filter { name in
                 let route = try #require(table.route(name))
-                return rules.permits(principal, route.tool).isAllowed
+                return rules.permits(principal, try #require(route.tool)).isAllowed
             }
-            for era in [Revision.Era.legacy, .modern] { #expect(try list(table.view(for: principal, under: rules), in: era) == expected) }
+            for era in [Revision.Era.legacy, .modern] { #expect(try list(table, principal, rules, in: era) == expected) }
         }
     }
 
-    @Test func `a cursor is good for the class that it was given to, and for no other`() throws {
+    @Test func `a cursor that names what the caller does not see is good for nothing`() throws {
         let part = RouteTable.Part(upstream: try upstream("s"), tools: try (0..<250).map { try tool("t\($0)") })
         let other = RouteTable.Part(upstream: try upstream("other", id: 2), tools: [try tool("hidden")])
         let table = routeTable([part, other])
         let rules = ToolRules([rule(1, .allow, .everyone, .server(ServerAlias("s")!)), rule(2, .allow, .role(.admin), .everything)])
-        let (mine, theirs) = (table.view(for: person(1), under: rules), table.view(for: person(2, .admin), under: rules))
-        let (myCursor, theirCursor) = (try #require(try next(mine)), try #require(try next(theirs)))
-        #expect(myCursor != theirCursor)
-        #expect(mine.tools(after: theirCursor, in: .legacy) == nil)
-        #expect(theirs.tools(after: myCursor, in: .legacy) == nil)
-        #expect(try list(mine).count == 250)
-        // The class of everybody else with the same tools has the same pages, and none of the others'.
-        #expect(try next(table.view(for: person(9), under: rules)) == myCursor)
-        // Rules that changed nothing for a class leave it its cursors; others do not.
-        let same = ToolRules(rules.all + [rule(3, .deny, .role(.admin), .server(ServerAlias("s")!))], version: 2)
-        #expect(table.view(for: person(1), under: same).tools(after: myCursor, in: .legacy) != nil)
-        let fewer = ToolRules(rules.all + [rule(3, .deny, .everyone, .tool("t7", of: ServerAlias("s")!))], version: 3)
-        #expect(table.view(for: person(1), under: fewer).tools(after: myCursor, in: .legacy) == nil)
-        for wrong in ["", ".1", "\(mine.mark)", "\(mine.mark).3", "\(mine.mark).-1", "m.1"] { #expect(mine.tools(after: wrong, in: .legacy) == nil) }
+        let (mine, theirs) = (view(table, person(1), rules), view(table, person(2, .admin), rules))
+        #expect(theirs.page(after: "other__hidden") != nil)
+        #expect(mine.page(after: "other__hidden") == nil)
+        #expect(try list(table, person(1), rules).count == 250)
+        #expect(mine.mark == view(table, person(9), rules).mark)
+        #expect(mine.mark != theirs.mark)
     }
 
-    @Test func `as many classes are kept as there is room for, and one that was let go gets the same pages again`() throws {
+    @Test func `as many views are kept as there is room for, and one that was let go is written the same again`() throws {
         let table = routeTable([RouteTable.Part(upstream: try upstream("s"), tools: try (0..<120).map { try tool("t\($0)") })])
+        let users = Int64(ListViews.most + 50)
         let rules = ToolRules(
-            (1...200 as ClosedRange<Int64>).map { rule($0, .deny, .user(UserID($0), name: "u\($0)"), .tool("t\($0 % 120)", of: ServerAlias("s")!)) }
-                + openRules.all)
-        let first = table.view(for: person(1), under: rules)
-        for user in 2...200 as ClosedRange<Int64> { _ = table.view(for: person(user), under: rules) }
-        #expect(table.viewCount == TableViews.mostClasses)
-        let again = table.view(for: person(1), under: rules)
+            (1...users).map { rule($0, .deny, .user(UserID($0), name: "u\($0)"), .tool("t\($0 % 120)", of: ServerAlias("s")!)) } + openRules.all)
+        let first = view(table, person(1), rules)
+        for user in 2...users { _ = view(table, person(user), rules) }
+        #expect(table.viewCount <= ListViews.most)
+        let again = view(table, person(1), rules)
         #expect(again.mark == first.mark)
-        #expect(again.pages == first.pages)
-    }
-
-    @Test func `a view that is larger than all may be is written each time, and pushes nobody out`() throws {
-        let views = TableViews()
-        let key = ToolRules([], version: 1).policyClass(of: person(1))
-        views.keep(TableView(mark: "a", pages: [:]), for: key, bytes: TableViews.mostBytes)
-        views.keep(TableView(mark: "b", pages: [:]), for: ToolRules([], version: 2).policyClass(of: person(1)), bytes: TableViews.mostBytes + 1)
-        #expect(views.find(key)?.mark == "a")
-        views.keep(TableView(mark: "c", pages: [:]), for: ToolRules([], version: 3).policyClass(of: person(1)), bytes: 1)
-        #expect(views.find(key) == nil)
-        #expect(views.count == 1)
+        #expect(again.page(after: nil)?.text(nextCursor: nil) == first.page(after: nil)?.text(nextCursor: nil))
     }
 
     @Test func `whoever may use nothing of a server does not hear that it cannot be asked`() throws {
@@ -87,7 +68,8 @@ struct TableViewTests {
         let table = routeTable([here, gone])
         let rules = ToolRules([rule(1, .allow, .everyone, .server(ServerAlias("here")!)), rule(2, .allow, .role(.admin), .everything)])
         func told(_ principal: Principal) throws -> [String?]? {
-            let page = try JSON(parsing: try #require(table.view(for: principal, under: rules).tools(after: nil, in: .modern)).bytes)
+            let view = table.view(.tools, for: principal, under: rules, in: .modern)
+            let page = try JSON(parsing: try #require(view.page(after: nil)).text(nextCursor: nil).bytes)
             return page["_meta"]?["com.example/origin"]?["unavailable"]?.elements.map(\.string)
         }
         #expect(try told(person(1)) == nil)
@@ -130,7 +112,7 @@ struct TableViewTests {
                         let seen = try #require(book.known(of: tenant))
                         #expect(seen.version >= last)
                         last = seen.version
-                        let names = try list(table.view(for: person(Int64(reader)), under: seen))
+                        let names = try list(table, person(Int64(reader)), seen)
                         #expect(names == (0..<seen.version % 40).map { "s__t\($0)" })
                         await Task.yield()
                     }
@@ -163,19 +145,20 @@ private func rule(_ id: Int64, _ effect: ToolRule.Effect, _ subject: ToolRule.Su
     ToolRule(ToolRuleID(id), .init(effect, subject, object), createdAt: Timestamp(microseconds: 0))
 }
 
-private func next(_ view: TableView) throws -> String? {
-    try JSON(parsing: try #require(view.tools(after: nil, in: .legacy)).bytes)["nextCursor"]?.string
+private func view(_ table: RouteTable, _ principal: Principal, _ rules: ToolRules) -> ListView {
+    table.view(.tools, for: principal, under: rules, in: .legacy)
 }
 
-/// All names of a view, page by page.
-private func list(_ view: TableView, in era: Revision.Era = .legacy) throws -> [String] {
+/// All names of a list, page by page.
+private func list(_ table: RouteTable, _ principal: Principal, _ rules: ToolRules, in era: Revision.Era = .legacy) throws -> [String] {
+    let view = table.view(.tools, for: principal, under: rules, in: era)
     var all: [String] = []
-    var cursor: String?
+    var key: String?
     repeat {
-        let page = try JSON(parsing: try #require(view.tools(after: cursor, in: era)).bytes)
-        all += (page["tools"]?.elements ?? []).compactMap { $0["name"]?.string }
-        cursor = page["nextCursor"]?.string
-    } while cursor != nil
+        let page = try #require(view.page(after: key))
+        all += try names(page.text(nextCursor: nil))
+        key = page.next
+    } while key != nil
     return all
 }
 

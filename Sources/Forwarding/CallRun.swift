@@ -1,0 +1,275 @@
+import Gateway
+import MCP
+import Synchronization
+import Upstreams
+
+/// A request under way at a server, and everything that has to pass between the server and the client until its answer:
+/// progress, log messages, and questions in the one form or the other.
+///
+/// | client \ server | with a handshake | stateless |
+/// |---|---|---|
+/// | with a handshake | the question travels on the client's stream, the answer back | put on the stream; the request is made again with the answers |
+/// | stateless | the request waits at the server while the client is asked (`parked`) | the question is the answer |
+///
+/// One reader at a time.
+actor CallRun {
+    enum Part: Sendable {
+        case message(JSONText, isDroppable: Bool)
+        /// Nothing for as long as was to be waited.
+        case silence
+        case answer(Result<JSON, ProtocolError>)
+        /// The server asks, and the client is to come back with the answers and this state.
+        case asks(InputRequired)
+        /// The server asks, and waits for the answers.
+        case parked([(key: String, question: ServerQuestion)])
+        case failure(any Error)
+    }
+
+    /// Rounds of questions that one request may take (C-6).
+    private static let mostRounds = 10
+
+    nonisolated let dispatch: Dispatch
+    private let incoming: Incoming
+    private let session: ClientSession?
+    private var call: UpstreamCall
+    private var rounds = 0
+    private var lastProgress: Double?
+    private var lastTotal: JSONText?
+    private var heartbeats = 0
+    /// Of a server with a handshake, asked of a client without one: by the key the client knows them by.
+    private var open: [(key: String, id: MessageID, question: ServerQuestion)] = []
+    private var questions = 0
+    /// Of a stateless server, put to a client with a handshake.
+    private var round: Round?
+    private var outbox: [JSONText] = []
+    private nonisolated let current: Mutex<(call: UpstreamCall, ended: UpstreamFailure?)>
+
+    init(_ dispatch: Dispatch, _ incoming: Incoming, _ session: ClientSession?, call: UpstreamCall) {
+        self.dispatch = dispatch
+        self.incoming = incoming
+        self.session = session
+        self.call = call
+        current = Mutex((call, nil))
+    }
+
+    /// Sends the request.
+    static func start(_ dispatch: Dispatch, _ incoming: Incoming, _ session: ClientSession?) async throws -> CallRun {
+        CallRun(dispatch, incoming, session, call: try await dispatch.upstream.ask(dispatch.request, by: dispatch.grant))
+    }
+
+    /// Ends it from any thread: nobody waits for its answer any more, or nobody may have it.
+    nonisolated func abandon(_ why: UpstreamFailure) {
+        let call = current.withLock { current in
+            if current.ended == nil { current.ended = why }
+            return current.call
+        }
+        call.abandon(why)
+    }
+
+    // MARK: What comes back
+
+    /// - Parameter wait: how long to wait before returning `silence`; nil waits for as long as the request may take.
+    func next(orSilenceAfter wait: Duration? = nil) async -> Part {
+        if !outbox.isEmpty { return .message(outbox.removeFirst(), isDroppable: false) }
+        do {
+            if let round {
+                guard let answers = try await collect(round, wait) else { return heartbeat() }
+                try await askAgain(round, answers)
+            }
+            while let event = try await call.next(orSilenceAfter: wait) {
+                switch event {
+                case .progress(let params): return .message(progress(params), isDroppable: true)
+                case .log(let params):
+                    return .message(Message.notification(method: "notifications/message", params: params.text), isDroppable: true)
+                case .silence: return heartbeat()
+                case .question(let id, let question): if let part = await ask(id, question) { return part }
+                case .answer(.success(let result)):
+                    guard let required = try InputRequired(result) else { return .answer(.success(result)) }
+                    return try await ask(required)
+                case .answer(let failure): return .answer(failure)
+                }
+            }
+            return .failure(UpstreamFailure.lost("it ended without an answer"))
+        } catch let error as ProtocolError {
+            call.abandon(.abandoned)
+            return .answer(.failure(error))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private func progress(_ params: JSON) -> JSONText {
+        lastProgress = max(lastProgress ?? 0, params["progress"]?.double ?? 0)
+        lastTotal = params["total"]?.text
+        return Message.notification(method: "notifications/progress", params: params.replacing([("progressToken", incoming.progressToken)]))
+    }
+
+    /// Something for a client that wants to hear of progress, so that it knows the request is alive: a little more than last
+    /// time, for progress only grows (S-25).
+    private func heartbeat() -> Part {
+        guard let token = incoming.progressToken else { return .silence }
+        heartbeats += 1
+        let last = lastProgress ?? 0
+        let next = max(last + max(1, last.magnitude) * 1e-6, last.nextUp)
+        lastProgress = next
+        let params: JSONText = [
+            "progressToken": token, "progress": .number(next), "total": lastTotal, "message": "The server has not answered yet.",
+        ]
+        return .message(Message.notification(method: "notifications/progress", params: params), isDroppable: true)
+    }
+
+    // MARK: Questions of a server with a handshake
+
+    private func ask(_ id: MessageID, _ question: ServerQuestion) async -> Part? {
+        if incoming.revision.era == .modern {
+            questions += 1
+            let key = "q\(questions)"
+            open.append((key, id, question))
+            return .parked([(key, question)])
+        }
+        let call = call
+        let name = session?.expect { result in
+            // Unstructured on purpose: whoever posted the answer does not wait for the server to take it.
+            Task { await call.answer(id, result.map(\.text)) }
+        }
+        guard let name else {
+            await call.answer(id, .failure(ProtocolError.cannotBeAsked(question, in: .legacy)))
+            return nil
+        }
+        return .message(request(name, question), isDroppable: false)
+    }
+
+    private func request(_ id: MessageID, _ question: ServerQuestion) -> JSONText {
+        let params = question.params(asker: dispatch.asker, in: incoming.revision, id: RequestID.random().description)
+        return Message.request(id: id, method: question.method, params: params)
+    }
+
+    /// The client came back with answers: those there are go to the server; what is still open is to be asked again.
+    func settle(_ answers: JSON?) async -> [(key: String, question: ServerQuestion)] {
+        for (key, id, _) in open {
+            guard let answer = answers?[key], answer.isObject else { continue }
+            await call.answer(id, .success(answer.text))
+        }
+        open.removeAll { answers?[$0.key]?.isObject ?? false }
+        return open.map { ($0.key, $0.question) }
+    }
+
+    // MARK: Questions of a stateless server
+
+    private func ask(_ required: InputRequired) async throws -> Part {
+        if incoming.revision.era == .modern { return .asks(required) }
+        guard let session else {
+            throw required.questions.first.map { ProtocolError.cannotBeAsked($0.question, in: .legacy) } ?? .staleState
+        }
+        rounds += 1
+        guard rounds <= Self.mostRounds else {
+            throw ProtocolError(code: -32603, message: "The server asked for something \(Self.mostRounds) times, and would ask again.")
+        }
+        let round = Round(required)
+        for (key, question) in required.questions {
+            guard session.capabilities.permits(question) else { throw ProtocolError.cannotBeAsked(question, in: .legacy) }
+            guard let id = session.expect({ round.answered(key, $0) }) else {
+                throw ProtocolError(code: -32603, message: "Too many questions to your client wait for an answer.")
+            }
+            round.wait(for: id)
+            outbox.append(request(id, question))
+        }
+        self.round = round
+        return await next(orSilenceAfter: .zero)
+    }
+
+    /// The answers of the round; nil if they are not complete after the wait.
+    private func collect(_ round: Round, _ wait: Duration?) async throws -> JSONText? {
+        if let ended = current.withLock({ $0.ended }) {
+            session?.forget(round.ids)
+            throw ended
+        }
+        guard let answers = try await round.answers(within: wait) else { return nil }
+        return answers
+    }
+
+    private func askAgain(_ round: Round, _ answers: JSONText) async throws {
+        self.round = nil
+        let call = try await dispatch.upstream.ask(
+            dispatch.request.retry(answers: answers, state: round.required.state), by: dispatch.grant)
+        self.call = call
+        let ended = current.withLock { current in
+            current.call = call
+            return current.ended
+        }
+        if let ended { call.abandon(ended) }
+    }
+}
+
+/// The questions of one round, put to a client with a handshake, and what it answered so far.
+private final class Round: Sendable {
+    private struct State {
+        var ids: [MessageID] = []
+        var answers: [String: JSONText] = [:]
+        var failure: ProtocolError?
+    }
+
+    /// How long a client may take to answer.
+    private static let longestWait = Duration.seconds(600)
+
+    let required: InputRequired
+    private let state = Mutex(State())
+    private let complete = Question()
+    private let end = ContinuousClock.now + longestWait
+
+    init(_ required: InputRequired) {
+        self.required = required
+        if required.questions.isEmpty { complete.answered() }
+    }
+
+    var ids: [MessageID] { state.withLock { $0.ids } }
+
+    func wait(for id: MessageID) { state.withLock { $0.ids.append(id) } }
+
+    func answered(_ key: String, _ result: Result<JSON, ProtocolError>) {
+        let isComplete = state.withLock { state in
+            switch result {
+            case .success(let answer): state.answers[key] = answer.text
+            case .failure(let error): state.failure = error
+            }
+            return state.failure != nil || state.answers.count == required.questions.count
+        }
+        if isComplete { complete.answered() }
+    }
+
+    /// - Throws: what the client answered instead.
+    func answers(within wait: Duration?) async throws -> JSONText? {
+        await complete.wait(atMost: wait ?? (end - .now))
+        let (answers, failure) = state.withLock { ($0.answers, $0.failure) }
+        if let failure {
+            throw ProtocolError(code: -32603, message: "Your client refused what the server asked for: \(failure.message.cut(300))")
+        }
+        guard answers.count == required.questions.count else {
+            if ContinuousClock.now >= end || Task.isCancelled { throw UpstreamFailure.abandoned }
+            return nil
+        }
+        return .object(required.questions.map { ($0.key, answers[$0.key]) })
+    }
+}
+
+extension Dispatch {
+    /// Who asks, for people to read, where the client can only name the gateway; an endpoint of one server speaks for it.
+    var asker: String? {
+        if case .prefixed = naming { upstream.server.title.isEmpty ? upstream.alias : upstream.server.title } else { nil }
+    }
+}
+
+extension Outgoing {
+    /// The same once more, with the answers to what was asked.
+    func retry(answers: JSONText?, state: String?) -> Outgoing {
+        let kept = changes.filter { $0.0 != "inputResponses" && $0.0 != "requestState" }
+        var request = Outgoing(
+            method: method, name: name, params: params,
+            changes: kept + [("inputResponses", answers), ("requestState", state.map { .string($0) })])
+        request.wantsProgress = wantsProgress
+        request.logLevel = logLevel
+        request.capabilities = capabilities
+        request.headers = headers
+        return request
+    }
+}

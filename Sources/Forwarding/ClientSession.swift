@@ -1,0 +1,177 @@
+import Gateway
+import Identity
+import MCP
+import Synchronization
+
+/// A client's session on one endpoint, as the revisions with a handshake have it: what was agreed, what it subscribed to, the
+/// questions put to its client, and its streams.
+final class ClientSession: Sendable {
+    /// Streams whose messages are kept; the oldest that ended goes first.
+    private static let mostStreams = 64
+    /// Questions that wait for their answer.
+    private static let mostQuestions = 64
+
+    private struct State {
+        var record: ClientSessionRecord
+        var isChanged = false
+        var isEnded = false
+        var questions: [MessageID: @Sendable (Result<JSON, ProtocolError>) -> Void] = [:]
+        var calls: [MessageID: @Sendable () -> Void] = [:]
+        var streams: [(key: String, log: EventLog)] = []
+        var count = 0
+        var readers = 0
+        /// Subscribed to before a restart; the servers are to be told again.
+        var unsubscribed: Set<String> = []
+    }
+
+    let id: String
+    let user: UserID
+    let endpoint: String
+    let revision: Revision
+    let capabilities: ClientCapabilities
+    /// What the session hears of outside of any answer.
+    let listener: Listener
+    private let state: Mutex<State>
+
+    /// - Parameters:
+    ///   - principal: whose session it is.
+    ///   - isRestored: whether it was opened before this process was started, or before its user was signed out.
+    init(_ record: ClientSessionRecord, principal: Principal, only alias: ServerAlias?, isRestored: Bool = false) {
+        id = record.id
+        user = record.user
+        endpoint = record.endpoint
+        revision = Revision(rawValue: record.revision) ?? .november2025
+        capabilities = (try? JSON(parsing: Array(record.capabilities.utf8))).map { ClientCapabilities($0) } ?? .none
+        listener = Listener(Interest(lists: Set(ListKind.allCases), resources: record.subscriptions), principal: principal, only: alias)
+        state = Mutex(State(record: record, unsubscribed: isRestored ? record.subscriptions : []))
+    }
+
+    var record: ClientSessionRecord { state.withLock { $0.record } }
+    /// Whether somebody reads one of its streams, or a call of it is under way.
+    var isBusy: Bool { state.withLock { $0.readers > 0 || !$0.calls.isEmpty } }
+
+    /// What the client wants to see of log messages; without a word from it, everything from `info` on.
+    var logLevel: LogLevel { state.withLock { $0.record.logLevel }.flatMap { LogLevel(rawValue: $0) } ?? .info }
+
+    func touch(at now: Timestamp) {
+        state.withLock { state in
+            state.record.usedAt = max(state.record.usedAt, now)
+            state.isChanged = true
+        }
+    }
+
+    func change(_ body: (inout ClientSessionRecord) -> Void) -> ClientSessionRecord {
+        state.withLock { state in
+            body(&state.record)
+            return state.record
+        }
+    }
+
+    /// The record, if it changed since it was last taken.
+    func takeChanged() -> ClientSessionRecord? {
+        state.withLock { state in
+            defer { state.isChanged = false }
+            return state.isChanged && !state.isEnded ? state.record : nil
+        }
+    }
+
+    /// What the servers are to be told again that it is subscribed to; once.
+    func takeUnsubscribed() -> Set<String> {
+        state.withLock { state in
+            defer { state.unsubscribed = [] }
+            return state.unsubscribed
+        }
+    }
+
+    // MARK: Questions to the client
+
+    /// Puts a question: the id to ask it under; nil if there are too many already.
+    func expect(_ settle: @escaping @Sendable (Result<JSON, ProtocolError>) -> Void) -> MessageID? {
+        state.withLock { state in
+            guard !state.isEnded, state.questions.count < Self.mostQuestions else { return nil }
+            state.count += 1
+            let id = MessageID(Int64(state.count))
+            state.questions[id] = settle
+            return id
+        }
+    }
+
+    /// The client's answer. To what nobody asked, or asks no longer, it goes nowhere.
+    func answer(_ id: MessageID, _ result: Result<JSON, ProtocolError>) { state.withLock { $0.questions.removeValue(forKey: id) }?(result) }
+
+    func forget(_ ids: some Sequence<MessageID>) { state.withLock { state in ids.forEach { state.questions[$0] = nil } } }
+
+    // MARK: Calls of the client
+
+    func began(_ id: MessageID, cancel: @escaping @Sendable () -> Void) { state.withLock { $0.calls[id] = cancel } }
+    func ended(_ id: MessageID) { state.withLock { _ = $0.calls.removeValue(forKey: id) } }
+
+    /// The client wants no answer any more (`notifications/cancelled`).
+    func cancel(_ id: MessageID) { state.withLock { $0.calls.removeValue(forKey: id) }?() }
+
+    // MARK: Streams
+
+    /// Names of streams tell which request they answer, so that after a restart its client can be told what became of it.
+    func openStream(for request: MessageID?) -> (key: String, log: EventLog) {
+        state.withLock { state in
+            state.count += 1
+            let stream = (key: StreamKey(request: request, number: state.count).text, log: EventLog())
+            state.streams.append(stream)
+            while state.streams.count > Self.mostStreams {
+                state.streams.remove(at: state.streams.firstIndex { $0.log.isEnded } ?? 0)
+            }
+            return stream
+        }
+    }
+
+    func stream(_ key: String) -> EventLog? { state.withLock { state in state.streams.first { $0.key == key }?.log } }
+
+    func readerCame() { state.withLock { $0.readers += 1 } }
+    func readerWent() { state.withLock { $0.readers -= 1 } }
+
+    /// Ends everything of it.
+    func end() {
+        let (calls, streams) = state.withLock { state in
+            defer { (state.questions, state.calls, state.streams, state.isEnded) = ([:], [:], [], true) }
+            return (Array(state.calls.values), state.streams.map(\.log))
+        }
+        calls.forEach { $0() }
+        streams.forEach { $0.end() }
+        listener.end()
+    }
+}
+
+/// The name of a stream inside a session, and of an event on it: `stream.number`.
+struct StreamKey {
+    /// What the stream answers; nil for a session's own stream.
+    let request: MessageID?
+    let text: String
+
+    init(request: MessageID?, number: Int) {
+        self.request = request
+        text = "\(request.map { Self.hexadecimal($0.text.bytes) } ?? "")-\(number)"
+    }
+
+    /// Reads what a client sent as `Last-Event-ID`: the stream and the number of the last event it saw.
+    static func event(_ id: String) -> (key: String, request: MessageID?, number: Int)? {
+        guard id.utf8.count <= 640, let dot = id.lastIndex(of: "."), let number = Int(id[id.index(after: dot)...]), number >= 0,
+            let dash = id[..<dot].lastIndex(of: "-")
+        else { return nil }
+        let request = bytes(id[..<dash]).flatMap { try? JSON(parsing: $0) }.flatMap { MessageID($0) }
+        return (String(id[..<dot]), request, number)
+    }
+
+    private static func hexadecimal(_ bytes: [UInt8]) -> String { bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() }
+
+    private static func bytes(_ text: Substring) -> [UInt8]? {
+        guard text.utf8.count.isMultiple(of: 2) else { return nil }
+        var bytes: [UInt8] = []
+        var rest = text
+        while !rest.isEmpty {
+            guard let byte = UInt8(rest.prefix(2), radix: 16) else { return nil }
+            bytes.append(byte)
+            rest = rest.dropFirst(2)
+        }
+        return bytes
+    }
+}

@@ -1,0 +1,277 @@
+import Gateway
+import Identity
+import MCP
+import Synchronization
+import Upstreams
+
+extension Forwarder {
+    // MARK: Shaking hands
+
+    func open(_ incoming: Incoming, _ closing: Closing) async -> Reply {
+        guard let principal = closing.decision.principal, let id = closing.decision.id else { return await closing.refuse(.overloaded("")) }
+        // The performance guide's load script shakes hands without an id, and wants no session.
+        let wantsSession = !id.isNull
+        do throws(Refusal) {
+            let session = wantsSession ? try await corridor.sessions.open(incoming, of: principal, at: closing.inbound.resource) : nil
+            let instructions = corridor.instructions(closing.inbound.resource, principal)
+            return await closing.answer(
+                Message.result(answers.initialize(incoming.revision, instructions: instructions), to: id), session: session?.id)
+        } catch {
+            return await closing.refuse(error)
+        }
+    }
+
+    func change(_ session: ClientSession, _ wish: Decision.SessionWish, _ closing: Closing) async -> Reply {
+        guard let id = closing.decision.id, let principal = closing.decision.principal else { return await closing.refuse(.overloaded("")) }
+        do {
+            switch wish {
+            case .logLevel(let level): try await corridor.sessions.change(session) { $0.logLevel = level.rawValue }
+            case .subscribe(let uri, let dispatch):
+                guard session.record.subscriptions.count < Interest.mostResources else {
+                    return await closing.fail(.invalidParams("A session subscribes to at most \(Interest.mostResources) resources."))
+                }
+                if !session.record.subscriptions.contains(uri) {
+                    try await dispatch.upstream.subscribe(dispatch.request.uri, for: principal)
+                    try await corridor.sessions.change(session) { $0.subscriptions.insert(uri) }
+                }
+            case .unsubscribe(let uri, let dispatch):
+                if session.record.subscriptions.contains(uri) {
+                    await dispatch.upstream.unsubscribe(dispatch.request.uri, for: principal)
+                    try await corridor.sessions.change(session) { $0.subscriptions.remove(uri) }
+                }
+            }
+            return await closing.answer(Message.result(answers.empty(in: .legacy), to: id))
+        } catch let refusal as Refusal {
+            return await closing.refuse(refusal)
+        } catch UpstreamFailure.rejected(_, let error?) {
+            return await closing.fail(Answers.relayed(error, in: .legacy), .failed)
+        } catch {
+            return await closing.refuse(Self.refusal(error, closing.decision.dispatch?.upstream.alias ?? ""))
+        }
+    }
+
+    // MARK: Streams that outlive their connection
+
+    /// Reads on until the answer, whether or not the client's connection lasts (L-5): what comes is kept in the session, where
+    /// the client can have it again.
+    func follow(_ leg: Leg, _ session: ClientSession, _ incoming: Incoming) async -> Reply {
+        let (key, log) = session.openStream(for: incoming.id)
+        let last = Mutex<Reply?>(nil)
+        session.began(incoming.id) { leg.run.abandon(.abandoned) }
+        // Unstructured on purpose: it outlives the connection that asked. The request's own deadline ends it, and so do its
+        // client's word, the end of the session, and the end of the credential.
+        Task {
+            var isPrimed = false
+            while true {
+                let part = await leg.run.next(orSilenceAfter: Self.patience)
+                if let reply = await self.end(leg, with: part) {
+                    last.withLock { $0 = reply }
+                    if case .message(let message) = reply.body { log.append(message, isDroppable: false) }
+                    break
+                }
+                if !isPrimed {
+                    // From here on it is a stream: something to come back with goes first.
+                    isPrimed = true
+                    log.append(nil, isDroppable: true)
+                }
+                if case .message(let message, let isDroppable) = part { log.append(message, isDroppable: isDroppable) }
+            }
+            session.ended(incoming.id)
+            log.end()
+        }
+        let reader = log.takeOver()
+        guard case .event(let first) = await log.next(after: 0, reader: reader, orSilenceAfter: .seconds(700)) else {
+            return await leg.closing.refuse(.outcomeUnknown(server: leg.run.dispatch.upstream.alias, reason: "the stream was taken over"))
+        }
+        if first.message != nil, log.isEnded || first.number == 1, let reply = last.withLock({ $0 }) { return reply }
+        let stream = stream(of: session, key, log, reader: reader, after: 0)
+        return Reply(body: .stream(stream), status: .answered, budgets: leg.closing.decision.budgets ?? [])
+    }
+
+    private func stream(of session: ClientSession, _ key: String, _ log: EventLog, reader: Int, after number: Int) -> ReplyStream {
+        let position = Mutex(number)
+        session.readerCame()
+        return ReplyStream { wait in
+            switch await log.next(after: position.withLock { $0 }, reader: reader, orSilenceAfter: wait ?? .seconds(700)) {
+            case .event(let event):
+                position.withLock { $0 = event.number }
+                let id = "\(key).\(event.number)"
+                if let message = event.message { return .message(message, id: id) }
+                // Clients of the revisions before would take it for an empty message.
+                return session.revision >= .november2025 ? .priming(id: id) : .silence
+            case .silence: return .silence
+            case .end: return nil
+            }
+        } leave: {
+            session.readerWent()
+        }
+    }
+
+    // MARK: GET and DELETE
+
+    /// A session's stream: what it missed after `lastEvent`, or what changes from now on.
+    package func stream(to inbound: Inbound, after lastEvent: String?) async -> Reply {
+        await withSession(inbound, action: "stream") { principal, session, closing in
+            guard let lastEvent else { return try await self.listen(session, principal, closing) }
+            guard let (key, request, number) = StreamKey.event(lastEvent) else {
+                throw ProtocolError(code: -32600, message: "Last-Event-ID is not one of this session.", place: .envelope)
+            }
+            if let log = session.stream(key) {
+                return Reply(
+                    body: .stream(self.stream(of: session, key, log, reader: log.takeOver(), after: number)), status: .answered,
+                    budgets: closing.decision.budgets ?? [])
+            }
+            guard let request else { return try await self.listen(session, principal, closing) }
+            // The gateway was restarted, or the stream was let go long ago: its request must not be waited for for ever.
+            let lost = Refusal.outcomeUnknown(server: "", reason: "the gateway was restarted meanwhile, or forgot the stream")
+            let answer = ProtocolError(lost).response(to: request)
+            let isTold = Mutex(false)
+            let stream = ReplyStream { _ in
+                isTold.withLock { told in
+                    defer { told = true }
+                    return told ? nil : .message(answer, id: nil)
+                }
+            } leave: {
+            }
+            return Reply(body: .stream(stream), status: .answered, budgets: closing.decision.budgets ?? [])
+        }
+    }
+
+    private func listen(_ session: ClientSession, _ principal: Principal, _ closing: Closing) async throws -> Reply {
+        changes.remove(session.listener)
+        try changes.add(session.listener)
+        keepHearing(principal, closing.inbound.resource)
+        await resubscribe(session, principal, closing.inbound.resource)
+        session.readerCame()
+        let pending = Mutex<[Change]>([])
+        let stream = ReplyStream { wait in
+            if let change = pending.withLock({ $0.isEmpty ? nil : $0.removeFirst() }) { return .message(change.notification(for: nil), id: nil) }
+            switch await session.listener.next(orSilenceAfter: wait ?? Self.patience) {
+            case .changes(let changes):
+                pending.withLock { $0 += changes.dropFirst() }
+                return changes.first.map { .message($0.notification(for: nil), id: nil) } ?? .silence
+            case .silence: return await self.isSignedOut(closing.inbound) ? nil : .silence
+            case .end: return nil
+            }
+        } leave: {
+            session.readerWent()
+            self.changes.remove(session.listener)
+        }
+        return Reply(body: .stream(stream), status: .answered, budgets: closing.decision.budgets ?? [])
+    }
+
+    /// After a restart nobody told the servers yet what this session subscribed to.
+    private func resubscribe(_ session: ClientSession, _ principal: Principal, _ resource: Resource) async {
+        let (table, _) = catalogue.table(of: principal.tenant, only: resource.alias)
+        for uri in session.takeUnsubscribed() {
+            guard let route = table.route(resource: uri) else { continue }
+            try? await route.upstream.subscribe(route.name, for: principal)
+        }
+    }
+
+    /// Ends a session.
+    package func endSession(_ inbound: Inbound) async -> Reply {
+        await withSession(inbound, action: "end_session") { _, session, closing in
+            await self.corridor.sessions.end(session)
+            return Reply(body: .none, status: .ended, budgets: closing.decision.budgets ?? [])
+        }
+    }
+
+    /// Finds out whose session is meant, as a request does; what is refused is on record.
+    private func withSession(
+        _ inbound: Inbound, action: String, _ body: (Principal, ClientSession, Closing) async throws -> Reply
+    ) async -> Reply {
+        let opened = now()
+        var decision = Decision(outcome: .answer(nil))
+        decision.action = action
+        do {
+            let known = try corridor.session(for: inbound, at: opened)
+            let (principal, session): (Principal, ClientSession)
+            if let known {
+                (principal, session) = known
+            } else {
+                let verified = try await authenticator.verify(inbound.authorization, for: inbound.resource, at: now().wall)
+                decision.principal = verified
+                guard let found = try corridor.session(for: inbound, as: verified, at: now()) else { throw ProtocolError.unknownSession }
+                (principal, session) = found
+            }
+            decision.principal = principal
+            decision.budgets = try admission.admit(principal, at: now())
+            return try await body(principal, session, Closing(inbound: inbound, decision: decision, opened: opened, forwarder: self))
+        } catch let refusal as Refusal {
+            decision.outcome = .refuse(refusal)
+            if case .unauthenticated(let reason) = refusal { payAsStranger(inbound, reason, &decision) }
+            let closing = Closing(inbound: inbound, decision: decision, opened: opened, forwarder: self)
+            if case .refuse(let refusal) = decision.outcome { return await closing.refuse(refusal) }
+            return await closing.refuse(refusal)
+        } catch let error as ProtocolError {
+            return await Closing(inbound: inbound, decision: decision, opened: opened, forwarder: self).fail(error)
+        } catch {
+            return await Closing(inbound: inbound, decision: decision, opened: opened, forwarder: self).refuse(
+                .overloaded("The gateway cannot tell who you are at the moment; try again."))
+        }
+    }
+
+    // MARK: Changes
+
+    /// `subscriptions/listen`: acknowledged first, then what changes, until the client goes away or its credential ends (S-27, S-28).
+    func listen(_ interest: Interest, _ closing: Closing) async -> Reply {
+        guard let id = closing.decision.id, let principal = closing.decision.principal else { return await closing.refuse(.overloaded("")) }
+        let resource = closing.inbound.resource
+        let listener = Listener(interest, principal: principal, only: resource.alias)
+        do throws(Refusal) {
+            try changes.add(listener)
+            // Whoever may hear of it from here on is on record for asking.
+            try await closing.record(.answered, .ok, "")
+        } catch {
+            changes.remove(listener)
+            return await closing.refuse(error)
+        }
+        let ticket = running.add(of: principal) { listener.end() }
+        keepHearing(principal, resource)
+        let (table, _) = catalogue.table(of: principal.tenant, only: resource.alias)
+        let routes = interest.resources.compactMap { table.route(resource: $0) }
+        for route in routes { try? await route.upstream.subscribe(route.name, for: principal) }
+
+        enum Step { case acknowledge, listen, ended }
+        let state = Mutex<(step: Step, pending: [Change])>((.acknowledge, []))
+        let stream = ReplyStream { wait in
+            let next = state.withLock { state -> JSONText? in
+                if state.step == .acknowledge {
+                    state.step = .listen
+                    return self.answers.acknowledged(interest, of: id)
+                }
+                return state.pending.isEmpty ? nil : state.pending.removeFirst().notification(for: id)
+            }
+            if let next { return .message(next, id: nil) }
+            if state.withLock({ $0.step == .ended }) { return nil }
+            switch await listener.next(orSilenceAfter: wait ?? Self.patience) {
+            case .changes(let changes):
+                state.withLock { $0.pending += changes.dropFirst() }
+                return changes.first.map { .message($0.notification(for: id), id: nil) } ?? .silence
+            case .silence where await !self.isSignedOut(closing.inbound): return .silence
+            case .silence, .end:
+                state.withLock { $0.step = .ended }
+                return .message(self.answers.listenEnded(id), id: nil)
+            }
+        } leave: {
+            self.running.remove(ticket)
+            self.changes.remove(listener)
+            // Unstructured on purpose: whoever leaves does not wait for the servers to be told.
+            Task { for route in routes { await route.upstream.unsubscribe(route.name, for: principal) } }
+        }
+        return Reply(body: .stream(stream), status: .answered, budgets: closing.decision.budgets ?? [])
+    }
+
+    /// Has the servers of an endpoint tell of changes, now that somebody wants to hear of them.
+    private func keepHearing(_ principal: Principal, _ resource: Resource) {
+        catalogue.listen(in: principal.tenant, only: resource.alias)
+    }
+}
+
+extension Outgoing {
+    /// The URI of what is subscribed to.
+    fileprivate var uri: String {
+        changes.first { $0.0 == "uri" }?.1.flatMap { try? JSON(parsing: $0.bytes) }?.string ?? ""
+    }
+}

@@ -1,0 +1,36 @@
+/// What is kept of a client's MCP session (of the revisions with a handshake), so that it outlives a restart.
+package struct ClientSessionRecord: Hashable, Sendable {
+    /// Visible ASCII. It is no secret: a session is good for its user alone.
+    package let id: String
+    package let user: UserID
+    package let tenant: TenantID
+    /// The endpoint's path.
+    package let endpoint: String
+    package let revision: String
+    /// What the client declared, as JSON.
+    package let capabilities: String
+    /// As the client calls itself.
+    package let client: String
+    package var logLevel: String?
+    /// URIs, as the endpoint shows them.
+    package var subscriptions: Set<String>
+    package let createdAt: Timestamp
+    package var usedAt: Timestamp
+
+    package init(
+        id: String, user: UserID, tenant: TenantID, endpoint: String, revision: String, capabilities: String, client: String, logLevel: String? = nil,
+        subscriptions: Set<String> = [], createdAt: Timestamp, usedAt: Timestamp
+    ) {
+        self.id = id
+        self.user = user
+        self.tenant = tenant
+        self.endpoint = endpoint
+        self.revision = revision
+        self.capabilities = capabilities
+        self.client = client
+        self.logLevel = logLevel
+        self.subscriptions = subscriptions
+        self.createdAt = createdAt
+        self.usedAt = usedAt
+    }
+}
