@@ -14,7 +14,10 @@ package import Upstreams
 package final class Catalogue: Service {
     private struct Entry {
         let upstream: Upstream
-        var tools: [JSON]?
+        /// What it listed last, and what of it is used.
+        var listing: PinBook.Listing?
+        var judged = PinBook.Judged()
+        var tools: [JSON]? { listing.map { _ in judged.used } }
         var askedAt: NIODeadline?
         var failures = 0
         var lastFailure: String?
@@ -40,11 +43,14 @@ package final class Catalogue: Service {
     package struct Condition: Sendable {
         package let revision: Revision?
         package let toolCount: Int?
+        /// Tools that wait for somebody's approval.
+        package let waitingCount: Int
         package let lastFailure: String?
     }
 
     private let answers: Answers
     private let originKey: String
+    private let pins: PinBook
     private let makeUpstream: @Sendable (ServerRecord) -> Upstream
     private let logger: Logger
     private let state = Mutex(State())
@@ -61,9 +67,12 @@ package final class Catalogue: Service {
     private static let sweepInterval = Duration.seconds(60)
 
     /// - Parameter originKey: the operator's own `_meta` key: a reverse-DNS prefix, a slash and a name.
-    package init(answers: Answers, originKey: String, logger: Logger, makeUpstream: @escaping @Sendable (ServerRecord) -> Upstream) {
+    package init(
+        answers: Answers, originKey: String, pins: PinBook, logger: Logger, makeUpstream: @escaping @Sendable (ServerRecord) -> Upstream
+    ) {
         self.answers = answers
         self.originKey = originKey
+        self.pins = pins
         self.logger = logger
         self.makeUpstream = makeUpstream
         (due, remind) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(1024))
@@ -115,7 +124,18 @@ package final class Catalogue: Service {
 
     package func condition(of server: ServerID) -> Condition? {
         state.withLock { $0.entries[server] }.map {
-            Condition(revision: $0.upstream.revision, toolCount: $0.tools?.count, lastFailure: $0.lastFailure)
+            Condition(
+                revision: $0.upstream.revision, toolCount: $0.tools?.count, waitingCount: pins.pins(of: server).waiting.count,
+                lastFailure: $0.lastFailure)
+        }
+    }
+
+    /// Judges anew what a server listed last, for its pins have changed.
+    package func rejudge(_ server: ServerID) {
+        state.withLock { state in
+            guard let entry = state.entries[server], let listing = entry.listing else { return }
+            state.entries[server]?.judged = pins.judge(listing, of: entry.upstream.server)
+            rebuild(entry.upstream.server.tenant, &state)
         }
     }
 
@@ -146,6 +166,20 @@ package final class Catalogue: Service {
 
     /// The tool of that exposed name, if a server of the tenant lists it.
     package func tool(_ exposed: String, of tenant: TenantID) -> Tool? { table(of: tenant).table.route(exposed)?.tool }
+
+    /// The tool of that exposed name that waits for approval, and the owner of its server. A tool that is used goes before it.
+    package func held(_ exposed: String, of tenant: TenantID) -> (tool: Tool, owner: UserID)? {
+        state.withLock { state in
+            for entry in state.entries.values where entry.upstream.server.tenant == tenant && !entry.judged.held.isEmpty {
+                // Strings compare by what they mean, so another spelling would find its look-alike.
+                if let tool = entry.judged.held[exposed], tool.exposed.utf8.elementsEqual(exposed.utf8) { return (tool, entry.upstream.server.owner) }
+            }
+            return nil
+        }
+    }
+
+    /// Own names of a server's tools that may be called twice, as its owner said of what it lists now.
+    package func idempotentTools(of server: ServerID) -> Set<ExactName> { state.withLock { $0.entries[server]?.judged.idempotent ?? [] } }
 
     /// Waits, within bounds, until every server of the tenant that was never asked has answered or failed.
     func warm(_ tenant: TenantID) async {
@@ -200,16 +234,24 @@ package final class Catalogue: Service {
     }
 
     private func ask(_ server: ServerID, _ upstream: Upstream) async {
-        let (tools, failure) = await Self.list(upstream)
+        let (tools, listingFailure) = await Self.list(upstream)
+        // On disk before anything is made of it.
+        let noted = if let tools { await pins.note(tools, of: upstream.server) } else { (listing: PinBook.Listing?.none, failure: String?.none) }
+        let failure = listingFailure ?? noted.failure
         state.withLock { state in
             guard var entry = state.entries[server], entry.upstream === upstream else { return }
             entry.asking = nil
             entry.askedAt = .now()
             entry.failures = failure == nil ? 0 : entry.failures + 1
             entry.lastFailure = failure
-            let isNews = tools.map { $0.map(\.text) != entry.tools?.map(\.text) } ?? false
-            // A server that fails now keeps its last list: its tools are still there, and calling them says why not.
-            if let tools { entry.tools = tools }
+            let former = entry.tools?.map(\.text)
+            // A server that fails now keeps its last list: its tools are still there, and calling them says why not. Of one that could not be
+            // noted, what differs is used no more; judged here, so that no approval is missed that came meanwhile.
+            if let listing = noted.listing, noted.failure == nil || entry.listing != nil {
+                entry.listing = listing
+                entry.judged = pins.judge(listing, of: upstream.server)
+            }
+            let isNews = entry.tools?.map(\.text) != former
             state.entries[server] = entry
             if isNews || state.tables[upstream.server.tenant] == nil { rebuild(upstream.server.tenant, &state) }
         }

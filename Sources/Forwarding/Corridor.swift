@@ -122,6 +122,10 @@ package struct Corridor: Sendable {
                     denial = error
                     if policy.mayKnow(error, owner: route.upstream.server.owner, principal) { throw error.refusal }
                 }
+            } else if let (tool, owner) = catalogue.held(name, of: principal.tenant) {
+                let held = policy.denial(ofHeld: tool, to: principal, under: rules)
+                denial = held
+                if policy.mayKnow(held, owner: owner, principal) { throw held.refusal }
             }
             // From here on a tool that is hidden from the caller is treated as one that does not exist, the waiting included.
             if isCold && !findings.isCatalogueWarm { return .suspend(.coldCatalogue) }
