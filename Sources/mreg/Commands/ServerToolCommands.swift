@@ -32,7 +32,7 @@ extension ServerCommand {
             var table = TextTable(["TOOL", "STATE", "USED", "IDEMPOTENT", "CHANGED", "APPROVED BY", "SHA256"])
             for tool in tools {
                 table.add([
-                    Self.text("name", tool), Self.text("state", tool), Self.word("used", tool), Self.word("idempotent", tool),
+                    Self.shown(tool), Self.text("state", tool), Self.word("used", tool), Self.word("idempotent", tool),
                     Self.text("changed_at", tool), Self.approver(tool), Self.text("sha256", tool),
                 ])
             }
@@ -50,22 +50,31 @@ extension ServerCommand {
         }
 
         private func difference(_ tool: JSON) -> String {
-            let name = Self.text("name", tool)
-            var lines = ["\(name) (\(Self.text("state", tool))):"]
+            let (name, state) = (tool["name"]?.string ?? "", Self.text("state", tool))
+            var lines = ["\(Self.shown(tool)) (\(state)):"]
             if let diff = tool["diff"], diff.kind == .array {
                 lines += diff.elements.map { "  " + ($0.string ?? "").withoutControls }
                 if diff.elements.isEmpty { lines.append("  (the same lines; the spelling of something differs)") }
-                if tool["diff_is_cut"]?.bool == true { lines.append("  … and more: mreg server tools \(alias) --tool \(name)") }
+                if tool["diff_is_cut"]?.bool == true {
+                    lines.append("  … and more: mreg server tools \(alias) --tool=\(ShellWord.quoted(name) ?? "NAME")")
+                }
             } else {
                 lines.append("  A definition is too long to be kept; compare it at the server.")
             }
-            lines.append("  To approve it: " + approval(of: name, hash: Self.text("sha256", tool)))
+            if let word = ShellWord.quoted(name) {
+                lines.append("  To approve it: \(approval(hash: Self.text("sha256", tool))) -- \(word)")
+            } else {
+                lines.append("  Its name has characters that cannot be seen. Its hash is \(Self.text("sha256", tool)).")
+            }
             return lines.joined(separator: "\n")
         }
 
-        private func approval(of tool: String? = nil, hash: String) -> String {
-            "mreg server approve \(alias)\(tool.map { " " + $0 } ?? "") --hash \(hash)" + (tenant.map { " --tenant \($0)" } ?? "")
+        private func approval(hash: String) -> String {
+            "mreg server approve \(alias) --hash \(hash)" + (tenant.map { " --tenant \(ShellWord.quoted($0) ?? "NAME")" } ?? "")
         }
+
+        /// Servers choose the names, so what cannot be seen in them is shown.
+        private static func shown(_ tool: JSON) -> String { (tool["name"]?.string ?? "-").showingTheInvisible }
 
         private static func text(_ name: String, _ tool: JSON) -> String { (tool[name]?.string ?? "-").withoutControls }
         private static func word(_ name: String, _ tool: JSON) -> String { tool[name]?.bool == true ? "yes" : "no" }
@@ -114,7 +123,19 @@ extension ServerCommand {
             let answer = try instance.request("POST", "/servers/\(QueryValue.encoded(alias))/approve", body: body)
             let approved = answer?["approved"]?.members.map { $0.name.withoutControls } ?? []
             let rest = answer?["waiting"]?.integer ?? 0
-            print(approved.isEmpty ? "Nothing waited." : "Approved: \(approved.joined(separator: ", ")).", rest > 0 ? "\(rest) more wait." : "")
+            print((approved.isEmpty ? "Nothing waited." : "Approved: \(approved.joined(separator: ", ")).") + (rest > 0 ? " \(rest) more wait." : ""))
         }
+    }
+}
+
+/// A text as one word of a POSIX shell, for commands that people copy from what is printed.
+enum ShellWord {
+    /// Nil for a text with characters that cannot be seen: what is copied should be what is read.
+    static func quoted(_ text: String) -> String? {
+        guard text.showingTheInvisible == text else { return nil }
+        let isPlain = text.utf8.allSatisfy {
+            (0x30...0x39).contains($0) || (0x41...0x5A).contains($0) || (0x61...0x7A).contains($0) || "-._/".utf8.contains($0)
+        }
+        return isPlain && !text.isEmpty ? text : "'" + text.replacing("'", with: "'\\''") + "'"
     }
 }
