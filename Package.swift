@@ -60,7 +60,7 @@ let package = Package(
     targets: [
         room("Gateway"),
         room("MCP", ["Gateway"]),
-        room("Access", ["Gateway"]),
+        room("Access", ["Gateway", crypto]),
         room("Pacing", ["Gateway"]),
         room("Reports", ["Gateway"]),
         room("Proof", ["Gateway", crypto]),
@@ -108,7 +108,7 @@ let package = Package(
 
         tests("Gateway"),
         tests("MCP", ["Gateway"]),
-        tests("Access", ["Gateway"], exclude: ["Golden"]),
+        tests("Access", ["Gateway", crypto], exclude: ["Golden"]),
         tests("Pacing", ["Gateway"]),
         tests("Reports", ["Gateway"]),
         tests("Proof", ["Gateway", crypto]),
@@ -126,7 +126,8 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "mreg", "Gateway", "MCP", "Proof", "OAuth", "Forwarding", "Identity", "Serving", "Storage", grdb, nio, nioPosix, nioHTTP1, lifecycle,
+                "mreg", "Gateway", "MCP", "Access", "Proof", "OAuth", "Forwarding", "Identity", "Serving", "Storage", grdb, nio, nioPosix, nioHTTP1,
+                lifecycle,
                 logging,
             ],
             exclude: ["Golden"],

@@ -23,6 +23,7 @@ package enum Schema {
         Migration("v0009-identity", PackageResources.v0009_identity_sql),
         Migration("v0010-tool-rules", PackageResources.v0010_tool_rules_sql),
         Migration("v0011-upstream-credentials", PackageResources.v0011_upstream_credentials_sql),
+        Migration("v0013-server-tools", PackageResources.v0013_server_tools_sql),
         Migration("v0014-client-sessions", PackageResources.v0014_client_sessions_sql),
     ]
 }

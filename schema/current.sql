@@ -258,6 +258,31 @@ CREATE TABLE server_registrations (
 
 CREATE INDEX idx_server_registrations_tenant_status ON server_registrations (tenant_id, status, created_at DESC);
 
+CREATE TABLE server_tools (
+    server_id INTEGER NOT NULL REFERENCES server_registrations (server_id) ON DELETE CASCADE,
+    name TEXT NOT NULL CHECK (length(CAST(name AS BLOB)) BETWEEN 1 AND 512),
+    sha256 BLOB CHECK (length(sha256) = 32),
+    seen_sha256 BLOB NOT NULL CHECK (length(seen_sha256) = 32),
+    state TEXT NOT NULL CHECK (state IN ('approved', 'changed', 'new', 'gone')),
+    idempotent INTEGER NOT NULL CHECK (idempotent IN (0, 1)),
+    first_seen INTEGER NOT NULL,
+    changed_at INTEGER NOT NULL,
+    approved_at INTEGER,
+    approved_by INTEGER REFERENCES users (user_id),
+    definition TEXT CHECK (length(CAST(definition AS BLOB)) <= 65536),
+    seen_definition TEXT CHECK (length(CAST(seen_definition AS BLOB)) <= 65536),
+    CHECK ((sha256 IS NULL) = (approved_at IS NULL)),
+    CHECK (approved_by IS NULL OR approved_at IS NOT NULL),
+    CHECK (idempotent = 0 OR sha256 IS NOT NULL),
+    CHECK (CASE state
+        WHEN 'approved' THEN sha256 IS NOT NULL AND sha256 = seen_sha256
+        WHEN 'changed' THEN sha256 IS NOT NULL AND sha256 <> seen_sha256
+        WHEN 'new' THEN sha256 IS NULL
+        ELSE 1 END)
+) STRICT;
+
+CREATE UNIQUE INDEX idx_server_tools_server_name ON server_tools (server_id, name);
+
 CREATE TABLE signing_keys (
     kid TEXT PRIMARY KEY,
     public_pem TEXT NOT NULL,

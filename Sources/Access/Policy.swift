@@ -80,7 +80,8 @@ package struct ToolDenial: Error, Hashable, Sendable {
 
     /// For somebody who may know; see `Policy.mayKnow`.
     package var refusal: Refusal {
-        .forbidden(needs: "a rule that allows it. \(decision.sentence(about: tool).droppingLastDot)")
+        let needs = decision == .held ? "an approval of the tool" : "a rule that allows it"
+        return .forbidden(needs: "\(needs). \(decision.sentence(about: tool).droppingLastDot)")
     }
 }
 
@@ -115,9 +116,17 @@ package struct Policy: Sendable {
         rules.permits(principal, besidesTools: server) ? Grant(principal: principal, server: server, tool: nil) : nil
     }
 
+    /// Why nobody may use a tool that waits for approval: the rules' own reason, if they have one.
+    package func denial(ofHeld tool: Tool, to principal: Principal, under rules: ToolRules) -> ToolDenial {
+        let decision = rules.permits(principal, tool)
+        return ToolDenial(tool: tool, decision: decision.isAllowed ? .held : decision)
+    }
+
     /// Whether the caller hears that a tool exists which they may not use, and why they may not: administrators, and whoever
-    /// owns its server. A credential that is for other tools hears nothing of it, whoever holds it.
+    /// owns its server; that a tool is held, also those who may use it otherwise. A credential that is for other tools hears nothing of
+    /// it, whoever holds it.
     package func mayKnow(_ denial: ToolDenial, owner: UserID, _ principal: Principal) -> Bool {
+        if denial.decision == .held { return true }
         guard principal.reach.includes(tool: denial.tool.exposed, of: denial.tool.server) else { return false }
         return principal.role == .admin || (owner == principal.user && principal.role.permissions.contains(.manageToolRules))
     }
@@ -155,6 +164,14 @@ package struct Policy: Sendable {
         try requireRead(server, by: principal)
         try require(.writeOwnServers, of: principal)
         if server.owner != principal.user { try require(.writeAllServers, of: principal) }
+    }
+
+    /// Whether the principal may read what a server's tools are, also those that are not listed to them: who may change the server,
+    /// and auditors.
+    package func requireToolsRead(_ server: ServerRecord, by principal: Principal) throws(Refusal) {
+        try requireRead(server, by: principal)
+        if principal.role == .auditor { return try require(.readReports, of: principal) }
+        try requireWrite(server, by: principal)
     }
 
     package func requireRead(_ server: ServerRecord, by principal: Principal) throws(Refusal) {

@@ -14,6 +14,8 @@ package struct ToolRules: Sendable {
         case notForRole
         /// The rules allow it to the caller; the credential is for less.
         case beyondReach
+        /// The rules allow it, but it is not the tool that was approved; see `ToolPins`.
+        case held
 
         package var isAllowed: Bool { if case .allowed = self { true } else { false } }
 
@@ -24,6 +26,7 @@ package struct ToolRules: Sendable {
             case .noRule: "no_rule"
             case .notForRole: "role"
             case .beyondReach: "reach"
+            case .held: "held"
             }
         }
     }
@@ -158,24 +161,15 @@ extension ToolRules.Decision {
         case .noRule: return "No rule allows “\(name)”. \(Self.whoCanChange(server))"
         case .notForRole: return "The role uses no tools: that takes \(Permission.useTools.holders)."
         case .beyondReach: return "The rules allow “\(name)”, but the credential is for other servers and tools."
+        case .held:
+            return
+                "“\(name)” is not as it was approved: its server changed it, or added it later. An administrator or the owner of “\(server)” can look at it and approve it."
         }
     }
 
     private static func whoCanChange(_ server: ServerAlias?) -> String {
         server.map { "An administrator or the owner of “\($0)” can change that." }
             ?? "An administrator can change that, and the owner of the server can add a rule about it."
-    }
-}
-
-/// A name by its bytes: strings that only look alike are equal to Swift, and two tools to their server.
-private struct ExactName: Hashable, Sendable {
-    let text: String
-    init(_ text: String) { self.text = text }
-    static func == (left: Self, right: Self) -> Bool { left.text.utf8.elementsEqual(right.text.utf8) }
-
-    func hash(into hasher: inout Hasher) {
-        var text = text
-        text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
     }
 }
 

@@ -14,7 +14,11 @@ package import Upstreams
 package final class Catalogue: Service {
     private struct Entry {
         let upstream: Upstream
-        var lists: [ListKind: [JSON]]?
+        /// What it listed last, and what of its tools is used.
+        var listing: PinBook.Listing?
+        var judged = PinBook.Judged()
+        var others: [ListKind: [JSON]] = [:]
+        var lists: [ListKind: [JSON]]? { listing.map { _ in others.merging([.tools: judged.used]) { $1 } } }
         var askedAt: NIODeadline?
         var failures = 0
         var lastFailure: String?
@@ -48,11 +52,14 @@ package final class Catalogue: Service {
     package struct Condition: Sendable {
         package let revision: Revision?
         package let toolCount: Int?
+        /// Tools that wait for somebody's approval.
+        package let waitingCount: Int
         package let lastFailure: String?
     }
 
     private let answers: Answers
     private let originKey: String
+    private let pins: PinBook
     private let makeUpstream: @Sendable (ServerRecord) -> Upstream
     private let changes: Changes
     private let logger: Logger
@@ -71,11 +78,13 @@ package final class Catalogue: Service {
 
     /// - Parameter originKey: the operator's own `_meta` key: a reverse-DNS prefix, a slash and a name.
     package init(
-        answers: Answers, originKey: String, changes: Changes, logger: Logger, makeUpstream: @escaping @Sendable (ServerRecord) -> Upstream
+        answers: Answers, originKey: String, changes: Changes, pins: PinBook, logger: Logger,
+        makeUpstream: @escaping @Sendable (ServerRecord) -> Upstream
     ) {
         self.answers = answers
         self.changes = changes
         self.originKey = originKey
+        self.pins = pins
         self.logger = logger
         self.makeUpstream = makeUpstream
         (due, remind) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(1024))
@@ -129,8 +138,21 @@ package final class Catalogue: Service {
 
     package func condition(of server: ServerID) -> Condition? {
         state.withLock { $0.entries[server] }.map {
-            Condition(revision: $0.upstream.revision, toolCount: $0.lists?[.tools]?.count, lastFailure: $0.lastFailure)
+            Condition(
+                revision: $0.upstream.revision, toolCount: $0.lists?[.tools]?.count, waitingCount: pins.pins(of: server).waiting.count,
+                lastFailure: $0.lastFailure)
         }
+    }
+
+    /// Judges anew what a server listed last, for its pins have changed.
+    package func rejudge(_ server: ServerID) {
+        let its = state.withLock { state -> ServerRecord? in
+            guard let entry = state.entries[server], let listing = entry.listing else { return nil }
+            state.entries[server]?.judged = pins.judge(listing, of: entry.upstream.server)
+            rebuild(entry.upstream.server.tenant, server, &state)
+            return entry.upstream.server
+        }
+        if let its { changes.announce([.list(.tools)], of: its.alias, in: its.tenant) }
     }
 
     /// Servers that were asked and last failed, over all tenants; and all there are.
@@ -174,6 +196,20 @@ package final class Catalogue: Service {
 
     /// The tool of that exposed name, if a server of the tenant lists it.
     package func tool(_ exposed: String, of tenant: TenantID) -> Tool? { table(of: tenant).table.route(exposed)?.tool }
+
+    /// The tool of that exposed name that waits for approval, and the owner of its server. A tool that is used goes before it.
+    package func held(_ exposed: String, of tenant: TenantID) -> (tool: Tool, owner: UserID)? {
+        state.withLock { state in
+            for entry in state.entries.values where entry.upstream.server.tenant == tenant && !entry.judged.held.isEmpty {
+                // Strings compare by what they mean, so another spelling would find its look-alike.
+                if let tool = entry.judged.held[exposed], tool.exposed.utf8.elementsEqual(exposed.utf8) { return (tool, entry.upstream.server.owner) }
+            }
+            return nil
+        }
+    }
+
+    /// Own names of a server's tools that may be called twice, as its owner said of what it lists now.
+    package func idempotentTools(of server: ServerID) -> Set<ExactName> { state.withLock { $0.entries[server]?.judged.idempotent ?? [] } }
 
     /// The conversations with a tenant's servers, of all or of one.
     func upstreams(of tenant: TenantID, only alias: ServerAlias?) -> [Upstream] {
@@ -262,7 +298,15 @@ package final class Catalogue: Service {
     }
 
     private func ask(_ server: ServerID, _ upstream: Upstream) async {
-        let (lists, failure) = await Self.list(upstream)
+        let (lists, listingFailure) = await Self.list(upstream)
+        // On disk before anything is made of it.
+        let noted =
+            if let lists {
+                await pins.note(lists[.tools] ?? [], of: upstream.server)
+            } else {
+                (listing: PinBook.Listing?.none, failure: String?.none)
+            }
+        let failure = listingFailure ?? noted.failure
         let changed = state.withLock { state -> [ListKind] in
             guard var entry = state.entries[server], entry.upstream === upstream else { return [] }
             entry.asking = nil
@@ -271,12 +315,19 @@ package final class Catalogue: Service {
             if entry.isOutdated { remind.yield(server) }
             entry.failures = failure == nil ? 0 : entry.failures + 1
             entry.lastFailure = failure
-            let changed = lists.map { lists in ListKind.allCases.filter { lists[$0]?.map(\.text) != entry.lists?[$0]?.map(\.text) } } ?? []
-            let wasCold = entry.lists == nil
-            // A server that fails now keeps its last lists: its tools are still there, and calling them says why not.
-            if let lists { entry.lists = lists }
+            let former = entry.lists
+            // A server that fails now keeps its last lists: its tools are still there, and calling them says why not. Of one whose tools could
+            // not be noted, what differs is used no more; judged here, so that no approval is missed that came meanwhile.
+            if let listing = noted.listing, noted.failure == nil || entry.listing != nil {
+                entry.listing = listing
+                entry.judged = pins.judge(listing, of: upstream.server)
+                entry.others = (lists ?? [:]).filter { $0.key != .tools }
+            }
+            let now = entry.lists
+            let changed = ListKind.allCases.filter { now?[$0]?.map(\.text) != former?[$0]?.map(\.text) }
+            let wasCold = former == nil && now != nil
             state.entries[server] = entry
-            if !changed.isEmpty || (wasCold && lists != nil) || state.tables[upstream.server.tenant] == nil {
+            if !changed.isEmpty || wasCold || state.tables[upstream.server.tenant] == nil {
                 rebuild(upstream.server.tenant, server, &state)
             }
             return changed

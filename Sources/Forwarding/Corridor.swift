@@ -206,6 +206,14 @@ package struct Corridor: Sendable {
             default: return .forward(dispatch)
             }
         }
+        if case .callTool(let name) = incoming.operation {
+            let exposed = inbound.resource.alias.map { ToolName.exposed(name, of: $0) } ?? name
+            if let (tool, owner) = catalogue.held(exposed, of: principal.tenant) {
+                let held = policy.denial(ofHeld: tool, to: principal, under: rules)
+                decision.denial = held
+                if policy.mayKnow(held, owner: owner, principal) { throw held.refusal }
+            }
+        }
         // From here on what is hidden from the caller is treated as what does not exist, the waiting included.
         if isCold && !findings.isCatalogueWarm { return .suspend(.coldCatalogue) }
         if !findings.isNameLookedUp {

@@ -15,6 +15,7 @@ package struct ControlAPI: Sendable {
     package var people: PeopleQueries
     package var pacing: PacingDesk
     package var rules: RulesDesk
+    package var tools: ToolsDesk
     /// The tenant of that name and its operator; nil if there is no such tenant.
     package var operatorOf: @Sendable (_ tenant: String, AuditRecord) async throws -> User?
     /// The user of that name in a tenant, made with that role if there is none.
@@ -24,7 +25,7 @@ package struct ControlAPI: Sendable {
     package var now: @Sendable () -> Moment
 
     package init(
-        registry: Registry, queries: AdminQueries, people: PeopleQueries, pacing: PacingDesk, rules: RulesDesk,
+        registry: Registry, queries: AdminQueries, people: PeopleQueries, pacing: PacingDesk, rules: RulesDesk, tools: ToolsDesk,
         operatorOf: @escaping @Sendable (_ tenant: String, AuditRecord) async throws -> User?,
         ensureUser: @escaping @Sendable (_ name: String, Role, TenantID, AuditRecord) async throws -> User,
         issueToken: @escaping @Sendable (User, AuditRecord) async throws -> Secret<String>,
@@ -35,6 +36,7 @@ package struct ControlAPI: Sendable {
         self.people = people
         self.pacing = pacing
         self.rules = rules
+        self.tools = tools
         self.operatorOf = operatorOf
         self.ensureUser = ensureUser
         self.issueToken = issueToken
@@ -111,6 +113,7 @@ package struct ControlAPI: Sendable {
         addClientRoutes(to: router)
         addKeyRoutes(to: router)
         addRuleRoutes(to: router)
+        addToolRoutes(to: router)
         router.get("/reports/calls") { request, context in
             try await answering(context) {
                 let hours = request.uri.queryParameters["hours"].flatMap { Int($0) } ?? 24
@@ -201,7 +204,10 @@ package struct ControlAPI: Sendable {
     }
 
     func answering(_ context: GatewayContext, _ body: () async throws -> Response) async throws -> Response {
-        do { return try await body() } catch let refusal as Refusal { return .problem(refusal, requestID: context.requestID) }
+        do { return try await body() } catch {
+            guard let (refusal, details) = DetailedRefusal.found(in: error) else { throw error }
+            return .problem(refusal, requestID: context.requestID, details: details)
+        }
     }
 
     func operatorUser(_ tenant: String?, _ context: GatewayContext) async throws -> User {

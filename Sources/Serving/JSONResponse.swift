@@ -18,30 +18,39 @@ extension Response {
 
     /// An error outside MCP (RFC 9457): a stable code, a sentence its reader can act on, and the name under which the
     /// record knows the request.
-    static func problem(_ status: HTTPResponse.Status, code: String, _ sentence: String, requestID: Gateway.RequestID, headers: HTTPFields = [:])
-        -> Response
-    {
+    ///
+    /// - Parameter details: members of the document besides those.
+    static func problem(
+        _ status: HTTPResponse.Status, code: String, _ sentence: String, requestID: Gateway.RequestID, headers: HTTPFields = [:],
+        details: [(String, JSONText?)] = []
+    ) -> Response {
         return .json(
-            problemText(status, code: code, sentence, requestID: requestID), status: status, type: "application/problem+json", headers: headers)
+            problemText(status, code: code, sentence, requestID: requestID, details: details), status: status, type: "application/problem+json",
+            headers: headers)
     }
 
     /// - Parameter requestID: nil where the record knows the request only as one of many.
-    static func problemText(_ status: HTTPResponse.Status, code: String, _ sentence: String, requestID: Gateway.RequestID?) -> JSONText {
-        .object([
-            ("type", "about:blank"), ("title", .string(status.reasonPhrase)), ("status", .number(status.code)), ("code", .string(code)),
-            ("detail", .string(sentence)), ("request_id", requestID.map { .string($0.description) }),
-        ])
+    static func problemText(
+        _ status: HTTPResponse.Status, code: String, _ sentence: String, requestID: Gateway.RequestID?, details: [(String, JSONText?)] = []
+    ) -> JSONText {
+        .object(
+            [
+                ("type", "about:blank"), ("title", .string(status.reasonPhrase)), ("status", .number(status.code)), ("code", .string(code)),
+                ("detail", .string(sentence)), ("request_id", requestID.map { .string($0.description) }),
+            ] + details)
     }
 
     static func problemText(_ refusal: Refusal, requestID: Gateway.RequestID?) -> JSONText {
         problemText(refusal.httpStatus, code: refusal.code, refusal.sentence, requestID: requestID)
     }
 
-    static func problem(_ refusal: Refusal, requestID: Gateway.RequestID, headers: HTTPFields = [:]) -> Response {
+    static func problem(
+        _ refusal: Refusal, requestID: Gateway.RequestID, headers: HTTPFields = [:], details: [(String, JSONText?)] = []
+    ) -> Response {
         var headers = headers
         if let wait = refusal.retryAfter { headers[.retryAfter] = String(wait.roundedUpSeconds) }
         if case .throttled(let throttle) = refusal { headers.tell(throttle) }
-        return problem(refusal.httpStatus, code: refusal.code, refusal.sentence, requestID: requestID, headers: headers)
+        return problem(refusal.httpStatus, code: refusal.code, refusal.sentence, requestID: requestID, headers: headers, details: details)
     }
 }
 

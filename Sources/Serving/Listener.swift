@@ -22,6 +22,7 @@ package struct House: Sendable {
     package var admission: Admission
     package var pacing: PacingDesk
     package var rules: RulesDesk
+    package var tools: ToolsDesk
     package var policy: Policy
     package var forwarder: Forwarder
     package var audit: AuditTrail
@@ -41,7 +42,8 @@ package struct House: Sendable {
         server: AuthorizationServer, refresher: TokenRefresher, connect: ConnectHouse,
         authenticator: Authenticator,
         admission: Admission,
-        pacing: PacingDesk, rules: RulesDesk, policy: Policy, forwarder: Forwarder, audit: AuditTrail, sessions: SessionTable, registry: Registry,
+        pacing: PacingDesk, rules: RulesDesk, tools: ToolsDesk, policy: Policy, forwarder: Forwarder, audit: AuditTrail, sessions: SessionTable,
+        registry: Registry,
         queries: AdminQueries,
         metrics: CallMetrics,
         gauges: @escaping @Sendable () -> [Gauge], health: [HealthComponent], isDraining: @escaping @Sendable () -> Bool,
@@ -59,6 +61,7 @@ package struct House: Sendable {
         self.admission = admission
         self.pacing = pacing
         self.rules = rules
+        self.tools = tools
         self.policy = policy
         self.forwarder = forwarder
         self.audit = audit
@@ -150,7 +153,7 @@ package enum Listener {
             })
         MCPEndpoint(forwarder: house.forwarder, origin: house.origin).addRoutes(to: router)
         WellKnown(origin: house.origin, keys: house.keys).addRoutes(to: router)
-        ServersAPI(registry: house.registry, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
+        ServersAPI(registry: house.registry, tools: house.tools, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
         AdminAPI(queries: house.queries, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
         let connect = ConnectPages(desk: house.connect.desk, pages: Pages(), signedIn: signedIn)
         connect.addRoutes(to: router)

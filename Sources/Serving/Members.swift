@@ -67,6 +67,13 @@ package struct Members {
         return .set(integer)
     }
 
+    /// The members of an object, by names that differ.
+    func object(_ name: String, most: Int) throws(Refusal) -> [(name: String, value: JSON)]? {
+        guard let value = json[name] else { return nil }
+        guard value.isObject, value.members.count <= most else { throw .invalid("\"\(name)\" is an object of at most \(most) members.") }
+        return value.members
+    }
+
     func strings(_ name: String, most: Int, longest: Int) throws(Refusal) -> [String]? {
         guard let value = json[name] else { return nil }
         let texts = value.elements.compactMap(\.string)

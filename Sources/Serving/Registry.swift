@@ -43,11 +43,14 @@ package struct ServerCondition: Hashable, Sendable {
     /// The revision it was found to speak; nil before it was asked.
     package let revision: String?
     package let toolCount: Int?
+    /// Tools that wait for somebody's approval.
+    package let waitingCount: Int
     package let lastFailure: String?
 
-    package init(revision: String?, toolCount: Int?, lastFailure: String?) {
+    package init(revision: String?, toolCount: Int?, waitingCount: Int = 0, lastFailure: String?) {
         self.revision = revision
         self.toolCount = toolCount
+        self.waitingCount = waitingCount
         self.lastFailure = lastFailure
     }
 }

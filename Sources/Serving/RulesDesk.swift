@@ -10,17 +10,20 @@ package struct RulesDesk: Sendable {
     package var remove: @Sendable (ToolRuleID, TenantID, AuditRecord) async throws -> Void
     /// The tool that a server of the tenant lists under an exposed name.
     package var tool: @Sendable (_ exposed: String, TenantID) -> Tool?
+    /// The tool of that exposed name that waits for approval.
+    package var held: @Sendable (_ exposed: String, TenantID) -> Tool?
 
     package init(
         rules: @escaping @Sendable (TenantID) async throws -> ToolRules,
         add: @escaping @Sendable (ToolRule.Statement, TenantID, AuditRecord) async throws -> ToolRule,
         remove: @escaping @Sendable (ToolRuleID, TenantID, AuditRecord) async throws -> Void,
-        tool: @escaping @Sendable (_ exposed: String, TenantID) -> Tool?
+        tool: @escaping @Sendable (_ exposed: String, TenantID) -> Tool?, held: @escaping @Sendable (_ exposed: String, TenantID) -> Tool?
     ) {
         self.rules = rules
         self.add = add
         self.remove = remove
         self.tool = tool
+        self.held = held
     }
 
     static let names: Set<String> = ["effect", "user", "role", "everyone", "server", "tool", "every_server"]
@@ -78,11 +81,13 @@ package struct RulesDesk: Sendable {
     /// - Parameter exposed: the name callers use. One that is on no list is taken apart as it stands.
     func explain(_ user: User, _ exposed: String) async throws -> Explanation {
         let listed = tool(exposed, user.tenant)
-        guard let tool = listed ?? Self.unlisted(exposed) else {
+        let held = listed == nil ? held(exposed, user.tenant) : nil
+        guard let tool = listed ?? held ?? Self.unlisted(exposed) else {
             throw Refusal.invalid("\"tool\" is a name as tools/list shows it: a server's alias, two underscores, the tool's own name.")
         }
         let decision = try await rules(user.tenant).permits(user.principal, tool)
-        return Explanation(user: user, tool: tool, isListed: listed != nil, decision: decision)
+        if held != nil, decision.isAllowed { return Explanation(user: user, tool: tool, isListed: true, decision: .held) }
+        return Explanation(user: user, tool: tool, isListed: listed != nil || held != nil, decision: decision)
     }
 
     private static func unlisted(_ exposed: String) -> Tool? {
@@ -125,7 +130,7 @@ package struct RulesDesk: Sendable {
         var rule: JSONText = .null
         switch explanation.decision {
         case .allowed(let decided), .denied(let decided): rule = written(decided)
-        case .noRule, .notForRole, .beyondReach: break
+        case .noRule, .notForRole, .beyondReach, .held: break
         }
         return [
             "user": .string(user.name), "role": .string(user.role.rawValue), "tool": .string(tool.exposed),

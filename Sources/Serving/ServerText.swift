@@ -24,6 +24,7 @@ enum ServerText {
             ("status", .string(server.status.rawValue)), ("era", .string(server.era.rawValue)),
             ("tags", .array(server.tags.map { .string($0) })), ("revision", condition?.revision.map { .string($0) } ?? .null),
             ("credential", written(server.credential)), ("health", health), ("tools", condition?.toolCount.map { .number($0) } ?? .null),
+            ("tools_waiting", condition.map { .number($0.waitingCount) } ?? .null),
             ("last_failure", condition?.lastFailure.map { .string($0) } ?? .null), ("owner_id", .number(server.owner.rawValue)),
             ("created_at", .string(server.createdAt.rfc3339)), ("updated_at", .string(server.updatedAt.rfc3339)),
         ]

@@ -7,6 +7,7 @@ import MCP
 /// `/api/v1/servers`: the registry of the caller's tenant.
 struct ServersAPI: Sendable {
     let registry: Registry
+    let tools: ToolsDesk
     let policy: Policy
     let signedIn: SignedIn
 
@@ -14,6 +15,7 @@ struct ServersAPI: Sendable {
 
     func addRoutes(to router: Router<GatewayContext>) {
         let servers = router.group("/api/v1/servers")
+        addToolRoutes(to: servers)
         servers.get { request, context in
             try await signedIn(request, context, action: "server.list") { try await list(request, $0) }
         }
@@ -109,14 +111,14 @@ struct ServersAPI: Sendable {
     }
 
     /// The server a path names, if the caller may know of it.
-    private func find(_ context: GatewayContext, _ principal: Principal) async throws -> ServerRecord {
+    func find(_ context: GatewayContext, _ principal: Principal) async throws -> ServerRecord {
         let text = context.parameters.get("id") ?? ""
         guard let id = Int64(text), let server = try await registry.get(ServerID(id)) else { throw Refusal.notFound("server \(text.cut(20))") }
         try policy.requireRead(server, by: principal)
         return server
     }
 
-    private func record(_ context: GatewayContext, _ principal: Principal, _ action: String, _ server: ServerRecord) -> AuditRecord {
+    func record(_ context: GatewayContext, _ principal: Principal, _ action: String, _ server: ServerRecord) -> AuditRecord {
         // The row belongs to the tenant that was acted on, also when an admin of another one did it.
         var record = signedIn.record(context, principal, action: action, target: server.alias.description)
         record.tenant = server.tenant

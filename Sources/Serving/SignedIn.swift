@@ -33,7 +33,8 @@ struct SignedIn: Sendable {
             response.headers.tell(budgets)
             sessions.note(found, client: request.headers[.userAgent], era: "modern", action: action, target: "", isError: false, at: wall)
             return response
-        } catch let original as Refusal {
+        } catch {
+            guard let (original, details) = DetailedRefusal.found(in: error) else { throw error }
             let refusal = refused(original, principal, context)
             var headers: HTTPFields = [:]
             switch refusal {
@@ -45,7 +46,7 @@ struct SignedIn: Sendable {
                 target: String(request.uri.path.cut(128)), outcome: .refused, reason: refusal.reason, status: refusal.httpStatus.code,
                 address: context.address)
             do throws(Refusal) { try await audit.record(record) } catch { return .problem(error, requestID: context.requestID) }
-            return .problem(refusal, requestID: context.requestID, headers: headers)
+            return .problem(refusal, requestID: context.requestID, headers: headers, details: details)
         }
     }
 

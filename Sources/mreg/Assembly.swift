@@ -126,7 +126,10 @@ struct Assembly {
             client: gateway, connections: connections, keeper: processes, environment: environment, credentials: credentials.shown, logger: logger)
         let rules = RuleBook(try await database.allToolRules()) { try await database.toolRules(of: $0) }
         let changes = Changes { rules.known(of: $0.tenant)?.showsAnything(of: $1, to: $0) ?? false }
-        let catalogue = Catalogue(answers: answers, originKey: Self.originKey(origin.withLock { $0 }), changes: changes, logger: logger) {
+        let pins = try await Self.pinBook(database, settings, logger, now)
+        let catalogue = Catalogue(
+            answers: answers, originKey: Self.originKey(origin.withLock { $0 }), changes: changes, pins: pins, logger: logger
+        ) {
             Upstream($0, surroundings: surroundings)
         }
         for server in try await database.activeServers() { await catalogue.put(server) }
@@ -183,7 +186,7 @@ struct Assembly {
             assertions: ClientAssertions { try await Self.keySet($0, fetchers) },
             origin: { origin.withLock { $0 } }, now: { now().wall })
 
-        let registry = Self.registry(database, catalogue, connections, vault, credentials)
+        let registry = Self.registry(database, catalogue, pins, connections, vault, credentials)
         let connect = Self.connectHouse(database, authenticator, vault, catalogue, registry, credentials, issuer, instance, settings, now)
         // Who is out is not kept fresh behind their back.
         let forgetTokens: @Sendable (UserID) throws -> Void = { user in
@@ -214,11 +217,12 @@ struct Assembly {
             addresses: addresses, admission: admission, gate: gate, changeTerms: { try await database.changeTerms(of: $0, audit: $1, $2) },
             quotaUsed: { try hotState.quotaUsed($0, of: $1, at: $2) }, entries: { hotState.count }, now: now)
         let desk = Self.rulesDesk(database, rules, catalogue)
+        let tools = Self.toolsDesk(database, pins, catalogue)
         let house = House(
             version: Version.current, origin: { origin.withLock { $0 } }, allowedOrigins: settings.listener.allowedOrigins.map(\.description),
             keys: keys, people: peopleQueries, server: server, refresher: refresher, connect: connect, authenticator: authenticator,
             admission: admission,
-            pacing: pacing, rules: desk, policy: policy, forwarder: forwarder, audit: audit,
+            pacing: pacing, rules: desk, tools: tools, policy: policy, forwarder: forwarder, audit: audit,
             sessions: sessions, registry: registry,
             queries: queries,
             metrics: metrics, gauges: { Self.gauges(catalogue, database, sessions) },
@@ -259,7 +263,7 @@ struct Assembly {
             }
         }
         let control = Listener.control(
-            Self.control(registry, people, database, queries, peopleQueries, pacing, desk, now), path: try ControlSocket.bindable(state.path),
+            Self.control(registry, people, database, queries, peopleQueries, pacing, desk, tools, now), path: try ControlSocket.bindable(state.path),
             logger: Self.quiet(logger)
         ) { controlOpens.finish() }
 
@@ -310,10 +314,13 @@ struct Assembly {
     }
 
     private static func registry(
-        _ database: Storage.Database, _ catalogue: Catalogue, _ connections: HTTPConnections, _ vault: TokenVault, _ credentials: UpstreamCredentials
+        _ database: Storage.Database, _ catalogue: Catalogue, _ pins: PinBook, _ connections: HTTPConnections, _ vault: TokenVault,
+        _ credentials: UpstreamCredentials
     ) -> Registry {
         @Sendable func condition(_ condition: Catalogue.Condition) -> ServerCondition {
-            ServerCondition(revision: condition.revision?.rawValue, toolCount: condition.toolCount, lastFailure: condition.lastFailure)
+            ServerCondition(
+                revision: condition.revision?.rawValue, toolCount: condition.toolCount, waitingCount: condition.waitingCount,
+                lastFailure: condition.lastFailure)
         }
         return Registry(
             list: { try await database.servers(of: $0, filter: $1, after: $2, limit: $3) },
@@ -348,6 +355,7 @@ struct Assembly {
                 credentials.forget(server.id)
                 try vault.forgetCredentials(for: server.id)
                 await catalogue.remove(server, at: moment)
+                pins.forget(server.id)
             },
             check: { await catalogue.check($0).map(condition) },
             condition: { catalogue.condition(of: $0).map(condition) },
@@ -365,10 +373,10 @@ struct Assembly {
 
     private static func control(
         _ registry: Registry, _ people: People, _ database: Storage.Database, _ queries: AdminQueries, _ peopleQueries: PeopleQueries,
-        _ pacing: PacingDesk, _ rules: RulesDesk, _ now: @escaping @Sendable () -> Moment
+        _ pacing: PacingDesk, _ rules: RulesDesk, _ tools: ToolsDesk, _ now: @escaping @Sendable () -> Moment
     ) -> ControlAPI {
         ControlAPI(
-            registry: registry, queries: queries, people: peopleQueries, pacing: pacing, rules: rules,
+            registry: registry, queries: queries, people: peopleQueries, pacing: pacing, rules: rules, tools: tools,
             operatorOf: { name, audit in
                 guard let tenant = try await database.tenant(named: name) else { return nil }
                 return try await people.operatorUser(of: tenant, audit)

@@ -16,6 +16,6 @@ extension Assembly {
                 let left = try await database.removeToolRule(id, of: tenant, audit: audit)
                 rules.change(left.all, of: tenant, order: left.order)
             },
-            tool: { catalogue.tool($0, of: $1) })
+            tool: { catalogue.tool($0, of: $1) }, held: { catalogue.held($0, of: $1)?.tool })
     }
 }

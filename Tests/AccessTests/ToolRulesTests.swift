@@ -195,6 +195,7 @@ struct ToolRulesTests {
         case .noRule: "no rule"
         case .notForRole: "not for role"
         case .beyondReach: "beyond reach"
+        case .held: "held"
         }
     }
 

@@ -1,3 +1,4 @@
+import Access
 import FoundationEssentials
 import Gateway
 import MCP
@@ -98,6 +99,8 @@ private final class Stage: Sendable {
         case (let operation, let whose) where operation.contains("/servers/{id}"):
             path = path.replacing("{id}", with: "\(try await server(whose, role).rawValue)")
             if row.method == "PATCH" { body = ["title": "New"] }
+            // Nothing waits, and that is what was seen.
+            if path.hasSuffix("/approve") { body = ["all": true, "as_of": .string("\(ToolPins().waitingMark)")] }
         case ("POST /api/v1/keys", _): body = ["name": "mine"]
         case (let operation, let whose) where operation.contains("/api/v1/keys/{id}"):
             path = path.replacing("{id}", with: try await key(of: whose == "own" ? role : "somebody"))

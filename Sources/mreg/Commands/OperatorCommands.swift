@@ -21,7 +21,8 @@ struct Instance: ParsableArguments {
 
 struct ServerCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "server", abstract: "Register MCP servers, as the operator of this host.", subcommands: [Add.self, List.self, Remove.self])
+        commandName: "server", abstract: "Register MCP servers, and approve what they offer, as the operator of this host.",
+        subcommands: [Add.self, List.self, Remove.self, Tools.self, Approve.self])
 
     struct Add: ParsableCommand {
         static let configuration = CommandConfiguration(
@@ -111,10 +112,10 @@ struct ServerCommand: ParsableCommand {
         func run() throws {
             let path = "/servers" + (tenant.map { "?tenant=" + QueryValue.encoded($0) } ?? "")
             let servers = try instance.request("GET", path)?["servers"]?.elements ?? []
-            var table = TextTable(["ALIAS", "TRANSPORT", "STATUS", "HEALTH", "REVISION", "TOOLS", "TITLE"])
+            var table = TextTable(["ALIAS", "TRANSPORT", "STATUS", "HEALTH", "REVISION", "TOOLS", "WAITING", "TITLE"])
             for server in servers {
                 table.add(
-                    ["alias", "transport", "status", "health", "revision", "tools", "title"].map { name in
+                    ["alias", "transport", "status", "health", "revision", "tools", "tools_waiting", "title"].map { name in
                         server[name].flatMap { $0.string ?? ($0.isNull ? "-" : $0.text.description) } ?? "-"
                     })
             }

@@ -206,7 +206,9 @@ enum SettingsCatalogue {
         Setting(
             "MREG_ALLOWED_PRIVATE_UPSTREAMS", \.upstreams.allowedPrivate, .list(of: .addresses, mayBeEmpty: true),
             "Private addresses at which servers may be registered.", hasEffect: true),
-        Setting("MREG_TOOL_CHANGE_POLICY", \.upstreams.toolChangePolicy, .choice, "Whether a changed tool waits for approval, or is only reported."),
+        Setting(
+            "MREG_TOOL_CHANGE_POLICY", \.upstreams.toolChangePolicy, .choice,
+            "Whether a changed or later tool waits for approval, or is only reported.", hasEffect: true),
         Setting(
             "MREG_ISSUER_WITHOUT_PKCE_METADATA", \.upstreams.issuersWithoutPKCEMetadata, .exemptIssuers,
             "Issuers that are used although their metadata does not promise PKCE.", hasEffect: true),
