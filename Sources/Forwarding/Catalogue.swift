@@ -147,6 +147,13 @@ package final class Catalogue: Service {
     /// The tool of that exposed name, if a server of the tenant lists it.
     package func tool(_ exposed: String, of tenant: TenantID) -> Tool? { table(of: tenant).table.route(exposed)?.tool }
 
+    /// Why a server of the tenant never listed its tools, though it was asked; nil if it did, or was not, or is not there.
+    func reasonForNoList(of alias: ServerAlias, in tenant: TenantID) -> String? {
+        state.withLock { state in
+            state.entries.values.first { $0.upstream.server.alias == alias && $0.upstream.server.tenant == tenant && $0.tools == nil }?.lastFailure
+        }.map { $0.hasSuffix(".") ? String($0.dropLast()) : $0 }
+    }
+
     /// Waits, within bounds, until every server of the tenant that was never asked has answered or failed.
     func warm(_ tenant: TenantID) async {
         let cold = state.withLock { state in

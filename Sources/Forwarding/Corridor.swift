@@ -125,9 +125,11 @@ package struct Corridor: Sendable {
             }
             // From here on a tool that is hidden from the caller is treated as one that does not exist, the waiting included.
             if isCold && !findings.isCatalogueWarm { return .suspend(.coldCatalogue) }
-            if !findings.isToolLookedUp {
-                let mayAsk = ToolName.alias(in: name).flatMap { ServerAlias($0) }.map { rules.showsAnything(of: $0, to: principal) } ?? false
-                return .suspend(.unknownTool(name, mayAsk: mayAsk))
+            let alias = ToolName.alias(in: name).flatMap { ServerAlias($0) }.flatMap { rules.showsAnything(of: $0, to: principal) ? $0 : nil }
+            if !findings.isToolLookedUp { return .suspend(.unknownTool(name, mayAsk: alias != nil)) }
+            // Whether a server that never listed its tools has this one is not known: what is known is why it was not asked.
+            if let alias, let reason = catalogue.reasonForNoList(of: alias, in: principal.tenant) {
+                throw Refusal.upstreamUnavailable(server: alias.description, reason: reason)
             }
             throw ProtocolError.unknownTool(name)
         }
