@@ -100,6 +100,16 @@ extension Settings {
     /// - Throws: `OperatorError` that names the setting.
     func issuer(callback: String) throws -> IssuerSettings? {
         do throws(IssuerFailure) {
+            if azure.tenantID != nil, oidc.issuer != nil {
+                throw IssuerFailure(
+                    .configuration, "MREG_AZURE_TENANT_ID and MREG_OIDC_ISSUER are both set, and there is one: take one of them away.")
+            }
+            if azure.tenantID == nil, azure.clientID != nil || azure.clientSecret != nil {
+                throw IssuerFailure(.configuration, "MREG_AZURE_TENANT_ID is missing.")
+            }
+            if oidc.issuer == nil, oidc.clientID != nil || oidc.clientSecret != nil {
+                throw IssuerFailure(.configuration, "MREG_OIDC_ISSUER is missing.")
+            }
             if let tenant = azure.tenantID {
                 guard let client = azure.clientID else { throw IssuerFailure(.configuration, "MREG_AZURE_CLIENT_ID is missing.") }
                 let allowed = Set(azure.allowedTenants)
