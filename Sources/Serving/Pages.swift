@@ -53,7 +53,10 @@ struct Pages: Sendable {
     func consent(_ page: Consent) -> Response {
         // Browsers apply it to wherever the answer to the form redirects, too: to the issuer, to whomever that asks in turn,
         // and to the client. None of it is a script.
-        let targets = "'self' https: http://localhost:* http://127.0.0.1:*" + (page.redirectHost.hasSuffix(":") ? " \(page.redirectHost)" : "")
+        var targets = "'self' https: http://localhost:* http://127.0.0.1:*"
+        if page.redirectHost.hasSuffix(":") { targets += " \(page.redirectHost)" }
+        // No source expression names an IPv6 address (CSP 3, section 2.3.1).
+        if page.redirectHost == "[::1]" { targets += " http:" }
         return response("Allow “\(page.client)”?", consent.render(page), .ok, formsTo: targets)
     }
 
