@@ -65,6 +65,22 @@ struct PeopleTests {
         }
     }
 
+    @Test func `whoever is not known yet hears of the scopes that whoever lacks them hears of`() async throws {
+        try await RunningGateway.with { gateway in
+            let key = try await gateway.key(["name": "tools only"], try await gateway.token("admin", .admin))
+            for (method, path) in [
+                (.GET, "/api/v1/servers"), (.POST, "/api/v1/servers"), (.GET, Self.keys), (.POST, Self.keys), (.POST, Self.keys + "/1/rotate"),
+                (.DELETE, Self.keys + "/1"), (.GET, "/api/v1/connections"), (.DELETE, "/api/v1/connections/demo"), (.GET, "/api/v1/admin/audit"),
+                (.GET, "/api/v1/admin/tool-rules"), (.POST, "/api/v1/admin/users/admin/sign-out"),
+            ] as [(HTTPMethod, String)] {
+                let challenges = [
+                    try await gateway.api(method, path, [:], token: nil), try await gateway.api(method, path, [:], token: key),
+                ].map { $0.headers.first(name: "www-authenticate")?.firstMatch(of: #/scope="([^"]*)"/#).map { String($0.1) } }
+                #expect(challenges[0] != nil && challenges[0] == challenges[1], "\(method) \(path)")
+            }
+        }
+    }
+
     @Test func `a key makes no key that is good for more than itself`() async throws {
         try await RunningGateway.with { gateway in
             let ada = try await gateway.token("ada")
