@@ -132,8 +132,11 @@ package struct Policy: Sendable {
     }
 
     /// Whether the principal may add or remove rules about this server, of a tenant they may act in; nil for every server.
-    package func requireRuleChange(about server: ServerRecord?, by principal: Principal) throws(Refusal) {
+    ///
+    /// - Parameter alias: what the rule calls the server, which need not be there.
+    package func requireRuleChange(about server: ServerRecord?, called alias: ServerAlias?, by principal: Principal) throws(Refusal) {
         try require(.manageToolRules, of: principal)
+        if let alias { try requireWhole(alias, by: principal) } else if principal.reach != .everything { throw Self.beyondReach("every server") }
         if principal.role == .admin { return }
         guard let server, server.tenant == principal.tenant, server.owner == principal.user else {
             throw .forbidden(needs: "the role admin, or being the owner of the server that the rule is about")
@@ -156,6 +159,19 @@ package struct Policy: Sendable {
         else { throw .forbidden(needs: "a credential that is good for those servers and tools itself") }
     }
 
+    /// Whether the principal may register a server under this alias.
+    package func requireCreate(_ alias: ServerAlias, by principal: Principal) throws(Refusal) {
+        try require(.writeOwnServers, of: principal)
+        try requireWhole(alias, by: principal)
+    }
+
+    /// Who a server is and where it is decides about all of its tools, so a credential for some of them changes none of that.
+    private func requireWhole(_ alias: ServerAlias, by principal: Principal) throws(Refusal) {
+        guard principal.reach.includesWhole(alias) else { throw Self.beyondReach("the whole of “\(alias)”") }
+    }
+
+    private static func beyondReach(_ what: String) -> Refusal { .forbidden(needs: "a credential that is good for \(what)") }
+
     /// Whether the principal may change or delete this server.
     ///
     /// A server of another tenant is not there at all, for anybody but an admin: whoever may
@@ -163,6 +179,7 @@ package struct Policy: Sendable {
     package func requireWrite(_ server: ServerRecord, by principal: Principal) throws(Refusal) {
         try requireRead(server, by: principal)
         try require(.writeOwnServers, of: principal)
+        try requireWhole(server.alias, by: principal)
         if server.owner != principal.user { try require(.writeAllServers, of: principal) }
     }
 
@@ -177,6 +194,7 @@ package struct Policy: Sendable {
     package func requireRead(_ server: ServerRecord, by principal: Principal) throws(Refusal) {
         guard server.tenant == principal.tenant || principal.role == .admin else { throw .notFound("server \(server.id.rawValue)") }
         try require(.readServers, of: principal)
+        guard principal.reach.includesAnything(of: server.alias) else { throw .notFound("server \(server.id.rawValue)") }
     }
 }
 

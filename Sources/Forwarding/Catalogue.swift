@@ -197,6 +197,13 @@ package final class Catalogue: Service {
     /// The tool of that exposed name, if a server of the tenant lists it.
     package func tool(_ exposed: String, of tenant: TenantID) -> Tool? { table(of: tenant).table.route(exposed)?.tool }
 
+    /// Why a server of the tenant never listed its tools, though it was asked; nil if it did, or was not, or is not there.
+    func reasonForNoList(of alias: ServerAlias, in tenant: TenantID) -> String? {
+        state.withLock { state in
+            state.entries.values.first { $0.upstream.server.alias == alias && $0.upstream.server.tenant == tenant && $0.lists == nil }?.lastFailure
+        }.map { $0.hasSuffix(".") ? String($0.dropLast()) : $0 }
+    }
+
     /// The tool of that exposed name that waits for approval, and the owner of its server. A tool that is used goes before it.
     package func held(_ exposed: String, of tenant: TenantID) -> (tool: Tool, owner: UserID)? {
         state.withLock { state in

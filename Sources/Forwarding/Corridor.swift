@@ -216,9 +216,11 @@ package struct Corridor: Sendable {
         }
         // From here on what is hidden from the caller is treated as what does not exist, the waiting included.
         if isCold && !findings.isCatalogueWarm { return .suspend(.coldCatalogue) }
-        if !findings.isNameLookedUp {
-            let alias = inbound.resource.alias ?? Self.alias(in: incoming.operation)
-            return .suspend(.unknownName(of: alias.flatMap { rules.showsAnything(of: $0, to: principal) ? $0 : nil }))
+        let alias = (inbound.resource.alias ?? Self.alias(in: incoming.operation)).flatMap { rules.showsAnything(of: $0, to: principal) ? $0 : nil }
+        if !findings.isNameLookedUp { return .suspend(.unknownName(of: alias)) }
+        // Whether a server that never listed anything has this is not known: what is known is why it was not asked.
+        if let alias, let reason = catalogue.reasonForNoList(of: alias, in: principal.tenant) {
+            throw Refusal.upstreamUnavailable(server: alias.description, reason: reason)
         }
         throw ProtocolError.unknown(incoming.operation, in: incoming.revision.era)
     }

@@ -26,4 +26,12 @@ package enum Reach: Hashable, Sendable {
         case .only(let servers, let tools): servers.contains(server) || tools.contains { $0.hasPrefix("\(server)__") }
         }
     }
+
+    /// Whether all of that server is within it, whatever tools it may come to have.
+    package func includesWhole(_ server: ServerAlias) -> Bool {
+        switch self {
+        case .everything: true
+        case .only(let servers, _): servers.contains(server)
+        }
+    }
 }

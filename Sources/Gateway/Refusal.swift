@@ -56,13 +56,13 @@ package enum Refusal: Error, Hashable, Sendable {
         switch self {
         case .unauthenticated(.missing): "This needs a bearer token of this gateway in the Authorization header."
         case .unauthenticated(.malformed): "The Authorization header does not hold a token of this gateway."
-        case .unauthenticated(.expired): "The token has expired; sign in again."
+        case .unauthenticated(.expired): "The token or key has expired; sign in again, or make a new key."
         case .unauthenticated(.wrongAudience): "The token is good, but not for this address; ask for one whose resource is this endpoint."
-        case .unauthenticated(.revoked): "The token was revoked; sign in again."
+        case .unauthenticated(.revoked): "The token or key was revoked; sign in again, or make a new key."
         case .unauthenticated(.unknown): "The token was not issued by this gateway, or its user no longer exists."
         case .forbidden(let needs): "You may not do this: it needs \(needs)."
         case .insufficientScope(let scopes):
-            "The credential was not given for this: it takes the scope \(scopes.names.joined(separator: " and ")). Sign in again and allow it."
+            "The credential was not given for this: it takes the scope \(scopes.names.joined(separator: " and ")). Sign in again and allow it, or make a key with it."
         case .throttled(let throttle): throttle.sentence
         case .blocked(let wait):
             "Too many bad requests came from your address, so none are taken without a valid token for \(wait.roundedUpSeconds) s; an administrator can lift it."

@@ -26,10 +26,12 @@ package struct ProtectedResourceMetadata: Hashable, Sendable {
 package struct Challenge: Hashable, Sendable, CustomStringConvertible {
     package let description: String
 
-    /// - Parameter refusal: an error is named only to a caller who presented something.
-    package init(_ refusal: Refusal, for resource: Resource, at origin: Origin) {
+    /// - Parameters:
+    ///   - refusal: an error is named only to a caller who presented something.
+    ///   - wanted: what the request takes, if that is known before its caller is; else what the resource takes at least.
+    package init(_ refusal: Refusal, for resource: Resource, wanting wanted: Scopes? = nil, at origin: Origin) {
         var parts = ["resource_metadata=\"\(origin)\(ProtectedResourceMetadata.path(resource))\""]
-        let scopes = if case .insufficientScope(let scopes) = refusal { scopes } else { resource.scopes }
+        let scopes = if case .insufficientScope(let scopes) = refusal { scopes } else { wanted ?? resource.scopes }
         switch refusal {
         case .unauthenticated(.missing): parts += ["scope=\"\(scopes.names.joined(separator: " "))\""]
         // No other token would help.

@@ -89,14 +89,14 @@ struct ConnectPages: Sendable {
         } catch let error as OAuthError {
             return try await refuse(error, context, action)
         } catch let refusal as Refusal {
-            return .problem(refusal, requestID: context.requestID)
+            return pages.refused(refusal, requestID: context.requestID)
         }
     }
 
     private func refuse(_ error: OAuthError, _ context: GatewayContext, _ action: String) async throws -> Response {
         // Whoever opens a link has paid already.
         if action != "connection.open" {
-            do throws(Refusal) { try signedIn.payAsStranger(context) } catch { return .problem(error, requestID: context.requestID) }
+            do throws(Refusal) { try signedIn.payAsStranger(context) } catch { return pages.refused(error, requestID: context.requestID) }
         }
         var record = record(context, action)
         (record.outcome, record.reason, record.status) = (.refused, error.code.rawValue, 400)

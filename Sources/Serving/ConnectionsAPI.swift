@@ -25,14 +25,17 @@ struct ConnectionsAPI: Sendable {
                 try policy.require(.manageOwnAccount, of: principal)
                 let records = try await credentials.connections(of: principal.user)
                 let servers = try await registry.list(principal.tenant, ServerFilter(), nil, Self.mostServers)
-                return .json(["connections": .array(try servers.filter(\.credential.isPersonal).map { try written($0, principal, records) })])
+                    .filter { $0.credential.isPersonal && principal.reach.includesAnything(of: $0.alias) }
+                return .json(["connections": .array(try servers.map { try written($0, principal, records) })])
             }
         }
         connections.delete(":alias") { request, context in
             try await signedIn(request, context, action: "connection.delete") { principal in
                 try policy.require(.manageOwnAccount, of: principal)
                 let text = context.parameters.get("alias") ?? ""
-                guard let alias = ServerAlias(text), let server = try await registry.named(alias, principal.tenant) else {
+                guard let alias = ServerAlias(text), principal.reach.includesAnything(of: alias),
+                    let server = try await registry.named(alias, principal.tenant)
+                else {
                     throw Refusal.notFound("server “\(text.cut(32))”")
                 }
                 var record = signedIn.record(context, principal, action: "connection.delete", target: alias.description, status: .noContent)

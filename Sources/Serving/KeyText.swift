@@ -23,6 +23,10 @@ enum KeyText {
             guard (tools ?? []).allSatisfy({ $0.contains("__") && $0.utf8.allSatisfy { (0x21...0x7E).contains($0) } }) else {
                 throw .invalid("\"tools\" are names as tools/list shows them: alias, two underscores, the tool's own name.")
             }
+            // A list that came out empty must not make a key for everything, and one for nothing is of no use.
+            guard !servers.isEmpty || tools?.isEmpty == false else {
+                throw .invalid("\"servers\" and \"tools\" name nothing that the key is for; leave both out for everything that you may use.")
+            }
             reach = .only(servers: servers, tools: Set(tools ?? []))
         }
         var lifetime = APIKeyDraft.usualLifetime

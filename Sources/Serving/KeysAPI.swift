@@ -32,7 +32,7 @@ struct KeysAPI: Sendable {
                 try policy.require(.manageOwnAccount, of: principal)
                 let id = try Self.id(context)
                 guard let old = try await people.keys(principal.user).first(where: { $0.id == id && $0.isGood(at: signedIn.now().wall) }) else {
-                    throw Refusal.notFound("key \(id.rawValue)")
+                    throw Refusal.notFound("key \(id.rawValue) that is good")
                 }
                 try policy.requireNoMore(old.scopes, old.reach, than: principal)
                 return try await make(APIKeyDraft(replacing: old), replacing: id, principal, context)

@@ -80,7 +80,7 @@ struct OAuthAPI: Sendable {
         } catch let error as OAuthError {
             return try await show(.refuse(error), context, "oauth.authorize")
         } catch let refusal as Refusal {
-            return .problem(refusal, requestID: context.requestID)
+            return pages.refused(refusal, requestID: context.requestID)
         }
     }
 
@@ -97,7 +97,7 @@ struct OAuthAPI: Sendable {
         } catch let error as OAuthError {
             return try await show(.refuse(error), context, "oauth.consent")
         } catch let refusal as Refusal {
-            return .problem(refusal, requestID: context.requestID)
+            return pages.refused(refusal, requestID: context.requestID)
         }
     }
 
@@ -109,7 +109,7 @@ struct OAuthAPI: Sendable {
         } catch let error as OAuthError {
             return try await show(.refuse(error), context, "oauth.callback")
         } catch let refusal as Refusal {
-            return .problem(refusal, requestID: context.requestID)
+            return pages.refused(refusal, requestID: context.requestID)
         }
     }
 
@@ -137,7 +137,7 @@ struct OAuthAPI: Sendable {
         case .refuse(let error):
             // Who brings what is good pays nothing, as with a good token.
             if action != "oauth.authorize" {
-                do throws(Refusal) { try signedIn.payAsStranger(context) } catch { return .problem(error, requestID: context.requestID) }
+                do throws(Refusal) { try signedIn.payAsStranger(context) } catch { return pages.refused(error, requestID: context.requestID) }
             }
             (record.outcome, record.reason, record.status) = (.refused, error.code.rawValue, 400)
             try await signedIn.audit.record(record)

@@ -53,7 +53,10 @@ struct Pages: Sendable {
     func consent(_ page: Consent) -> Response {
         // Browsers apply it to wherever the answer to the form redirects, too: to the issuer, to whomever that asks in turn,
         // and to the client. None of it is a script.
-        let targets = "'self' https: http://localhost:* http://127.0.0.1:*" + (page.redirectHost.hasSuffix(":") ? " \(page.redirectHost)" : "")
+        var targets = "'self' https: http://localhost:* http://127.0.0.1:*"
+        if page.redirectHost.hasSuffix(":") { targets += " \(page.redirectHost)" }
+        // No source expression names an IPv6 address (CSP 3, section 2.3.1).
+        if page.redirectHost == "[::1]" { targets += " http:" }
         return response("Allow “\(page.client)”?", consent.render(page), .ok, formsTo: targets)
     }
 
@@ -77,10 +80,28 @@ struct Pages: Sendable {
 
     func refused(
         _ sentence: String, code: String, requestID: Gateway.RequestID, status: HTTPResponse.Status = .badRequest,
-        title: String = "This sign-in cannot go on"
+        title: String = "This sign-in cannot go on", isRecorded: Bool = true
     ) -> Response {
-        let body = refused.render(["title": title, "sentence": sentence, "code": code, "requestID": requestID.description])
+        let body = refused.render(
+            ["title": title, "sentence": sentence, "code": code, "requestID": requestID.description, "isRecorded": isRecorded] as [String: Any])
         return response(title, body, status, formsTo: "'none'")
+    }
+
+    /// A refusal that is no error of OAuth's, for a person: the status and fields that a program would get, and words for people.
+    func refused(_ refusal: Refusal, requestID: Gateway.RequestID) -> Response {
+        let sentence =
+            switch refusal {
+            // Whoever is on their way to sign in need not hear that they should.
+            case .throttled(let throttle):
+                "Too many requests came from your network address in a short time. Wait \(throttle.retryAfter.roundedUpSeconds) s, then start again."
+            default: refusal.sentence
+            }
+        // It is on record as one of many.
+        var response = refused(
+            sentence, code: refusal.code, requestID: requestID, status: refusal.httpStatus, title: "Not just now", isRecorded: false)
+        if let wait = refusal.retryAfter { response.headers[.retryAfter] = String(wait.roundedUpSeconds) }
+        if case .throttled(let throttle) = refusal { response.headers.tell(throttle) }
+        return response
     }
 
     private func response(_ title: String, _ body: String, _ status: HTTPResponse.Status, formsTo targets: String) -> Response {

@@ -77,7 +77,7 @@ struct RulesAPI: Sendable {
         // Before anybody is looked up: an owner is not told by the way who there is.
         let alias = try members.string("server").flatMap { ServerAlias($0) }
         let server = if let alias { try await registry.named(alias, tenant) } else { ServerRecord?.none }
-        try policy.requireRuleChange(about: server, by: asked.principal)
+        try policy.requireRuleChange(about: server, called: alias, by: asked.principal)
         let statement = try await desk.statement(members) { try await queries.user(called: $0, in: tenant) }
         return RulesDesk.written(try await desk.add(statement, tenant, record(asked, tenant, context, "tool_rule.create", .created)))
     }
@@ -90,7 +90,7 @@ struct RulesAPI: Sendable {
         guard let rule else { throw Refusal.notFound("rule \(id.rawValue)") }
         let alias = rule.statement.object.server
         let server = if let alias { try await registry.named(alias, tenant) } else { ServerRecord?.none }
-        try policy.requireRuleChange(about: server, by: principal)
+        try policy.requireRuleChange(about: server, called: alias, by: principal)
         // A rule never changes what it says, so what was looked at is what goes.
         try await desk.remove(id, tenant, record(asked, tenant, context, "tool_rule.delete", .noContent))
     }
@@ -101,7 +101,7 @@ struct RulesAPI: Sendable {
         if (try? policy.require(.readReports, of: asked.principal)) == nil {
             let alias = ToolName.alias(in: tool).flatMap { ServerAlias($0) }
             let server = if let alias { try await registry.named(alias, tenant) } else { ServerRecord?.none }
-            try policy.requireRuleChange(about: server, by: asked.principal)
+            try policy.requireRuleChange(about: server, called: alias, by: asked.principal)
         }
         return RulesDesk.written(try await desk.explain(try await queries.user(called: name, in: tenant), tool))
     }

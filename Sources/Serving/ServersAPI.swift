@@ -73,15 +73,18 @@ struct ServersAPI: Sendable {
         }
         let page = try await registry.list(principal.tenant, filter, after, limit + 1)
         let servers = page.prefix(limit)
+        // A page may hold less than was asked for; the cursor goes on behind what the credential is not for.
+        let visible = servers.filter { principal.reach.includesAnything(of: $0.alias) }
         let next = page.count > limit ? servers.last.map { JSONText.string(String($0.id.rawValue)) } : nil
         return .json([
-            "servers": .array(servers.map { ServerText.written($0, registry.condition($0.id)) }), "next_cursor": next ?? .null,
+            "servers": .array(visible.map { ServerText.written($0, registry.condition($0.id)) }), "next_cursor": next ?? .null,
         ])
     }
 
     private func create(_ request: Request, _ context: GatewayContext, _ principal: Principal) async throws -> Response {
         try policy.require(.writeOwnServers, of: principal)
         let draft = try ServerText.draft(try await request.wholeBody())
+        try policy.requireCreate(draft.alias, by: principal)
         try await admit(draft.transport)
         try admit(draft.credential, by: principal)
         let record = signedIn.record(context, principal, action: "server.create", target: draft.alias.description, status: .created)

@@ -38,7 +38,8 @@ struct SignedIn: Sendable {
             let refusal = refused(original, principal, context)
             var headers: HTTPFields = [:]
             switch refusal {
-            case .unauthenticated, .forbidden, .insufficientScope: headers[.wwwAuthenticate] = Challenge(refusal, for: .api, at: origin()).description
+            case .unauthenticated, .forbidden, .insufficientScope:
+                headers[.wwwAuthenticate] = Challenge(refusal, for: .api, wanting: Self.scopes(request), at: origin()).description
             default: break
             }
             let record = AuditRecord(
@@ -48,6 +49,14 @@ struct SignedIn: Sendable {
             do throws(Refusal) { try await audit.record(record) } catch { return .problem(error, requestID: context.requestID) }
             return .problem(refusal, requestID: context.requestID, headers: headers, details: details)
         }
+    }
+
+    /// What a request under `/api` takes, so that who signs in for it need not sign in twice.
+    private static func scopes(_ request: Request) -> Scopes {
+        let path = request.uri.path
+        if path.hasPrefix("/api/v1/admin/") { return .administer }
+        if path.hasPrefix("/api/v1/keys") || path.hasPrefix("/api/v1/connections") { return .account }
+        return request.method == .get ? .readRegistry : [.readRegistry, .writeRegistry]
     }
 
     private func admit(_ principal: Principal) throws(Refusal) -> [Budget] {

@@ -298,7 +298,8 @@ extension Database {
 
     /// Stores a new key by its hash, or one that takes another's place; that one ends after the overlap.
     ///
-    /// - Throws: `Refusal.notFound` for a key to be replaced that is not the user's, or no longer good; `Refusal.conflict` at the bound.
+    /// - Throws: `Refusal.notFound` for a key to be replaced that is not the user's, or no longer good; `Refusal.conflict` for one that
+    ///   was replaced already, and at the bound; `Refusal.invalid` for a key for nothing.
     package func createKey(
         _ draft: APIKeyDraft, hash: [UInt8], hint: String, of user: User, replacing old: APIKeyID?, audit: AuditRecord
     ) async throws -> APIKey {
@@ -313,6 +314,8 @@ extension Database {
                 case .everything: ([String](), [String]())
                 case .only(let servers, let tools): (servers.map(\.description).sorted(), tools.sorted())
                 }
+            // No words at all stand for everything.
+            guard draft.reach == .everything || !(servers + tools).isEmpty else { throw Refusal.invalid("A key is for a server or a tool at least.") }
             try db.execute(
                 sql: """
                     INSERT INTO api_keys (user_id, tenant_id, name, key_hash, hint, scope, reach, created_at, expires_at)
@@ -324,7 +327,10 @@ extension Database {
                 ])
             let id = db.lastInsertedRowID
             if let old {
-                guard good.contains(where: { $0.id == old && $0.successor == nil }) else { throw Refusal.notFound("key \(old.rawValue)") }
+                guard let key = good.first(where: { $0.id == old }) else { throw Refusal.notFound("key \(old.rawValue) that is good") }
+                if let successor = key.successor {
+                    throw Refusal.conflict("Key \(old.rawValue) was replaced by key \(successor.rawValue) already; rotate that one.")
+                }
                 try db.execute(
                     sql: "UPDATE api_keys SET successor = ?, expires_at = min(expires_at, ?) WHERE key_id = ?",
                     arguments: [id, moment.advanced(by: APIKeyDraft.overlap).microseconds, old.rawValue])

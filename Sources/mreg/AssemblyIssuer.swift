@@ -78,6 +78,8 @@ extension Assembly {
         return { url, address throws(OAuthError) in
             do throws(ClientDocumentFailure) { return try await documents.document(of: url.text, askedFrom: address ?? local) } catch {
                 logger.info("a client's metadata document was not taken", metadata: ["url": "\(url)", "reason": "\(error.reason)"])
+                // To a client whose turn it is not yet nothing is wrong with its id.
+                if case .throttled = error { throw OAuthError(.temporarilyUnavailable, error.sentence) }
                 throw OAuthError(.invalidClient, error.sentence)
             }
         }
@@ -100,6 +102,16 @@ extension Settings {
     /// - Throws: `OperatorError` that names the setting.
     func issuer(callback: String) throws -> IssuerSettings? {
         do throws(IssuerFailure) {
+            if azure.tenantID != nil, oidc.issuer != nil {
+                throw IssuerFailure(
+                    .configuration, "MREG_AZURE_TENANT_ID and MREG_OIDC_ISSUER are both set, and there is one: take one of them away.")
+            }
+            if azure.tenantID == nil, azure.clientID != nil || azure.clientSecret != nil {
+                throw IssuerFailure(.configuration, "MREG_AZURE_TENANT_ID is missing.")
+            }
+            if oidc.issuer == nil, oidc.clientID != nil || oidc.clientSecret != nil {
+                throw IssuerFailure(.configuration, "MREG_OIDC_ISSUER is missing.")
+            }
             if let tenant = azure.tenantID {
                 guard let client = azure.clientID else { throw IssuerFailure(.configuration, "MREG_AZURE_CLIENT_ID is missing.") }
                 let allowed = Set(azure.allowedTenants)

@@ -47,7 +47,9 @@ struct RoleMatrixTests {
             row("write \(name)") { (principal) throws(Refusal) in if let server { try policy.requireWrite(server, by: principal) } }
         }
         rows += (servers + [("every server", nil)]).map { name, server in
-            row("rule about \(name)") { (principal) throws(Refusal) in try policy.requireRuleChange(about: server, by: principal) }
+            row("rule about \(name)") { (principal) throws(Refusal) in
+                try policy.requireRuleChange(about: server, called: server?.alias, by: principal)
+            }
         }
         return rows
     }

@@ -145,6 +145,15 @@ struct CallTests {
             let list = try await gateway.mcp(#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#, token: admin)
             #expect(list.json?["result"]?["tools"]?.elements.count == 5)
             #expect(list.json?["result"]?["_meta"]?["localhost/origin"]?["unavailable"]?.elements.map(\.string) == ["down"])
+            // A tool of it may be there all the same, so it is not called unknown; to whom the server is hidden, it is.
+            let call = #"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"down__any"}}"#
+            let unasked = try await gateway.mcp(call, token: admin)
+            #expect(unasked.json?["error"]?["code"]?.integer == 1003)
+            #expect(unasked.json?["error"]?["message"]?.string?.hasPrefix("The server “down” could not be asked: ") == true)
+            let rule: JSONText = ["effect": "deny", "user": "eve", "server": "down"]
+            let eve = try await gateway.token("eve")
+            #expect(try await gateway.api(.POST, "/api/v1/admin/tool-rules", rule, token: admin).status == 201)
+            #expect(try await gateway.mcp(call, token: eve).json?["error"]?["code"]?.integer == -32602)
             let health = try await gateway.send(.GET, "/health")
             #expect(health.status == 200)
             #expect(health.json?["status"]?.string == "degraded")

@@ -55,6 +55,19 @@ struct ConnectTests {
         return String(try #require(text.split(separator: " ").first { $0.hasPrefix("http://localhost:") }))
     }
 
+    @Test func `whoever calls before anybody is connected is told where to be the first`() async throws {
+        try await Self.withServer { gateway, upstream, authority in
+            let user = try await Self.token("user", gateway)
+            let answer = try await gateway.callBare("up__whoami", token: user)
+            #expect(answer.json?["error"]?["code"]?.integer == 1003, "\(answer.text)")
+            let sentence = answer.json?["error"]?["message"]?.string ?? ""
+            #expect(sentence.split(separator: " ").contains("\(gateway.origin)/connect/up"), "\(sentence)")
+            // Where no server stands behind the name, the name is what is wrong.
+            let unknown = try await gateway.callBare("nowhere__whoami", token: user)
+            #expect(unknown.json?["error"]?["code"]?.integer == -32602)
+        }
+    }
+
     @Test(arguments: [true, false])
     func `each user acts with the account they connected, and with no other`(isLegacy: Bool) async throws {
         let folder = try RunningGateway.temporaryFolder()

@@ -189,6 +189,43 @@ struct PacingTests {
         }
     }
 
+    @Test func `a person on the way to sign in is asked to wait by a page, not by a program's answer`() async throws {
+        try await RunningGateway.with(["MREG_FASTMCP_RATE_LIMIT_ANONYMOUS_RPM": "1", "MREG_FASTMCP_RATE_LIMIT_BURST_FACTOR": "1.0"]) { gateway in
+            _ = try await gateway.mcp(Self.ping, token: nil)
+            for (method, path) in [
+                (.GET, "/authorize?client_id=x"), (.POST, "/authorize"), (.POST, "/consent"), (.GET, "/oauth/callback?state=x&code=y"),
+                (.GET, "/connect/demo"), (.GET, "/connect/callback?state=x&code=y"),
+            ] as [(HTTPMethod, String)] {
+                let answer = try await gateway.send(method, path, headers: [("Content-Type", "application/x-www-form-urlencoded")], body: [])
+                #expect(answer.status == 429, "\(path)")
+                #expect((1...60).contains(answer.headers.first(name: "Retry-After").flatMap { Int($0) } ?? 0), "\(path)")
+                #expect(answer.headers.first(name: "Content-Type") == "text/html; charset=utf-8", "\(path)")
+                #expect(answer.headers.first(name: "Content-Security-Policy")?.contains("frame-ancestors 'none'") == true)
+                #expect(answer.text.contains("then start again.") && !answer.text.contains("audit log"), "\(answer.text)")
+            }
+            // Programs get what they read.
+            let answer = try await gateway.send(.POST, "/register", headers: [("Content-Type", "application/json")], body: Array("{}".utf8))
+            #expect(answer.status == 429)
+            #expect(answer.headers.first(name: "Content-Type") == "application/problem+json")
+        }
+    }
+
+    @Test func `a client whose document is not looked up yet is asked to wait, not told that it is none`() async throws {
+        try await RunningGateway.with { gateway in
+            var answers: [String] = []
+            for number in 0..<12 {
+                let id = "https%3A%2F%2F127.0.0.1%3A9%2F\(number)"
+                let verifier = String(repeating: "v", count: 43)
+                let body = "grant_type=authorization_code&code=x&client_id=\(id)&code_verifier=\(verifier)"
+                let answer = try await gateway.send(
+                    .POST, "/token", headers: [("Content-Type", "application/x-www-form-urlencoded")], body: Array(body.utf8))
+                answers.append("\(answer.status) \(answer.json?["error"]?.string ?? "")")
+            }
+            #expect(answers.first == "401 invalid_client")
+            #expect(answers.last == "503 temporarily_unavailable")
+        }
+    }
+
     @Test func `one user more than may be active is asked to come back`() async throws {
         try await RunningGateway.with(["MREG_FASTMCP_MAX_CONCURRENT_USERS": "2"]) { gateway in
             for user in ["a", "b", "a", "b"] { #expect(try await gateway.mcp(Self.ping, token: try await gateway.token(user)).status == 200) }

@@ -550,6 +550,14 @@ def test_nobody_but_the_user_answers_a_consent_page(gateway: Gateway, native: Cl
 # What a browser is told
 
 
+@pytest.mark.parametrize("redirect_uri", ["http://[::1]:8765/callback", "http://localhost:8765/callback", "app.example:/callback"])
+def test_the_page_lets_the_browser_go_back_to_where_the_client_is(gateway: Gateway, browser: Browser, redirect_uri: str) -> None:
+    """`form-action` holds for the redirect behind the form, and has no way to name an IPv6 address."""
+    client = Client.register(gateway, redirect_uris=[redirect_uri])
+    page = browser.submit(consent(browser, client.ask(redirect_uri=redirect_uri)), "deny", until=redirect_uri)
+    assert answer_of(page)["error"] == "access_denied"
+
+
 def test_every_page_is_hardened_and_every_cookie_is_the_hosts_alone(
     gateway: Gateway, native: Client, web: Client, issuer: Issuer, browser: Browser
 ) -> None:

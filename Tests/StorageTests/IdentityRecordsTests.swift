@@ -361,6 +361,18 @@ struct IdentityRecordsTests {
         }
     }
 
+    @Test func `a key for nothing is not kept, for it would come back as one for everything`() async throws {
+        try await withDatabase { database in
+            let ada = try await database.signIn("ada", subject: "1")
+            let draft = APIKeyDraft(name: "ci", scopes: .tools, reach: .only(servers: [], tools: []), lifetime: .seconds(86_400))
+            let refusal = await #expect(throws: Refusal.self) {
+                _ = try await database.createKey(draft, hash: [1], hint: "h", of: ada, replacing: nil, audit: audit("key.create"))
+            }
+            #expect(refusal?.code == "invalid")
+            #expect(try await database.keys(of: ada.id).isEmpty)
+        }
+    }
+
     @Test func `a key and its successor are good side by side for a day, and a key has one successor`() async throws {
         try await withDatabase { database in
             let ada = try await database.signIn("ada", subject: "1")
@@ -373,9 +385,11 @@ struct IdentityRecordsTests {
             #expect(replaced.successor == new.id)
             #expect(replaced.expiresAt == Self.start.advanced(by: .seconds(86_400)))
             #expect(new.expiresAt == old.expiresAt && new.reach == old.reach)
-            for (key, user) in [(old.id, ada), (APIKeyID(99), ada)] {
-                await #expect(throws: Refusal.notFound("key \(key.rawValue)")) {
-                    _ = try await database.createKey(Self.key, hash: [3], hint: "h", of: user, replacing: key, audit: audit("key.rotate"))
+            for (key, refusal) in [
+                (old.id, Refusal.conflict("Key 1 was replaced by key 2 already; rotate that one.")), (APIKeyID(99), .notFound("key 99 that is good")),
+            ] {
+                await #expect(throws: refusal) {
+                    _ = try await database.createKey(Self.key, hash: [3], hint: "h", of: ada, replacing: key, audit: audit("key.rotate"))
                 }
             }
             #expect(try await database.keys(of: ada.id).count == 2)

@@ -51,6 +51,38 @@ struct SettingsChecksTests {
     }
 
     @Test(arguments: [
+        (["MREG_OIDC_ISSUER": "https://id.example"], "MREG_OIDC_CLIENT_ID is missing."),
+        (["MREG_OIDC_CLIENT_ID": "gateway"], "MREG_OIDC_ISSUER is missing."),
+        (["MREG_OIDC_CLIENT_SECRET": "s"], "MREG_OIDC_ISSUER is missing."),
+        (["MREG_AZURE_TENANT_ID": "contoso.example"], "MREG_AZURE_CLIENT_ID is missing."),
+        (["MREG_AZURE_CLIENT_ID": "gateway"], "MREG_AZURE_TENANT_ID is missing."),
+        (["MREG_AZURE_CLIENT_SECRET": "s"], "MREG_AZURE_TENANT_ID is missing."),
+        (
+            ["MREG_AZURE_TENANT_ID": "contoso.example", "MREG_AZURE_CLIENT_ID": "gateway"],
+            "The tenant must be a GUID, “organizations” or “common”; “contoso.example” is none of them."
+        ),
+        (
+            [
+                "MREG_OIDC_ISSUER": "https://id.example", "MREG_OIDC_CLIENT_ID": "gateway", "MREG_AZURE_TENANT_ID": "contoso.example",
+                "MREG_AZURE_CLIENT_ID": "gateway",
+            ], "MREG_AZURE_TENANT_ID and MREG_OIDC_ISSUER are both set, and there is one: take one of them away."
+        ),
+    ])
+    func `an issuer that is set by half or twice is refused before anything starts`(environment: [String: String], sentence: String) throws {
+        let settings = try Settings(environment: environment, file: nil)
+        let error = #expect(throws: OperatorError.self) { try settings.requireServable() }
+        #expect(error.map { "\($0)" } == "The issuer that people sign in at is not set up: \(sentence)")
+    }
+
+    @Test(arguments: [
+        [:], ["MREG_OIDC_ISSUER": "https://id.example", "MREG_OIDC_CLIENT_ID": "gateway"],
+        ["MREG_AZURE_TENANT_ID": "72f988bf-86f1-41af-91ab-2d7cd011db47", "MREG_AZURE_CLIENT_ID": "gateway", "MREG_AZURE_CLIENT_SECRET": "s"],
+    ])
+    func `one issuer, or none, is served`(environment: [String: String]) throws {
+        #expect(throws: Never.self) { try Settings(environment: environment, file: nil).requireServable() }
+    }
+
+    @Test(arguments: [
         ["DB_MIN_CONNECTIONS": "50"], ["MREG_FASTMCP_TOKEN_REFRESH_MARGIN_MINUTES": "10"], ["MREG_FASTMCP_TOKEN_REFRESH_MAX_RETRIES": "0"],
         ["MREG_TLS_CERTIFICATE_FILE": "/c.pem", "MREG_TLS_KEY_FILE": "/k.pem", "MREG_HOST": "::"],
         ["MREG_HOST": "10.1.2.3", "MREG_TRUSTED_PROXIES": "10.0.0.0/8", "MREG_PUBLIC_URL": "http://gateway.example"],

@@ -182,10 +182,7 @@ package struct AuthorizationServer: Sendable {
         do {
             let iss = try parameters.one("iss", longest: 512)
             try await issuer.checkSender(iss)
-            if let error = try parameters.one("error", longest: 256) {
-                let isDenied = ["access_denied", "consent_required", "interaction_required", "login_required"].contains(error)
-                throw OAuthError(isDenied ? .accessDenied : .serverError, "The issuer did not sign the user in (\(error.cut(64).withoutControls)).")
-            }
+            if let error = try SignInIssuer.complaint(in: parameters) { throw error }
             guard let code = try parameters.one("code", longest: 8192) else { throw OAuthError(.serverError, "The issuer answered without a code.") }
             let person = try await issuer.finish(Secret(code), errand.verifier, errand.nonce)
             let answer = try await admit(person, taken, audit)

@@ -47,6 +47,17 @@ package struct SignInIssuer: Sendable {
         self.checkSender = checkSender
         self.finish = finish
     }
+
+    /// The error that the issuer sent the browser back with, if it did (RFC 6749, section 4.1.2.1).
+    ///
+    /// Of Entra ID's description only the numbers are passed on, which `mreg doctor aadsts` explains: the rest is anybody's text.
+    static func complaint(in parameters: Parameters) throws(OAuthError) -> OAuthError? {
+        guard let error = try parameters.one("error", longest: 256) else { return nil }
+        let description = (try? parameters.one("error_description", longest: 4096)) ?? ""
+        let names = [error.cut(64).withoutControls] + AADSTS.all(in: description).prefix(2).map(\.name)
+        let isDenied = ["access_denied", "consent_required", "interaction_required", "login_required"].contains(error)
+        return OAuthError(isDenied ? .accessDenied : .serverError, "The issuer did not sign the user in (\(names.joined(separator: ", "))).")
+    }
 }
 
 /// Where grants are kept: live, the record of truth; in a test, a dictionary.

@@ -57,7 +57,8 @@ extension EntraSettings {
             let sentence = "\(tenant) belongs to \(other.name), but the authority is \(cloud.name)."
             return EntraFinding(.error, subject, sentence, .setting("\(Name.authority)=https://\(other.loginHost)"))
         }
-        return EntraFinding(.ok, subject, "\(tenant) has the form of a domain name; Entra ID knows a tenant by each of its verified domains.")
+        let sentence = "\(tenant) has the form of a domain name; the gateway takes the tenant's id, for that is how tokens name their tenant."
+        return EntraFinding(.error, subject, sentence, look)
     }
 
     var allowedTenantFindings: [EntraFinding] {

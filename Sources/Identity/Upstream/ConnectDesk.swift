@@ -110,9 +110,8 @@ package struct ConnectDesk: Sendable {
         else { return .refuse(Self.lost) }
         do {
             try await issuer.checkSender(try parameters.one("iss", longest: 512))
-            guard try parameters.one("error", longest: 256) == nil, let code = try parameters.one("code", longest: 8192) else {
-                throw OAuthError(.accessDenied, "The issuer did not sign you in.")
-            }
+            if let error = try SignInIssuer.complaint(in: parameters) { throw error }
+            guard let code = try parameters.one("code", longest: 8192) else { throw OAuthError(.accessDenied, "The issuer did not sign you in.") }
             let person = try await issuer.finish(Secret(code), verifier, nonce)
             var record = audit
             (record.action, record.target) = ("user.sign_in", "connect \(taken.alias)")

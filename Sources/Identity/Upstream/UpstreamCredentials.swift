@@ -85,7 +85,7 @@ package final class UpstreamCredentials: Sendable {
         if users.contains(server.owner) { return server.owner }
         guard let first = users.first else {
             throw CredentialFailure(
-                .user, "nobody has connected an account to it yet: whoever may use it does so at \(Self.link(to: server, at: origin()))")
+                .user, "nobody has connected an account to it yet; open \(Self.link(to: server, at: origin())) in your browser to be the first")
         }
         return first
     }

@@ -19,12 +19,10 @@ struct ServeCommand: AsyncParsableCommand {
     func run() async throws {
         let settings: Settings
         do throws(SettingsError) { settings = try readSettings() } catch { throw Failure(error.description) }
+        try settings.requireServable()
         if check {
             print(settings.report())
             return
-        }
-        guard settings.listener.isLoopback else {
-            throw Failure("MREG_HOST=\(settings.listener.host): this version has no TLS of its own yet and listens on loopback only.")
         }
         let logger = Program.logger(settings)
         if !settings.setWithoutEffect.isEmpty {
@@ -45,6 +43,17 @@ struct ServeCommand: AsyncParsableCommand {
     }
 
     private static let defaultFile = "/etc/mcp-registry-gateway/gateway.env"
+}
+
+extension Settings {
+    /// What each setting alone does not show, and start-up refuses all the same: said by `--check` too.
+    func requireServable() throws {
+        guard listener.isLoopback else {
+            throw Failure("MREG_HOST=\(listener.host): this version has no TLS of its own yet and listens on loopback only.")
+        }
+        _ = try issuer(callback: oauth.callbackURL)
+        _ = try roleMap
+    }
 }
 
 /// What ends the program: its sentence on stderr, and the status that tells a service manager not to try again.

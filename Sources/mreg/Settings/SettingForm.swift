@@ -123,7 +123,7 @@ extension SettingForm where Value == String {
 
     /// Becomes part of a URL path.
     static var directoryID: Self {
-        Self(expected: "a directory (tenant) id or domain name: a-z, A-Z, 0-9, “-” and “.”") { text in
+        Self(expected: "a directory (tenant) id, organizations or common") { text in
             isMade(of: "-.", text, atMost: 253) && text.first != "." ? text : nil
         }
     }
