@@ -137,7 +137,8 @@ package struct Forwarder: Sendable {
             case .answer(let result)?:
                 pass.leave()
                 return await closing.answer(result)
-            case .silence?, nil: return await closing.refuse(.outcomeUnknown(server: dispatch.upstream.alias, reason: "it ended without an answer"))
+            case .silence?, .log?, .question?, nil:
+                return await closing.refuse(.outcomeUnknown(server: dispatch.upstream.alias, reason: "it ended without an answer"))
             }
         } catch {
             pass.leave()

@@ -42,7 +42,7 @@ package final class ReplyStream: Sendable {
             switch try await call.next(orSilenceAfter: wait) {
             case .progress(let params)?: return .message(progress(params))
             case .answer(let result)?: return await end { await closing.answer(result) }
-            case .silence?: return .silence
+            case .silence?, .log?, .question?: return .silence
             case nil: return nil
             }
         } catch {
