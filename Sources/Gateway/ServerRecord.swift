@@ -57,6 +57,8 @@ package struct StdioCommand: Hashable, Sendable {
 /// Which era an operator says a server speaks; `auto` asks it (ERA-4, ERA-7).
 package enum EraChoice: String, Sendable, CaseIterable {
     case auto, modern, legacy
+    /// With a handshake, over the transport of 2024-11-05 that streamable HTTP replaced; of URLs only.
+    case sse
 }
 
 /// A server that a tenant registered.

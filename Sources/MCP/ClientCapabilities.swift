@@ -52,6 +52,9 @@ package struct ClientCapabilities: Hashable, Sendable {
         ])
     }
 
+    /// Whether there is anything they can be asked.
+    package var canBeAsked: Bool { elicitsForms || elicitsURLs || samples || listsRoots }
+
     /// Whether whoever declared this can be asked that.
     package func permits(_ question: ServerQuestion) -> Bool {
         switch question.kind {

@@ -22,27 +22,47 @@ package enum EventStream {
     package static let keepAlive = Array(": keep-alive\n\n".utf8)
 }
 
-/// Splits a byte stream into the data of its events, however the bytes arrive.
-///
-/// `id`, `retry` and `event` fields and comments are read over: no revision needs them for a reply to one POST.
+/// Splits a byte stream into its events, however the bytes arrive.
 package struct EventStreamParser: Sendable {
     package struct Oversized: Error {}
+
+    package struct Event: Hashable, Sendable {
+        /// What the server calls it; nil for an ordinary message.
+        package let name: String?
+        package let data: [UInt8]
+    }
+
+    /// The id of the last event that had one, empty events included: where to go on from (L-7). Nil if none can be named in a header.
+    package private(set) var lastID: String?
+    /// How long the server wants to be left alone before it is asked to go on.
+    package private(set) var retry: Duration?
+
+    private static let longestID = 1024
+    private static let longestName = 64
 
     private let maximumEvent: Int
     private var line: [UInt8] = []
     private var data: [UInt8] = []
     private var hasData = false
+    private var name: String?
+    private var id: String??
     private var previousWasReturn = false
     private var isFirstLine = true
 
     /// - Parameter maximumEvent: bytes that one event may take: its data so far, and the line being read.
     package init(maximumEvent: Int) { self.maximumEvent = maximumEvent }
 
-    /// The data of the events these bytes complete, in order. Empty events, which servers send to prime a stream, are
+    /// Bytes of an event that is not complete yet.
+    package var pending: Int { line.count + data.count }
+
+    /// The data of the events these bytes complete, as `events` has them.
+    package mutating func feed(_ bytes: some Sequence<UInt8>) throws(Oversized) -> [[UInt8]] { try events(bytes).map(\.data) }
+
+    /// The events these bytes complete, in order. Empty events, which servers send to prime a stream, are
     /// left out. Events complete before one that is too large are returned; the next call throws.
-    package mutating func feed(_ bytes: some Sequence<UInt8>) throws(Oversized) -> [[UInt8]] {
-        if line.count + data.count > maximumEvent { throw Oversized() }
-        var events: [[UInt8]] = []
+    package mutating func events(_ bytes: some Sequence<UInt8>) throws(Oversized) -> [Event] {
+        if pending > maximumEvent { throw Oversized() }
+        var events: [Event] = []
         for byte in bytes {
             let followsReturn = previousWasReturn
             previousWasReturn = byte == 0x0D
@@ -52,7 +72,7 @@ package struct EventStreamParser: Sendable {
             } else {
                 line.append(byte)
             }
-            if line.count + data.count > maximumEvent {
+            if pending > maximumEvent {
                 if events.isEmpty { throw Oversized() }
                 return events
             }
@@ -60,29 +80,41 @@ package struct EventStreamParser: Sendable {
         return events
     }
 
-    private mutating func endLine() -> [UInt8]? {
+    private mutating func endLine() -> Event? {
         defer { line.removeAll(keepingCapacity: true) }
         if isFirstLine {
             isFirstLine = false
             if line.starts(with: [0xEF, 0xBB, 0xBF]) { line.removeFirst(3) }
         }
-        if line.isEmpty {
-            defer {
-                data.removeAll(keepingCapacity: true)
-                hasData = false
+        if line.isEmpty { return endEvent() }
+        let field = line.prefix { $0 != UInt8(ascii: ":") }
+        var value = line.dropFirst(field.count + 1)
+        if value.first == 0x20 { value = value.dropFirst() }
+        switch field.count <= 5 ? String(decoding: field, as: UTF8.self) : "" {
+        case "data":
+            if hasData { data.append(0x0A) }
+            hasData = true
+            data.append(contentsOf: value)
+        case "event": name = value.count <= Self.longestName ? String(decoding: value, as: UTF8.self) : nil
+        case "id":
+            // It goes back in a header, so it is what a header can hold.
+            let isPlain = value.count <= Self.longestID && value.allSatisfy { (0x21...0x7E).contains($0) }
+            if isPlain { id = .some(value.isEmpty ? nil : String(decoding: value, as: UTF8.self)) }
+        case "retry":
+            if !value.isEmpty, value.count <= 9, value.allSatisfy({ (0x30...0x39).contains($0) }) {
+                retry = Int(String(decoding: value, as: UTF8.self)).map { .milliseconds($0) }
             }
-            return data.isEmpty ? nil : data
+        default: break
         }
-        guard line.starts(with: Array("data".utf8)) else { return nil }
-        var value = line.dropFirst(4)
-        if let colon = value.first {
-            guard colon == UInt8(ascii: ":") else { return nil }
-            value = value.dropFirst()
-            if value.first == 0x20 { value = value.dropFirst() }
-        }
-        if hasData { data.append(0x0A) }
-        hasData = true
-        data.append(contentsOf: value)
         return nil
+    }
+
+    private mutating func endEvent() -> Event? {
+        defer {
+            data.removeAll(keepingCapacity: true)
+            (hasData, name, id) = (false, nil, nil)
+        }
+        if let id { lastID = id }
+        return data.isEmpty ? nil : Event(name: name, data: data)
     }
 }

@@ -8,6 +8,9 @@ package struct MessageID: Hashable, Sendable {
 
     package init(_ number: Int64) { text = .number(number) }
 
+    /// Nil for an id that is a string.
+    package var number: Int64? { Int64(text.description) }
+
     private init(text: JSONText) { self.text = text }
 
     /// Strings up to 256 bytes and integers of at most 2⁵³−1 in size; anything else is nil.

@@ -106,10 +106,22 @@ package enum LegacyRequest {
         result["protocolVersion"]?.string.flatMap { Revision(rawValue: $0) }.flatMap { $0.era == .legacy ? $0 : nil }
     }
 
-    /// The answer to a server's own request: pings are answered, anything that needs the user is declined in words.
+    /// The answer to a server's own request outside of any call: pings are answered, anything else is declined in words.
     package static func answer(to id: MessageID, method: String) -> JSONText {
         if method == "ping" { return Message.result([:], to: id) }
-        return ProtocolError(code: -32601, message: "The gateway does not relay “\(method.cut(64))” to the user yet.").response(to: id)
+        return ProtocolError(code: -32601, message: "Nobody is there who could be asked “\(method.cut(64))”.").response(to: id)
+    }
+
+    package static func setLevel(_ level: LogLevel) -> (method: String, params: [(String, JSONText?)]) {
+        ("logging/setLevel", [("level", .string(level.rawValue))])
+    }
+
+    package static func subscribe(_ uri: String) -> (method: String, params: [(String, JSONText?)]) {
+        ("resources/subscribe", [("uri", .string(uri))])
+    }
+
+    package static func unsubscribe(_ uri: String) -> (method: String, params: [(String, JSONText?)]) {
+        ("resources/unsubscribe", [("uri", .string(uri))])
     }
 }
 

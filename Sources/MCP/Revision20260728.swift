@@ -1,6 +1,6 @@
 // The stateless revision: every request carries its own envelope and headers that mirror it.
 
-import Gateway
+package import Gateway
 
 #if canImport(FoundationEssentials)
     import FoundationEssentials
@@ -186,6 +186,25 @@ package enum ModernRequest {
         if let name { headers.append(("Mcp-Name", HeaderValue.encoded(name))) }
         return headers
     }
+
+    /// What is to be heard on a stream of changes (S-27).
+    package static func listen(_ lists: Set<ListKind>, resources: [String]) -> (method: String, params: [(String, JSONText?)]) {
+        let wanted: (ListKind) -> JSONText? = { lists.contains($0) ? true : nil }
+        let filter: JSONText = [
+            "toolsListChanged": wanted(.tools), "promptsListChanged": wanted(.prompts),
+            "resourcesListChanged": wanted(.resources) ?? wanted(.resourceTemplates),
+            "resourceSubscriptions": resources.isEmpty ? nil : .array(resources.map { .string($0) }),
+        ]
+        return ("subscriptions/listen", [("notifications", filter)])
+    }
+
+    /// The URIs whose changes a server agreed to tell.
+    package static func acknowledged(_ params: JSON?) -> Set<String> {
+        Set((params?["notifications"]?["resourceSubscriptions"]?.elements ?? []).compactMap(\.string))
+    }
+
+    /// The request for a stream of changes that a message belongs to, by its number.
+    package static func subscription(_ params: JSON?) -> Int64? { params?["_meta"]?[ModernKey.subscriptionID]?.integer }
 
     /// Whether a server's error shows that it speaks this era and found the request wanting (ERA-4).
     package static func isModernError(_ error: ProtocolError) -> Bool { [-32020, -32021, -32022].contains(error.code) }

@@ -4,12 +4,16 @@ import Synchronization
 
 /// One request to a server and what comes back for it: some notifications, perhaps questions, then one response.
 ///
-/// A transport delivers, one caller takes. Bounded: beyond `capacity` waiting events, notifications are dropped; the
-/// response always has room. It fails by itself when nothing arrives in time.
+/// A transport delivers, one caller takes. Bounded: beyond `capacity` waiting events, or `mostWaiting` bytes of them, notifications
+/// are dropped; questions, of which few may be open, and the response always have room. It fails by itself when nothing arrives in time.
 final class Exchange: Sendable {
     enum Event: Sendable {
+        /// The parameters of a progress notification under this exchange's token.
+        case progress(JSON)
+        /// The parameters of a log message that its audience wants.
+        case log(JSON)
+        case question(MessageID, ServerQuestion)
         case notification(method: String, params: JSON?)
-        case request(id: MessageID, method: String)
         case response(Result<JSON, ProtocolError>)
         /// Nothing for as long as the taker wanted to wait.
         case silence
@@ -20,15 +24,34 @@ final class Exchange: Sendable {
         let idle: Duration
         let total: Duration
 
-        static let call = Patience(idle: .seconds(60), total: .seconds(600))
-        static let handshake = Patience(idle: .seconds(30), total: .seconds(30))
-        static let probe = Patience(idle: .seconds(10), total: .seconds(10))
-        /// For a goodbye, which nobody should have to wait for.
-        static let farewell = Patience(idle: .seconds(2), total: .seconds(2))
+        init(idle: Duration, total: Duration) { (self.idle, self.total) = (idle, total) }
+        init(_ total: Duration) { (idle, self.total) = (total, total) }
+
+        /// A tool may be at work for long without a word.
+        static let call = Patience(.seconds(600))
+        static let handshake = Patience(.seconds(30))
+        static let probe = Patience(.seconds(10))
+        /// For what nobody should have to wait for: a goodbye, a wish.
+        static let farewell = Patience(.seconds(2))
+        /// For a stream of changes, which is then opened anew: a connection may be dead without either side having heard.
+        static let listening = Patience(.seconds(3600))
+        /// For the one stream that a whole conversation hangs on.
+        static let conversation = Patience(.seconds(86_400))
+    }
+
+    /// What it is for.
+    enum Purpose: Sendable {
+        /// A caller's request.
+        case call(Audience)
+        /// The gateway's own: a handshake, a list.
+        case own
+        /// Hearing of changes.
+        case listening
     }
 
     private struct State {
         var events: [Event] = []
+        var waitingBytes = 0
         var taker: CheckedContinuation<Event?, any Error>?
         /// Counts takers, so that a timer knows whether its own is still waiting.
         var takers = 0
@@ -38,24 +61,36 @@ final class Exchange: Sendable {
         var idleUntil: NIODeadline
         var timer: Scheduled<Void>?
         var onAbandon: (@Sendable () -> Void)?
+        var onEnd: (@Sendable ([MessageID]) -> Void)?
+        var questions: [MessageID] = []
+        var progress: Double?
+
+        var isOver: Bool { isAnswered || failure != nil }
     }
 
     /// The id the request went out with; ours, so no two requests on one connection or process share it.
     let id: Int64
+    let purpose: Purpose
     private let loop: any EventLoop
     private let patience: Patience
     private let end: NIODeadline
     private let state: Mutex<State>
     private static let capacity = 256
+    private static let mostWaiting = 1 << 20
+    static let mostQuestions = 16
 
-    init(id: Int64, loop: any EventLoop, patience: Patience) {
+    init(id: Int64, loop: any EventLoop, patience: Patience, purpose: Purpose = .own) {
         self.id = id
+        self.purpose = purpose
         self.loop = loop
         self.patience = patience
         end = .now() + TimeAmount(patience.total)
         state = Mutex(State(idleUntil: .now() + TimeAmount(patience.idle)))
         arm()
     }
+
+    var audience: Audience? { if case .call(let audience) = purpose { audience } else { nil } }
+    var isListening: Bool { if case .listening = purpose { true } else { false } }
 
     /// What to do upstream when the caller goes away or time runs out.
     func onAbandon(_ action: @escaping @Sendable () -> Void) {
@@ -66,39 +101,100 @@ final class Exchange: Sendable {
         if isOver { action() }
     }
 
+    /// What to do when it has ended, in whatever way, with the questions that nobody answered. Set once.
+    func onEnd(_ action: @escaping @Sendable ([MessageID]) -> Void) {
+        let isOver = state.withLock { state -> Bool in
+            if !state.isOver { state.onEnd = action }
+            return state.isOver
+        }
+        if isOver { action([]) }
+    }
+
     // MARK: The transport's side
 
     func deliver(_ event: Event) {
-        let taker = state.withLock { state -> CheckedContinuation<Event?, any Error>? in
-            guard !state.isAnswered, state.failure == nil else { return nil }
+        let (taker, action, questions) = state.withLock { state -> (CheckedContinuation<Event?, any Error>?, Ending?, [MessageID]) in
+            guard !state.isOver else { return (nil, nil, []) }
             state.idleUntil = .now() + TimeAmount(patience.idle)
-            if case .response = event {
+            var action: Ending?
+            switch event {
+            case .response:
                 state.isAnswered = true
-                state.onAbandon = nil
-            } else if state.events.count >= Self.capacity {
-                return nil
+                action = state.onEnd
+                (state.onAbandon, state.onEnd) = (nil, nil)
+            case .question: break
+            case .progress(let params) where !Self.isRising(params, &state.progress): return (nil, nil, [])
+            case .progress, .log, .notification, .silence:
+                guard state.taker != nil || (state.events.count < Self.capacity && state.waitingBytes < Self.mostWaiting) else {
+                    return (nil, nil, [])
+                }
             }
             guard let taker = state.taker else {
                 state.events.append(event)
-                return nil
+                state.waitingBytes += event.size
+                return (nil, action, state.questions)
             }
             state.taker = nil
             state.silence?.cancel()
             state.silence = nil
-            return taker
+            return (taker, action, state.questions)
         }
         taker?.resume(returning: event)
-        if case .response = event { disarm() }
+        guard case .response = event else { return }
+        disarm()
+        action?(questions)
     }
 
-    /// A message that a server wrote for this exchange.
+    private typealias Ending = @Sendable ([MessageID]) -> Void
+
+    /// A value that does not grow says nothing new (S-25).
+    private static func isRising(_ params: JSON, _ last: inout Double?) -> Bool {
+        guard let value = params["progress"]?.double, last.map({ value > $0 }) ?? true else { return false }
+        last = value
+        return true
+    }
+
+    /// A message that answers it, or one that is nobody else's.
     func receive(_ message: Message) {
         switch message {
         case .notification(let method, let params): deliver(.notification(method: method, params: params))
-        case .request(let id, let method, _): deliver(.request(id: id, method: method))
+        case .request: break
         case .response(let answered, .success) where answered != MessageID(id): fail(.garbled("it answered another request than it was asked"))
         // What a server could not read it may answer under an id of its own making (ERA-6).
         case .response(_, let result): deliver(.response(result))
+        }
+    }
+
+    /// Puts a question of the server's to whoever waits.
+    ///
+    /// - Returns: why not, if it is not put.
+    func pose(_ question: ServerQuestion, as id: MessageID) -> String? {
+        let refusal = state.withLock { state -> String? in
+            if state.isOver { return "The call it belongs to has ended." }
+            if state.questions.contains(id) { return "Another question with this id is open." }
+            if state.questions.count >= Self.mostQuestions { return "\(Self.mostQuestions) questions of this call are open already." }
+            state.questions.append(id)
+            return nil
+        }
+        if refusal == nil { deliver(.question(id, question)) }
+        return refusal
+    }
+
+    /// The server no longer wants to know.
+    func withdraw(_ id: MessageID) {
+        state.withLock { state in
+            guard let index = state.questions.firstIndex(of: id) else { return }
+            state.questions.remove(at: index)
+            state.events.removeAll { if case .question(id, _) = $0 { true } else { false } }
+        }
+    }
+
+    /// Whether the question is open; from now on it is not.
+    func take(_ id: MessageID) -> Bool {
+        state.withLock { state in
+            guard !state.isOver, let index = state.questions.firstIndex(of: id) else { return false }
+            state.questions.remove(at: index)
+            return true
         }
     }
 
@@ -106,18 +202,21 @@ final class Exchange: Sendable {
 
     /// Ends the exchange if it has not ended; returns what was to be done upstream if it was abandoned.
     private func end(with failure: UpstreamFailure) -> (@Sendable () -> Void)? {
-        let (taker, action) = state.withLock { state -> (CheckedContinuation<Event?, any Error>?, (@Sendable () -> Void)?) in
-            guard !state.isAnswered, state.failure == nil else { return (nil, nil) }
+        let ended = state.withLock { state -> State? in
+            guard !state.isOver else { return nil }
             state.failure = failure
-            defer { (state.taker, state.onAbandon) = (nil, nil) }
-            return (state.taker, state.onAbandon)
+            defer { (state.taker, state.onAbandon, state.onEnd) = (nil, nil, nil) }
+            return state
         }
-        taker?.resume(throwing: failure)
+        guard let ended else { return nil }
+        ended.taker?.resume(throwing: failure)
         disarm()
-        return action
+        ended.onEnd?(ended.questions)
+        return ended.onAbandon
     }
 
-    var isOver: Bool { state.withLock { $0.isAnswered || $0.failure != nil } }
+    var isOver: Bool { state.withLock { $0.isOver } }
+    var failure: UpstreamFailure? { state.withLock { $0.failure } }
 
     // MARK: The caller's side
 
@@ -128,7 +227,11 @@ final class Exchange: Sendable {
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { taker in
                 let ready = state.withLock { state -> Result<Event?, any Error>? in
-                    if !state.events.isEmpty { return .success(state.events.removeFirst()) }
+                    if !state.events.isEmpty {
+                        let event = state.events.removeFirst()
+                        state.waitingBytes -= event.size
+                        return .success(event)
+                    }
                     if let failure = state.failure { return .failure(failure) }
                     if state.isAnswered { return .success(nil) }
                     state.taker = taker
@@ -154,16 +257,10 @@ final class Exchange: Sendable {
         }
     }
 
-    /// The response, reading over notifications before it.
-    ///
-    /// - Parameter answer: called for a request of the server's own.
-    func response(answering answer: (MessageID, String) async -> Void = { _, _ in }) async throws -> Result<JSON, ProtocolError> {
+    /// The response, reading over what comes before it.
+    func response() async throws -> Result<JSON, ProtocolError> {
         while let event = try await next() {
-            switch event {
-            case .response(let result): return result
-            case .request(let id, let method): await answer(id, method)
-            case .notification, .silence: break
-            }
+            if case .response(let result) = event { return result }
         }
         throw UpstreamFailure.garbled("it ended without an answer")
     }
@@ -192,6 +289,28 @@ final class Exchange: Sendable {
             state.timer?.cancel()
             state.silence?.cancel()
             (state.timer, state.silence) = (nil, nil)
+        }
+    }
+}
+
+/// Whoever waits for a request's answer: what can be asked of them meanwhile, and what they want to hear.
+struct Audience: Sendable {
+    let capabilities: ClientCapabilities
+    let logLevel: LogLevel?
+    let wantsProgress: Bool
+
+    func wants(_ log: JSON) -> Bool {
+        guard let logLevel, let level = log["level"]?.string.flatMap({ LogLevel(rawValue: $0) }) else { return false }
+        return level >= logLevel
+    }
+}
+
+extension Exchange.Event {
+    /// Roughly what it keeps in memory: a value inside a document keeps all of that.
+    fileprivate var size: Int {
+        switch self {
+        case .progress(let params), .log(let params), .notification(_, let params?): params.bytes.count
+        case .question, .response, .notification(_, nil), .silence: 0
         }
     }
 }

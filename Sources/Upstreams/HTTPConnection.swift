@@ -16,6 +16,23 @@ final class HTTPConnection: ChannelInboundHandler {
         let body: [UInt8]
         /// What a status and the values of `WWW-Authenticate` say of what was shown; nil if nothing.
         var refusal: (@Sendable (_ status: UInt, _ challenges: [String]) -> UpstreamFailure?)?
+        var hearing = Hearing()
+    }
+
+    /// What becomes of the parts of an answer, told on the connection's loop in the order in which they came.
+    struct Hearing: Sendable {
+        /// Of an answer with a status of success.
+        var head: @Sendable (HTTPHeaders) -> Void = { _ in }
+        /// Nil gives it to the exchange.
+        var message: (@Sendable (Message) -> Void)?
+        /// An event with a name of its own; true if it was understood and is no message.
+        var named: @Sendable (EventStreamParser.Event) -> Bool = { _ in false }
+        /// Where in the stream it is, and how long the server wants to be left alone after it ends.
+        var mark: @Sendable (_ lastID: String?, _ retry: Duration?) -> Void = { _, _ in }
+        /// The stream ended or broke off before the answer; true if the exchange goes on over another.
+        var isResumed: @Sendable () -> Bool = { false }
+        /// Whether what the exchange asks for was sent before, so that nothing that happens here means that it was not.
+        var isContinuation = false
     }
 
     private enum Body {
@@ -30,18 +47,24 @@ final class HTTPConnection: ChannelInboundHandler {
     /// Shorter than the keep-alive of common servers (uvicorn closes after 5 s), so that we seldom write into a close.
     private static let keptIdle = TimeAmount.seconds(4)
 
+    /// How long a stream may stay open after its answer.
     private static let linger = TimeAmount.seconds(1)
+    /// What drips for longer than this comes at `leastPace` bytes a second, or is given up (F-28).
+    static let patienceWithDrips = TimeAmount.seconds(30)
+    static let leastPace = 1024
 
     /// Before the TLS handshake is done, nothing of a request has left.
     private var isEstablished: Bool
     private let onIdle: @Sendable () -> Void
     private let onClosed: @Sendable () -> Void
     private var exchange: Exchange?
-    private var onSession: (@Sendable (String?) -> Void)?
-    private var refusal: (@Sendable (_ status: UInt, _ challenges: [String]) -> UpstreamFailure?)?
+    private var request: Request?
     private var head: HTTPResponseHead?
     private var body = Body.none
     private var idleTimer: Scheduled<Void>?
+    /// A document, or an event, of which some has come.
+    private var drip: (since: NIODeadline, bytes: Int)?
+    private var dripTimer: Scheduled<Void>?
 
     init(isSecure: Bool, onIdle: @escaping @Sendable () -> Void, onClosed: @escaping @Sendable () -> Void) {
         isEstablished = !isSecure
@@ -50,9 +73,7 @@ final class HTTPConnection: ChannelInboundHandler {
     }
 
     /// Starts an exchange; false if the connection closed meanwhile and nothing was sent.
-    ///
-    /// - Parameter onSession: told the `Mcp-Session-Id` of a successful answer before the answer is delivered.
-    func begin(_ exchange: Exchange, _ request: Request, on channel: any Channel, onSession: (@Sendable (String?) -> Void)?) -> Bool {
+    func begin(_ exchange: Exchange, _ request: Request, on channel: any Channel) -> Bool {
         idleTimer?.cancel()
         idleTimer = nil
         guard channel.isActive, self.exchange == nil else { return false }
@@ -62,8 +83,7 @@ final class HTTPConnection: ChannelInboundHandler {
             return true
         }
         self.exchange = exchange
-        self.onSession = onSession
-        refusal = request.refusal
+        self.request = request
         head = nil
         body = .none
         let head = HTTPRequestHead(version: .http1_1, method: request.method, uri: request.path, headers: request.headers)
@@ -103,7 +123,7 @@ final class HTTPConnection: ChannelInboundHandler {
         self.head = head
         let type = head.headers.first(name: "content-type")?.lowercased() ?? ""
         let isSuccess = (200..<300).contains(head.status.code)
-        if isSuccess { onSession?(head.headers.first(name: "mcp-session-id")) }
+        if isSuccess { request?.hearing.head(head.headers) }
         if isSuccess && type.hasPrefix("text/event-stream") {
             body = .events(EventStreamParser(maximumEvent: Self.largestMessage))
         } else {
@@ -118,44 +138,102 @@ final class HTTPConnection: ChannelInboundHandler {
             body = .none
             bytes.append(contentsOf: buffer.readableBytesView)
             if bytes.count > limit {
-                exchange?.fail(.garbled("its answer is larger than \(limit >> 10) KiB"))
-                context.close(promise: nil)
+                give(up: .garbled("its answer is larger than \(limit >> 10) KiB"), context)
             } else {
                 body = .document(bytes, limit: limit)
+                count(buffer.readableBytes, context)
             }
         case .events(var parser):
             body = .none
             do throws(EventStreamParser.Oversized) {
-                for event in try parser.feed(buffer.readableBytesView) { deliver(event) }
+                let events = try parser.events(buffer.readableBytesView)
+                request?.hearing.mark(parser.lastID, parser.retry)
+                for event in events { read(event, context) }
+                if !events.isEmpty || parser.pending == 0 { stopCounting() }
+                if parser.pending > 0 { count(buffer.readableBytes, context) }
                 body = .events(parser)
                 closeSoonIfAnswered(context)
             } catch {
-                exchange?.fail(.garbled("one of its events is larger than \(Self.largestMessage >> 10) KiB"))
-                context.close(promise: nil)
+                give(up: .garbled("one of its events is larger than \(Self.largestMessage >> 10) KiB"), context)
             }
         }
+    }
+
+    private func read(_ event: EventStreamParser.Event, _ context: ChannelHandlerContext) {
+        // Whoever answers twice is not to be listened to.
+        guard let exchange, !exchange.isOver else {
+            context.close(promise: nil)
+            return
+        }
+        if event.name != nil, request?.hearing.named(event) ?? false { return }
+        deliver(event.data)
     }
 
     /// A stream that stays open after its answer holds a connection for nothing.
     private func closeSoonIfAnswered(_ context: ChannelHandlerContext) {
         guard exchange?.isOver ?? false, idleTimer == nil else { return }
+        stopCounting()
         let channel = context.channel
         idleTimer = context.eventLoop.scheduleTask(in: Self.linger) { channel.close(promise: nil) }
     }
 
     private func deliver(_ text: [UInt8]) {
         do throws(ProtocolError) {
-            exchange?.receive(try Message(parsing: text, limits: JSON.Limits(depth: 64, nodes: 2_000_000)))
+            let message = try Message(parsing: text, limits: JSON.Limits(depth: 64, nodes: 2_000_000))
+            if let hear = request?.hearing.message { hear(message) } else { exchange?.receive(message) }
         } catch {
             exchange?.fail(.garbled("it sent something that is not MCP: \(error.message)"))
         }
     }
 
+    private func give(up failure: UpstreamFailure, _ context: ChannelHandlerContext) {
+        exchange?.fail(failure)
+        context.close(promise: nil)
+    }
+
+    // MARK: Drips
+
+    private func count(_ bytes: Int, _ context: ChannelHandlerContext) {
+        if drip == nil { drip = (context.eventLoop.now, 0) }
+        drip?.bytes += bytes
+    }
+
+    private func stopCounting() {
+        drip = nil
+        dripTimer?.cancel()
+        dripTimer = nil
+    }
+
+    /// What came all at once needs no timer.
+    func channelReadComplete(context: ChannelHandlerContext) {
+        if let drip, dripTimer == nil { watch(until: drip.since + Self.patienceWithDrips, context) }
+        context.fireChannelReadComplete()
+    }
+
+    private func watch(until deadline: NIODeadline, _ context: ChannelHandlerContext) {
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        dripTimer = context.eventLoop.scheduleTask(deadline: deadline) {
+            let (handler, context) = bound.value
+            handler.checkPace(context)
+        }
+    }
+
+    private func checkPace(_ context: ChannelHandlerContext) {
+        dripTimer = nil
+        guard let drip, exchange != nil else { return }
+        let elapsed = context.eventLoop.now - drip.since
+        guard Int64(drip.bytes) * 1_000_000_000 >= Int64(Self.leastPace) * elapsed.nanoseconds else {
+            return give(up: .lost("its answer came slower than \(Self.leastPace >> 10) KiB a second"), context)
+        }
+        watch(until: context.eventLoop.now + .seconds(5), context)
+    }
+
     private func finish(_ context: ChannelHandlerContext) {
+        stopCounting()
         guard let head, let exchange else { return }
         switch body {
         case .none: break
-        case .events: exchange.fail(.lost("its event stream ended without an answer"))
+        case .events: loseStream(.lost("its event stream ended without an answer"))
         case .document(let bytes, _) where (200..<300).contains(head.status.code):
             // 202 and 204 acknowledge a notification: there is nothing to deliver.
             if bytes.isEmpty { exchange.fail(.rejected(status: Int(head.status.code), error: nil)) } else { deliver(bytes) }
@@ -163,16 +241,35 @@ final class HTTPConnection: ChannelInboundHandler {
         case .document(let bytes, _):
             var error: ProtocolError?
             if let message = try? Message(parsing: bytes), case .response(_, .failure(let answered)) = message { error = answered }
-            let refused = refusal?(head.status.code, head.headers["www-authenticate"])
+            let refused = request?.refusal?(head.status.code, head.headers["www-authenticate"])
             exchange.fail(refused ?? .rejected(status: Int(head.status.code), error: error))
         }
-        self.exchange = nil
-        (onSession, refusal) = (nil, nil)
-        guard head.isKeepAlive, context.channel.isActive else {
+        (self.exchange, request, body) = (nil, nil, .none)
+        var mayRest = head.isKeepAlive && context.channel.isActive
+        // What came was not what was asked for; what comes next might not be either.
+        if case .garbled = exchange.failure { mayRest = false }
+        guard mayRest else {
             context.close(promise: nil)
             return
         }
         rest(context.channel)
+    }
+
+    private func loseStream(_ failure: UpstreamFailure) {
+        guard let exchange, !exchange.isOver, request?.hearing.isResumed() != true else { return }
+        exchange.fail(failure)
+    }
+
+    /// The connection is gone: what it carried may have been sent, unless TLS was not even there.
+    private func lose(_ how: String, handshake: String) {
+        stopCounting()
+        idleTimer?.cancel()
+        if case .events = body {
+            loseStream(.lost(how))
+        } else {
+            exchange?.fail(isEstablished || request?.hearing.isContinuation == true ? .lost(how) : .unreachable(handshake))
+        }
+        (exchange, request, body) = (nil, nil, .none)
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
@@ -181,17 +278,13 @@ final class HTTPConnection: ChannelInboundHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        idleTimer?.cancel()
-        exchange?.fail(isEstablished ? .lost("the connection closed before its answer") : .unreachable("the TLS handshake failed"))
-        exchange = nil
+        lose("the connection closed before its answer", handshake: "the TLS handshake failed")
         onClosed()
         context.fireChannelInactive()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        exchange?.fail(
-            isEstablished ? .lost("the connection failed (\(type(of: error)))") : .unreachable("the TLS handshake failed (\(type(of: error)))"))
-        exchange = nil
+        lose("the connection failed (\(type(of: error)))", handshake: "the TLS handshake failed (\(type(of: error)))")
         context.close(promise: nil)
     }
 }

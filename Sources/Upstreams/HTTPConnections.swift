@@ -47,21 +47,18 @@ package final class HTTPConnections: Sendable {
     /// - Parameter user: whose own credential is in it, if it is somebody's.
     /// - Throws: `UpstreamFailure.unreachable`: nothing was sent.
     func send(
-        _ exchange: Exchange, _ request: HTTPConnection.Request, to endpoint: Endpoint, of user: UserID? = nil,
-        onSession: (@Sendable (String?) -> Void)? = nil
+        _ exchange: Exchange, _ request: HTTPConnection.Request, to endpoint: Endpoint, of user: UserID? = nil
     ) async throws(UpstreamFailure) {
         while let connection = takeIdle(endpoint, user) {
-            if await begin(exchange, request, on: connection, onSession) { return }
+            if await begin(exchange, request, on: connection) { return }
         }
         let connection = try await connect(endpoint, user)
-        guard await begin(exchange, request, on: connection, onSession) else { throw .unreachable("the connection closed at once") }
+        guard await begin(exchange, request, on: connection) else { throw .unreachable("the connection closed at once") }
     }
 
-    private func begin(
-        _ exchange: Exchange, _ request: HTTPConnection.Request, on connection: Connection, _ onSession: (@Sendable (String?) -> Void)?
-    ) async -> Bool {
+    private func begin(_ exchange: Exchange, _ request: HTTPConnection.Request, on connection: Connection) async -> Bool {
         let begun = connection.channel.eventLoop.submit {
-            connection.handler.value.begin(exchange, request, on: connection.channel, onSession: onSession)
+            connection.handler.value.begin(exchange, request, on: connection.channel)
         }
         return (try? await begun.get()) ?? false
     }

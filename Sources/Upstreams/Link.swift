@@ -15,33 +15,61 @@ actor Link {
         var outcome: Result<Opened, any Error>?
     }
 
+    /// What a handshake, or the finding that none is needed, led to.
     struct Opened: Sendable {
         let revision: Revision
         let session: String?
         let transport: any MessageTransport
+        let board: Switchboard
+        /// What the server offered in it; nil if it was not asked.
+        let offer: ServerOffer?
+        /// What hears it outside of requests, in the handshake era.
+        let ear: Ear
     }
 
-    private let makeTransport: @Sendable () throws(UpstreamFailure) -> any MessageTransport
-    private let client: Implementation
-    private let verdict: EraVerdict
-    private let credential: OwnCredential?
-    private var opened: Opened?
+    /// What a conversation is made of.
+    struct Parts: Sendable {
+        let client: Implementation
+        let verdict: EraVerdict
+        var credential: OwnCredential?
+        let errands: Errands
+        let board: @Sendable () -> Switchboard
+        /// The way to the server that is tried first; nothing is sent yet.
+        let transport: @Sendable (Switchboard) throws(UpstreamFailure) -> any MessageTransport
+        /// The way servers of the first revision know, for those that can be reached by it.
+        var sse: (@Sendable (Switchboard) throws(UpstreamFailure) -> HTTPWithSSE)?
+        let ears: Ear.Places
+        var onOpen: @Sendable (Opened) -> Void = { _ in }
+        var onGap: @Sendable () -> Void = {}
+    }
+
+    /// What the server is told its caller can be asked, if it wants a handshake.
+    nonisolated let capabilities: ClientCapabilities
+    private let parts: Parts
+    private nonisolated let state = Mutex<Opened?>(nil)
     private var opening: Opening?
     private var isClosed = false
 
-    init(
-        client: Implementation, verdict: EraVerdict, credential: OwnCredential? = nil,
-        makeTransport: @escaping @Sendable () throws(UpstreamFailure) -> any MessageTransport
-    ) {
-        self.client = client
-        self.verdict = verdict
-        self.credential = credential
-        self.makeTransport = makeTransport
+    init(declaring capabilities: ClientCapabilities, _ parts: Parts) {
+        self.capabilities = capabilities
+        self.parts = parts
     }
+
+    private var verdict: EraVerdict { parts.verdict }
+    private var client: Implementation { parts.client }
+
+    /// What it is now, if it is open. Changed by the link alone.
+    private(set) nonisolated var opened: Opened? {
+        get { state.withLock { $0 } }
+        set { state.withLock { $0 = newValue } }
+    }
+
+    /// Whether a request is under way in it.
+    nonisolated var isBusy: Bool { opened?.board.isBusy ?? false }
 
     /// Returns if it is worth trying once more, with another credential.
     nonisolated func turnedAway(_ why: TurnedAway) async throws(UpstreamFailure) {
-        guard let credential else { throw .rejected(status: 401, error: nil) }
+        guard let credential = parts.credential else { throw .rejected(status: 401, error: nil) }
         try await credential.turnedAway(why)
     }
 
@@ -69,7 +97,13 @@ actor Link {
     private func end(_ opening: Opening, _ outcome: Result<Opened, any Error>) {
         self.opening = nil
         if case .success(let fresh) = outcome {
-            if isClosed { fresh.transport.close() } else { opened = fresh }
+            if isClosed {
+                fresh.close()
+            } else {
+                opened?.close()
+                opened = fresh
+                parts.onOpen(fresh)
+            }
         }
         opening.outcome = outcome
         opening.question.answered()
@@ -79,6 +113,7 @@ actor Link {
     func reset(_ stale: Opened, keepingVerdict: Bool) {
         if !keepingVerdict { verdict.forget() }
         guard let opened, opened.transport === stale.transport, opened.session == stale.session else { return }
+        opened.ear.close()
         if !keepingVerdict { opened.transport.close() }
         self.opened = nil
     }
@@ -88,7 +123,8 @@ actor Link {
         opening?.task?.cancel()
         guard let opened else { return }
         self.opened = nil
-        if let session = opened.session { await opened.transport.endSession(session) }
+        opened.ear.close()
+        if opened.session != nil { await opened.transport.endSession(headers: opened.headers) }
         opened.transport.close()
     }
 
@@ -106,47 +142,108 @@ actor Link {
     }
 
     private func introduce() async throws -> Opened {
-        let transport = try makeTransport()
+        let board = parts.board()
+        let transport = try parts.transport(board)
+        listen(transport, board, headers: [])
         do {
-            switch verdict.era {
-            case .modern: return Opened(revision: ModernRequest.revision, session: nil, transport: transport)
-            case .legacy: return try await initialize(transport)
+            switch verdict.dialect {
+            case .modern: return modern(transport, board, nil)
+            case .legacy: return try await initialize(transport, board)
+            case .sse: return try await introduceBySSE()
             case nil:
-                let era = try await probe(transport)
-                let opened =
-                    switch era {
-                    case .modern: Opened(revision: ModernRequest.revision, session: nil, transport: transport)
-                    case .legacy: try await initialize(transport)
-                    }
-                verdict.settle(opened.revision)
+                let opened = try await find(transport, board)
+                verdict.settle(opened.revision, isSSE: opened.transport is HTTPWithSSE)
                 return opened
             }
         } catch let failure as UpstreamFailure where failure.mayHaveActed {
             // Whatever went wrong in the introduction, of the call itself nothing was sent.
             transport.close()
             throw UpstreamFailure.unreachable(failure == .abandoned ? "the conversation was closed" : failure.reason)
+        } catch let failure as UpstreamFailure {
+            transport.close()
+            // It may speak otherwise than it used to (ERA-7).
+            if failure.isWrongTransport { verdict.forget() }
+            throw failure
         } catch {
             transport.close()
             throw error
         }
     }
 
+    private func find(_ transport: any MessageTransport, _ board: Switchboard) async throws -> Opened {
+        let (era, offer) = try await probe(transport)
+        if era == .modern { return modern(transport, board, offer) }
+        do { return try await initialize(transport, board) } catch let failure as UpstreamFailure where failure.isWrongTransport {
+            guard parts.sse != nil else { throw failure }
+            do { return try await introduceBySSE() } catch let other as UpstreamFailure {
+                switch other {
+                case .turnedAway, .credential: throw other
+                default: throw failure
+                }
+            }
+        }
+    }
+
+    private func introduceBySSE() async throws -> Opened {
+        guard let make = parts.sse else { throw UpstreamFailure.unreachable("HTTP+SSE is a way to reach a URL, and it has none") }
+        let board = parts.board()
+        let transport = try make(board)
+        listen(transport, board, headers: [])
+        do {
+            try await transport.connect()
+            return try await initialize(transport, board)
+        } catch {
+            transport.close()
+            throw error
+        }
+    }
+
+    /// Says how answers to what the server asks of its own accord get to it.
+    private func listen(_ transport: any MessageTransport, _ board: Switchboard, headers: [(String, String)]) {
+        board.answers { [weak transport, errands = parts.errands] answer in
+            guard let transport else { return false }
+            return errands.run { try? await transport.notify(Outbound(body: answer, headers: headers)) }
+        }
+    }
+
+    private func opened(
+        _ revision: Revision, session: String? = nil, _ transport: any MessageTransport, _ board: Switchboard, _ offer: ServerOffer?
+    ) -> Opened {
+        let headers = Opened.headers(revision, session)
+        let ear = Ear(places: parts.ears) { [weak transport] onOpen throws(UpstreamFailure) in
+            guard let transport else { throw .abandoned }
+            try await transport.hear(headers: headers, onOpen: onOpen)
+        } isOver: { [weak transport] in
+            transport?.isClosed ?? true
+        } onGap: { [onGap = parts.onGap] in
+            onGap()
+        }
+        board.agree(on: revision.era)
+        listen(transport, board, headers: headers)
+        if let offer { verdict.note(offer) }
+        return Opened(revision: revision, session: session, transport: transport, board: board, offer: offer, ear: ear)
+    }
+
+    private func modern(_ transport: any MessageTransport, _ board: Switchboard, _ offer: ServerOffer?) -> Opened {
+        opened(ModernRequest.revision, transport, board, offer)
+    }
+
     /// Asks in the modern way. Every way of not understanding means legacy; not being reachable, or being turned away
     /// for want of credentials, means nothing either way.
-    private func probe(_ transport: any MessageTransport) async throws -> Revision.Era {
+    private func probe(_ transport: any MessageTransport) async throws -> (Revision.Era, ServerOffer?) {
         let exchange = transport.exchange(patience: .probe)
         let question = ModernRequest.discover(id: MessageID(exchange.id), client: client)
         do {
             try await transport.send(
                 Outbound(body: question, headers: ModernRequest.headers(method: "server/discover", name: nil)), on: exchange, onSession: nil)
-            switch try await exchange.response(answering: { await Opened.answer($0, $1, over: transport, headers: []) }) {
-            case .success(let result): return ModernRequest.isServed(result) ? .modern : .legacy
-            case .failure(let error): return Self.era(of: error)
+            switch try await exchange.response() {
+            case .success(let result): return ModernRequest.isServed(result) ? (.modern, ServerOffer(result)) : (.legacy, nil)
+            case .failure(let error): return (Self.era(of: error), nil)
             }
         } catch UpstreamFailure.rejected(let status, let error) where status != 401 && status != 403 {
-            return error.map(Self.era) ?? .legacy
+            return (error.map(Self.era) ?? .legacy, nil)
         } catch UpstreamFailure.timedOut {
-            return .legacy
+            return (.legacy, nil)
         }
     }
 
@@ -155,64 +252,65 @@ actor Link {
         return ModernRequest.servesOnlyLegacy(error) ? .legacy : .modern
     }
 
-    private func initialize(_ transport: any MessageTransport) async throws -> Opened {
+    private func initialize(_ transport: any MessageTransport, _ board: Switchboard) async throws -> Opened {
         let session = Mutex<String?>(nil)
         let exchange = transport.exchange(patience: .handshake)
-        let request = LegacyRequest.initialize(id: MessageID(exchange.id), client: client)
+        let request = LegacyRequest.initialize(id: MessageID(exchange.id), client: client, capabilities: capabilities)
         try await transport.send(Outbound(body: request, headers: []), on: exchange) { id in session.withLock { $0 = id } }
         let result: JSON
-        switch try await exchange.response(answering: { await Opened.answer($0, $1, over: transport, headers: []) }) {
+        switch try await exchange.response() {
         case .success(let answer): result = answer
         // A slow start can make a server miss the probe and then refuse the handshake of the era before (P-5).
         case .failure(let error) where ModernRequest.isModernError(error):
             verdict.settle(ModernRequest.revision)
-            return Opened(revision: ModernRequest.revision, session: nil, transport: transport)
+            return modern(transport, board, nil)
         case .failure(let error): throw UpstreamFailure.garbled("it refused the handshake: \(error.message)")
         }
         guard let revision = LegacyRequest.agreed(result) else { throw UpstreamFailure.garbled("it offers a revision nobody here speaks") }
-        let opened = Opened(revision: revision, session: session.withLock { $0 }, transport: transport)
-        try await transport.notify(Outbound(body: LegacyRequest.initialized, headers: opened.headers(method: "", name: nil)))
-        verdict.settle(revision)
+        let opened = opened(revision, session: session.withLock { $0 }, transport, board, ServerOffer(result))
+        try await transport.notify(Outbound(body: LegacyRequest.initialized, headers: opened.headers))
+        verdict.settle(revision, isSSE: transport is HTTPWithSSE)
         return opened
     }
 }
 
-extension Link.Opened {
-    /// Answers a server's own request. Whether that arrives is the server's affair, not the call's.
-    func answer(_ id: MessageID, _ method: String) async {
-        await Self.answer(id, method, over: transport, headers: headers(method: "", name: nil))
-    }
-
-    static func answer(_ id: MessageID, _ method: String, over transport: any MessageTransport, headers: [(String, String)]) async {
-        try? await transport.notify(Outbound(body: LegacyRequest.answer(to: id, method: method), headers: headers))
-    }
-
-    func headers(method: String, name: String?) -> [(String, String)] {
-        switch revision.era {
-        case .modern: ModernRequest.headers(method: method, name: name)
-        case .legacy: [("MCP-Protocol-Version", revision.rawValue)] + (session.map { [("Mcp-Session-Id", $0)] } ?? [])
-        }
+extension UpstreamFailure {
+    /// A server that does not know the transport declines like this (ERA-4).
+    fileprivate var isWrongTransport: Bool {
+        if case .rejected(let status, _) = self { [400, 404, 405].contains(status) } else { false }
     }
 }
 
-/// What is known of the era a server speaks, shared by all conversations with it.
-final class EraVerdict: Sendable {
-    private let choice: EraChoice
-    private let found = Mutex<Revision?>(nil)
+extension Link.Opened {
+    /// Beside every message of the handshake era.
+    var headers: [(String, String)] { headers(method: "", name: nil) }
 
-    init(_ choice: EraChoice) { self.choice = choice }
-
-    /// The operator's word, else what was found; nil when it is to be asked.
-    var era: Revision.Era? {
-        switch choice {
-        case .modern: .modern
-        case .legacy: .legacy
-        case .auto: found.withLock { $0?.era }
-        }
+    func headers(method: String, name: String?) -> [(String, String)] {
+        revision.era == .modern ? ModernRequest.headers(method: method, name: name) : Self.headers(revision, session)
     }
 
-    var revision: Revision? { found.withLock { $0 } }
+    static func headers(_ revision: Revision, _ session: String?) -> [(String, String)] {
+        guard revision.era == .legacy else { return [] }
+        return [("MCP-Protocol-Version", revision.rawValue)] + (session.map { [("Mcp-Session-Id", $0)] } ?? [])
+    }
 
-    func settle(_ revision: Revision) { found.withLock { $0 = revision } }
-    func forget() { found.withLock { $0 = nil } }
+    func close() {
+        ear.close()
+        transport.close()
+    }
+
+    /// Asks something in the gateway's own name.
+    func ask(_ method: String, _ params: [(String, JSONText?)], as client: Implementation, patience: Exchange.Patience = .handshake) async throws
+        -> Result<JSON, ProtocolError>
+    {
+        let exchange = transport.exchange(patience: patience)
+        try await send(method, params, as: client, on: exchange)
+        return try await exchange.response()
+    }
+
+    func send(_ method: String, _ params: [(String, JSONText?)], as client: Implementation, on exchange: Exchange) async throws {
+        let meta = revision.era == .modern ? JSONText.object(ModernRequest.envelope(client: client)) : nil
+        let body = Message.request(id: MessageID(exchange.id), method: method, params: .object(params + [("_meta", meta)]))
+        try await transport.send(Outbound(body: body, headers: headers(method: method, name: nil)), on: exchange, onSession: nil)
+    }
 }

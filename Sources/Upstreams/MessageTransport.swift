@@ -4,15 +4,18 @@ import MCP
 struct Outbound: Sendable {
     let body: JSONText
     let headers: [(String, String)]
+    /// Whether a stream that breaks off before the answer may be gone on with, if the server numbered its events (C-10).
+    var isResumable = false
 }
 
-/// The way to one server for one owner: an HTTP endpoint, or a child process.
+/// The way to one server for one owner: an HTTP endpoint, or a child process. What the server says comes in over a `Switchboard`.
 protocol MessageTransport: AnyObject, Sendable {
     /// Makes the exchange for a request; its timer runs from here.
-    func exchange(patience: Exchange.Patience) -> Exchange
+    func exchange(patience: Exchange.Patience, for purpose: Exchange.Purpose) -> Exchange
 
     /// Sends a request; what comes back for it arrives on the exchange.
     ///
+    /// - Parameter onSession: told the `Mcp-Session-Id` of a successful answer before the answer is delivered.
     /// - Throws: `UpstreamFailure.unreachable`: nothing was sent.
     func send(_ request: Outbound, on exchange: Exchange, onSession: (@Sendable (String?) -> Void)?) async throws(UpstreamFailure)
 
@@ -22,10 +25,20 @@ protocol MessageTransport: AnyObject, Sendable {
     /// Tells a server of the handshake era that nobody waits for an exchange any more, where closing a stream does not.
     func tellCancelled(_ exchange: Exchange, headers: [(String, String)])
 
+    /// Hears what a server of the handshake era says outside of requests, until that ends.
+    ///
+    /// - Parameter onOpen: called when it is being heard.
+    /// - Throws: why it ended. `rejected` if the server offers no such stream.
+    func hear(headers: [(String, String)], onOpen: @escaping @Sendable () -> Void) async throws(UpstreamFailure)
+
     /// Says goodbye to a session.
-    func endSession(_ session: String) async
+    func endSession(headers: [(String, String)]) async
 
     /// Whether nothing can be sent any more.
     var isClosed: Bool { get }
     func close()
+}
+
+extension MessageTransport {
+    func exchange(patience: Exchange.Patience) -> Exchange { exchange(patience: patience, for: .own) }
 }

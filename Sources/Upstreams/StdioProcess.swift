@@ -17,7 +17,6 @@ import Synchronization
 /// SIGKILL, and its own children with it. What it writes to stderr is logged for who debugs.
 final class StdioProcess: MessageTransport {
     private struct State {
-        var pending: [Int64: Exchange] = [:]
         var isClosed = false
         var hasStarted = false
         /// Bytes that wait for the child to read them.
@@ -39,7 +38,9 @@ final class StdioProcess: MessageTransport {
     private let environment: [String: String]
     private let loop: any EventLoop
     private let logger: Logger
+    private let board: Switchboard
     private let onEnd: @Sendable () -> Void
+    private let gone = Question()
     private let state = Mutex(State())
     private let lastID = Atomic<Int64>(0)
     private let lines: AsyncStream<[UInt8]>
@@ -49,11 +50,15 @@ final class StdioProcess: MessageTransport {
     private let over: AsyncStream<Void>
     private let end: AsyncStream<Void>.Continuation
 
-    init(_ command: StdioCommand, environment: [String: String], loop: any EventLoop, logger: Logger, onEnd: @escaping @Sendable () -> Void) {
+    init(
+        _ command: StdioCommand, environment: [String: String], loop: any EventLoop, logger: Logger, board: Switchboard,
+        onEnd: @escaping @Sendable () -> Void
+    ) {
         self.command = command
         self.environment = environment.filter { Self.inherited.contains($0.key) }.merging(command.environment) { $1 }
         self.loop = loop
         self.logger = logger
+        self.board = board
         self.onEnd = onEnd
         (lines, line) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(1024))
         (over, end) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(1))
@@ -61,26 +66,18 @@ final class StdioProcess: MessageTransport {
 
     // MARK: MessageTransport
 
-    func exchange(patience: Exchange.Patience) -> Exchange {
-        Exchange(id: lastID.add(1, ordering: .relaxed).newValue, loop: loop, patience: patience)
+    func exchange(patience: Exchange.Patience, for purpose: Exchange.Purpose) -> Exchange {
+        Exchange(id: lastID.add(1, ordering: .relaxed).newValue, loop: loop, patience: patience, purpose: purpose)
     }
 
     func send(_ request: Outbound, on exchange: Exchange, onSession: (@Sendable (String?) -> Void)?) async throws(UpstreamFailure) {
-        let refusal = state.withLock { state -> UpstreamFailure? in
-            if state.isClosed { return .unreachable("its process has ended" + state.complaint) }
-            guard state.pending.count < Self.mostPending else { return .unreachable("\(Self.mostPending) calls to it are under way already") }
-            state.pending[exchange.id] = exchange
-            return nil
-        }
-        if let refusal {
-            exchange.fail(refusal)
-            throw refusal
-        }
-        exchange.onAbandon { self.cancel(exchange.id) }
         do throws(UpstreamFailure) {
+            guard board.add(exchange, most: Self.mostPending) else { throw .unreachable("\(Self.mostPending) calls to it are under way already") }
+            // Asked when it was added: whoever closes fails all that were.
+            if let complaint = state.withLock({ $0.isClosed ? $0.complaint : nil }) { throw .unreachable("its process has ended" + complaint) }
+            exchange.onAbandon { self.cancel(exchange.id) }
             try write(request.body)
         } catch {
-            _ = state.withLock { $0.pending.removeValue(forKey: exchange.id) }
             exchange.fail(error)
             throw error
         }
@@ -91,7 +88,14 @@ final class StdioProcess: MessageTransport {
     /// Said already, when the exchange was abandoned.
     func tellCancelled(_ exchange: Exchange, headers: [(String, String)]) {}
 
-    func endSession(_ session: String) async {}
+    /// All it says comes the same way, for as long as it runs.
+    func hear(headers: [(String, String)], onOpen: @escaping @Sendable () -> Void) async throws(UpstreamFailure) {
+        onOpen()
+        await gone.wait()
+        throw .lost("its process ended")
+    }
+
+    func endSession(headers: [(String, String)]) async {}
 
     var isClosed: Bool { state.withLock { $0.isClosed } }
 
@@ -100,6 +104,7 @@ final class StdioProcess: MessageTransport {
         state.withLock { $0.isClosed = true }
         line.finish()
         end.yield()
+        gone.answered()
     }
 
     private func write(_ message: JSONText) throws(UpstreamFailure) {
@@ -118,8 +123,7 @@ final class StdioProcess: MessageTransport {
     }
 
     private func cancel(_ id: Int64) {
-        let wasPending = state.withLock { $0.pending.removeValue(forKey: id) != nil }
-        if wasPending { try? write(LegacyRequest.cancelled(MessageID(id), reason: "the caller went away or time ran out")) }
+        try? write(LegacyRequest.cancelled(MessageID(id), reason: "the caller went away or time ran out"))
     }
 
     // MARK: The life of the process
@@ -183,12 +187,12 @@ final class StdioProcess: MessageTransport {
         // First, so that nobody who is told of the end starts it again before its pause.
         onEnd()
         line.finish()
-        let (orphans, complaint, hasStarted) = state.withLock { state in
-            defer { state.pending.removeAll() }
+        let (complaint, hasStarted) = state.withLock { state in
             state.isClosed = true
-            return (Array(state.pending.values), state.complaint, state.hasStarted)
+            return (state.complaint, state.hasStarted)
         }
-        for exchange in orphans { exchange.fail(hasStarted ? .lost(ending + complaint) : .unreachable(ending)) }
+        gone.answered()
+        board.failAll(hasStarted ? .lost(ending + complaint) : .unreachable(ending))
         logger.info("a stdio server ended", metadata: ["server.command": "\(command.path)", "ending": "\(ending)"])
     }
 
@@ -227,17 +231,7 @@ final class StdioProcess: MessageTransport {
             return
         }
         state.withLock { $0.garbage = 0 }
-        switch message {
-        case .response(let id, _):
-            guard let number = id.flatMap({ Int64($0.text.description) }) else { return }
-            state.withLock { $0.pending.removeValue(forKey: number) }?.receive(message)
-        case .notification(_, let params):
-            // We use the request's id as its progress token; what belongs to no request has no reader yet.
-            guard let token = params?["progressToken"]?.integer else { return }
-            state.withLock { $0.pending[token] }?.receive(message)
-        case .request(let id, let method, _):
-            try? write(LegacyRequest.answer(to: id, method: method))
-        }
+        board.receive(message, .only)
     }
 
     private func readErrors(_ output: SubprocessOutputSequence) async {

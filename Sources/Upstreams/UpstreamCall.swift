@@ -1,12 +1,14 @@
 package import MCP
 import Synchronization
 
-/// A tool call under way at a server: read it until its result.
+/// A request under way at a server: read it until its answer.
 package final class UpstreamCall: Sendable {
     package enum Event: Sendable {
-        /// The parameters of a progress notification, under the gateway's own token.
+        /// The parameters of a progress notification, under the gateway's own token; its value grows from one to the next.
         case progress(JSON)
+        /// The parameters of a log message, as grave as the request wanted or graver.
         case log(JSON)
+        /// Something the server wants to know before it goes on, and the caller can be asked. To be answered under its id.
         case question(MessageID, ServerQuestion)
         case answer(Result<JSON, ProtocolError>)
         /// Nothing to tell for as long as was to be waited.
@@ -15,31 +17,50 @@ package final class UpstreamCall: Sendable {
 
     private struct Sent {
         let exchange: Exchange
+        let link: Link
         let opened: Link.Opened
     }
 
-    private let link: Link
     private let client: Implementation
     private let request: Outgoing
+    private let open: @Sendable () async throws -> (link: Link, opened: Link.Opened)
     private let sent = Mutex<Sent?>(nil)
     private let isServerTold = Atomic<Bool>(false)
 
-    init(link: Link, client: Implementation, request: Outgoing) {
-        self.link = link
+    init(client: Implementation, request: Outgoing, open: @escaping @Sendable () async throws -> (link: Link, opened: Link.Opened)) {
         self.client = client
         self.request = request
+        self.open = open
     }
 
+    /// What it was sent in.
+    package var revision: Revision { sent.withLock { $0?.opened.revision } ?? ModernRequest.revision }
+
     func start() async throws {
-        let opened = try await link.open()
+        let (link, opened) = try await open()
+        await raiseLevel(opened)
+        // Some servers ask on the stream beside those of requests, even for the sake of one.
+        if opened.session != nil, request.capabilities.canBeAsked { await opened.ear.open() }
         if Task.isCancelled { throw UpstreamFailure.unreachable("the caller went away before it was asked") }
-        let exchange = opened.transport.exchange(patience: .call)
+        let audience = Audience(capabilities: request.capabilities, logLevel: request.logLevel, wantsProgress: request.wantsProgress)
+        let exchange = opened.transport.exchange(patience: .call, for: .call(audience))
         // Two callers may use the same token; ours is the request's id, which nobody else has.
         let params = request.params(for: opened.revision, client: client, progressToken: .number(exchange.id))
         let body = Message.request(id: MessageID(exchange.id), method: request.method, params: params)
-        sent.withLock { $0 = Sent(exchange: exchange, opened: opened) }
+        sent.withLock { $0 = Sent(exchange: exchange, link: link, opened: opened) }
+        let headers = opened.headers(method: request.method, name: request.name) + request.headers
         try await opened.transport.send(
-            Outbound(body: body, headers: opened.headers(method: request.method, name: request.name)), on: exchange, onSession: nil)
+            Outbound(body: body, headers: headers, isResumable: opened.revision.era == .legacy), on: exchange, onSession: nil)
+    }
+
+    /// A server with a handshake logs at one level for the whole conversation: the most verbose that anybody in it wants. Whether it
+    /// does is no reason not to call.
+    private func raiseLevel(_ opened: Link.Opened) async {
+        guard let level = request.logLevel, opened.revision.era == .legacy, opened.offer?.logs ?? false, opened.board.mustRaise(to: level) else {
+            return
+        }
+        let (method, params) = LegacyRequest.setLevel(level)
+        _ = try? await opened.ask(method, params, as: client, patience: .farewell)
     }
 
     /// The next thing to tell the caller; nil after the answer. Cancelling the task cancels the call.
@@ -52,32 +73,30 @@ package final class UpstreamCall: Sendable {
             do {
                 guard let event = try await current.exchange.next(orSilenceAfter: wait) else { return nil }
                 switch event {
-                case .notification("notifications/progress", let params?) where isOwn(params, current): return .progress(params)
+                case .progress(let params): return .progress(params)
+                case .log(let params): return .log(params)
+                case .question(let id, let question): return .question(id, question)
                 case .notification: continue
                 case .silence: return .silence
-                case .request(let id, let method):
-                    await withTaskCancellationHandler {
-                        await current.opened.answer(id, method)
-                    } onCancel: {
-                        current.exchange.abandon(.abandoned)
-                    }
                 case .response(let result): return .answer(result)
                 }
             } catch let failure as UpstreamFailure where failure.isLostSession && mayReopen && current.opened.session != nil {
                 // The server refused because it no longer knows the session: it did not act, so the call may go again.
                 mayReopen = false
-                await link.reset(current.opened, keepingVerdict: true)
+                await current.link.reset(current.opened, keepingVerdict: true)
                 try await start()
             } catch UpstreamFailure.turnedAway(let why) {
-                try await link.turnedAway(why)
+                try await current.link.turnedAway(why)
                 guard mayRenew else { throw UpstreamFailure.turnedAway(why) }
                 // It was turned away at the door, so the call may go again.
                 mayRenew = false
                 try await start()
             } catch UpstreamFailure.rejected(let status, let error) {
-                // It may speak another era than it used to: asked anew with the next call (ERA-7).
-                let isEnvelope = error.map { $0.code == -32600 || ModernRequest.isModernError($0) } ?? true
-                if [400, 404, 405].contains(status) && isEnvelope { await link.reset(current.opened, keepingVerdict: false) }
+                // It may speak another era than it used to: asked anew with the next call (ERA-7). That it found the headers wanting
+                // (-32020) says that it speaks the modern one.
+                let isTheirs = current.opened.revision.era == .modern && error?.code == -32020
+                let isEnvelope = error.map { $0.code == -32600 || (ModernRequest.isModernError($0) && !isTheirs) } ?? true
+                if [400, 404, 405].contains(status) && isEnvelope { await current.link.reset(current.opened, keepingVerdict: false) }
                 if let error { return .answer(.failure(error)) }
                 throw UpstreamFailure.rejected(status: status, error: nil)
             } catch let failure as UpstreamFailure {
@@ -91,9 +110,16 @@ package final class UpstreamCall: Sendable {
         return nil
     }
 
-    /// Whether progress was asked for and stands under the token that was given out.
-    private func isOwn(_ progress: JSON, _ current: Sent) -> Bool {
-        request.wantsProgress && progress["progressToken"]?.integer == current.exchange.id
+    /// Answers a question of the server's. Once for each; an id of none that is open is ignored, and so is an answer after the end.
+    package func answer(_ id: MessageID, _ result: Result<JSONText, ProtocolError>) async {
+        guard let current = sent.withLock({ $0 }), current.exchange.take(id) else { return }
+        let answer =
+            switch result {
+            case .success(let result): Message.result(result, to: id)
+            case .failure(let error): error.response(to: id)
+            }
+        // Whether it arrives is the server's affair, not the call's.
+        try? await current.opened.transport.notify(Outbound(body: answer, headers: current.opened.headers))
     }
 
     /// Ends it: nobody waits for its answer any more, or nobody may have it.
@@ -106,6 +132,6 @@ package final class UpstreamCall: Sendable {
     /// In the stateless era closing the stream says it all.
     private func tellServer(_ current: Sent) {
         guard current.opened.revision.era == .legacy, !isServerTold.exchange(true, ordering: .relaxed) else { return }
-        current.opened.transport.tellCancelled(current.exchange, headers: current.opened.headers(method: "", name: nil))
+        current.opened.transport.tellCancelled(current.exchange, headers: current.opened.headers)
     }
 }

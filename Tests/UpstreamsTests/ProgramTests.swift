@@ -35,6 +35,17 @@ private struct Programs {
                 else:
                     yield question
 
+        def elders(**offer):
+            for line in sys.stdin:
+                question = json.loads(line)
+                if question.get("method") == "server/discover":
+                    send({"jsonrpc": "2.0", "id": question["id"], "error": {"code": -32601, "message": "Method not found"}})
+                elif question.get("method") == "initialize":
+                    declared = question["params"]["capabilities"]
+                    answer(question, {"protocolVersion": "2025-11-25", "capabilities": offer, "serverInfo": {"name": "old", "version": "1"}})
+                elif question.get("method") != "notifications/initialized":
+                    yield question
+
         """
 
     let folder: URL
@@ -245,7 +256,7 @@ struct ProgramTests {
         try await Programs.running { programs in
             let upstream = try programs.server(
                 """
-                for question in questions():
+                for question in elders():
                     if question.get("method") == "tools/call":
                         send({"jsonrpc": "2.0", "id": "q1", "method": sys.argv[1], "params": {}})
                         call = question
@@ -254,6 +265,25 @@ struct ProgramTests {
                 """, arguments: [method])
             let members = try await upstream.ask()["structuredContent"]?["members"]?.elements.map(\.string)
             #expect(members?.contains(member) == true)
+        }
+    }
+
+    /// The stateless era has no requests of servers, and no answers to them (P-3).
+    @Test func `a program of the stateless era that asks is not answered`() async throws {
+        try await Programs.running { programs in
+            let upstream = try programs.server(
+                """
+                for question in questions():
+                    if "method" not in question:
+                        send({"jsonrpc": "2.0", "id": "q2", "method": "ping"})
+                    elif question["params"]["name"] == "ask":
+                        send({"jsonrpc": "2.0", "id": "q1", "method": "ping"})
+                        text(question)
+                    else:
+                        text(question, alone=True)
+                """)
+            _ = try await upstream.ask("ask")
+            #expect(try await upstream.ask()["structuredContent"]?["alone"]?.bool == true)
         }
     }
 

@@ -1,0 +1,142 @@
+package import Gateway
+import MCP
+
+extension Upstream {
+    /// Starts, or stops, hearing of changes of the lists. A URL is listened to all the time, a process while it runs.
+    ///
+    /// Whatever goes wrong is tried again after growing pauses, until it is no longer wanted or the upstream is closed.
+    package func listen(_ isWanted: Bool) async {
+        guard isWanted else { return await listenings.ignoreLists() }
+        if case .stdio = server.transport {
+            listenings.hearLists(nil)
+            for opened in conversations.opened { await hearLists(of: opened) }
+            return
+        }
+        listenings.hearLists(
+            Listening { [weak self] onOpen in
+                guard let self else { throw UpstreamFailure.abandoned }
+                try await self.hearLists(onOpen)
+            } onGap: { [weak self] in
+                for kind in self?.knownOffer?.announced ?? [] { self?.listenings.take(.listChanged(kind), from: .gateway) }
+            })
+    }
+
+    private func hearLists(_ onOpen: @escaping @Sendable () -> Void) async throws {
+        let owner = try await lister()
+        listenings.listsAreHeard(by: owner)
+        let announced = try await offer().announced
+        // Asked again in a while: servers learn.
+        guard !announced.isEmpty else { return try await Task.sleep(for: .seconds(300)) }
+        let (link, opened) = try await conversations.open(of: owner, declaring: nil)
+        switch opened.revision.era {
+        case .legacy: try await hear(over: opened, link, onOpen)
+        case .modern: try await hear(ModernRequest.listen(announced, resources: []), over: opened) { _ in onOpen() }
+        }
+    }
+
+    /// Over a process that runs anyway; one with a handshake needs no asking.
+    func hearLists(of opened: Link.Opened) async {
+        guard opened.revision.era == .modern, listenings.wantsLists else { return }
+        let announced = (try? await offer().announced) ?? []
+        guard !announced.isEmpty else { return }
+        let exchange = opened.transport.exchange(patience: .conversation, for: .listening)
+        let (method, params) = ModernRequest.listen(announced, resources: [])
+        do {
+            try await opened.send(method, params, as: client, on: exchange)
+            listenings.keep(exchange)
+        } catch {
+            exchange.abandon(.abandoned)
+        }
+    }
+
+    // MARK: Resources
+
+    /// Hears of changes of a resource until `unsubscribe` was called as often as this. Those who share a conversation share what is
+    /// heard in it.
+    ///
+    /// - Throws: `UpstreamFailure` if the server cannot be asked, or declines.
+    package func subscribe(_ uri: String, for principal: Principal) async throws {
+        let owner = owner(principal)
+        guard try await offer(to: owner).subscribes else {
+            throw UpstreamFailure.rejected(
+                status: 200, error: ProtocolError(code: -32601, message: "The server takes no subscriptions to resources."))
+        }
+        let subscription = Listenings.Subscription(owner: owner, uri: uri)
+        let listening = try listenings.add(subscription) {
+            Listening { [weak self] onOpen in
+                guard let self else { throw UpstreamFailure.abandoned }
+                try await self.hear(uri, owner, onOpen)
+            } onGap: { [weak self] in
+                self?.listenings.take(.resourceUpdated(uri: uri, user: owner.user), from: owner)
+            }
+        }
+        do throws(UpstreamFailure) { try await listening.begun() } catch {
+            await listenings.remove(subscription)
+            throw error
+        }
+    }
+
+    package func unsubscribe(_ uri: String, for principal: Principal) async {
+        await listenings.remove(Listenings.Subscription(owner: owner(principal), uri: uri))
+    }
+
+    private func hear(_ uri: String, _ owner: Owner, _ onOpen: @escaping @Sendable () -> Void) async throws {
+        let (link, opened) = try await conversations.open(of: owner, declaring: nil)
+        switch opened.revision.era {
+        case .modern:
+            try await hear(ModernRequest.listen([], resources: [uri]), over: opened) { params in
+                guard ModernRequest.acknowledged(params).contains(uri) else {
+                    throw UpstreamFailure.rejected(
+                        status: 200, error: ProtocolError(code: -32602, message: "The server does not tell changes of this resource."))
+                }
+                onOpen()
+            }
+        case .legacy:
+            await opened.ear.open()
+            let (method, params) = LegacyRequest.subscribe(uri)
+            do {
+                if case .failure(let error) = try await opened.ask(method, params, as: client) {
+                    throw UpstreamFailure.rejected(status: 200, error: error)
+                }
+            } catch let failure as UpstreamFailure where failure.isLostSession {
+                await link.reset(opened, keepingVerdict: true)
+                throw failure
+            }
+            onOpen()
+            try await untilClosed(opened, link)
+            guard Task.isCancelled else { return }
+            let (unsubscribe, named) = LegacyRequest.unsubscribe(uri)
+            errands.run { [client] in _ = try? await opened.ask(unsubscribe, named, as: client, patience: .farewell) }
+        }
+    }
+
+    // MARK: Both
+
+    /// Hears whatever is told in a conversation of the handshake era until that is over.
+    private func hear(over opened: Link.Opened, _ link: Link, _ onOpen: @Sendable () -> Void) async throws {
+        await opened.ear.open()
+        onOpen()
+        try await untilClosed(opened, link)
+    }
+
+    private func untilClosed(_ opened: Link.Opened, _ link: Link) async throws {
+        guard let end = await opened.ear.untilClosed(), !Task.isCancelled else { return }
+        if end.isLostSession { await link.reset(opened, keepingVerdict: true) }
+    }
+
+    private func hear(
+        _ request: (method: String, params: [(String, JSONText?)]), over opened: Link.Opened, onOpen: (JSON?) throws -> Void
+    ) async throws {
+        let exchange = opened.transport.exchange(patience: .listening, for: .listening)
+        defer { exchange.abandon(.abandoned) }
+        try await opened.send(request.method, request.params, as: client, on: exchange)
+        while let event = try await exchange.next() {
+            switch event {
+            case .notification("notifications/subscriptions/acknowledged", let params): try onOpen(params)
+            case .response(.failure(let error)): throw UpstreamFailure.rejected(status: 200, error: error)
+            case .response(.success): return
+            case .notification, .progress, .log, .question, .silence: break
+            }
+        }
+    }
+}
