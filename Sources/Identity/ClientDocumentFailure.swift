@@ -1,4 +1,5 @@
 import Gateway
+package import OAuth
 
 /// Why there is no document for a client's id.
 ///
@@ -31,5 +32,13 @@ package enum ClientDocumentFailure: Error, Hashable, Sendable {
         case .unreadable(let why): "no client document: \(why)"
         case .throttled(let wait): "too many new client documents are asked for, for another \(wait.roundedUpSeconds) s"
         }
+    }
+}
+
+extension OAuthError {
+    /// What a client hears whose document there is not. Nothing is wrong with one whose turn has not come.
+    package init(_ failure: ClientDocumentFailure) {
+        let code: Code = if case .throttled = failure { .temporarilyUnavailable } else { .invalidClient }
+        self.init(code, failure.sentence)
     }
 }

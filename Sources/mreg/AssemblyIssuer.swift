@@ -78,9 +78,7 @@ extension Assembly {
         return { url, address throws(OAuthError) in
             do throws(ClientDocumentFailure) { return try await documents.document(of: url.text, askedFrom: address ?? local) } catch {
                 logger.info("a client's metadata document was not taken", metadata: ["url": "\(url)", "reason": "\(error.reason)"])
-                // To a client whose turn it is not yet nothing is wrong with its id.
-                if case .throttled = error { throw OAuthError(.temporarilyUnavailable, error.sentence) }
-                throw OAuthError(.invalidClient, error.sentence)
+                throw OAuthError(error)
             }
         }
     }
