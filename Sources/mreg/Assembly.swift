@@ -27,6 +27,8 @@ struct Assembly {
     /// What differs between production and evaluation.
     struct Mode {
         var acceptsShorthand = false
+        /// The system's clocks, unless a test has time pass.
+        var now: @Sendable () -> Moment = Clocks.now
         var adjust: @Sendable (Settings) -> Settings = { $0 }
         /// Whether the host's list of stdio servers is read also when nobody named it.
         var readsDefaultServersFile = true
@@ -66,7 +68,7 @@ struct Assembly {
     ) async throws {
         self.logger = logger
         let settings = mode.adjust(settings)
-        let now = Clocks.now
+        let now = mode.now
         let state = try StateDirectory(settings.stateDirectory)
         let path = "\(state.path)/\(settings.databaseName).sqlite"
         let mark = OpenMark(database: path)
@@ -121,7 +123,21 @@ struct Assembly {
         let processes = ProcessKeeper()
         let fetchers = try Self.fetchers(egress)
         let shared = Self.sharedIssuer(settings, mode, fetchers, origin, logger, now)
-        let credentials = Self.credentials(database, vault, shared, fetchers, instance, origin, logger, now)
+        let running = RunningCalls()
+        let refresher = Self.refresher(
+            settings, vault, database, shared, roles: try settings.roleMap,
+            signOut: { user, audit in
+                try await sessions.flush()
+                _ = try await database.signOut(user, of: nil, audit: audit)
+                authenticator.forget(user)
+                running.end { $0.user == user }
+                sessions.forget(user)
+            }, onRoleChange: { authenticator.forget($0) }, logger, now)
+        let keepTokens: @Sendable (IssuerTokens, UserID) throws -> Void = { tokens, user in
+            try vault.store(tokens, for: user, at: now().wall)
+            refresher.add(user, tokens)
+        }
+        let credentials = Self.credentials(database, vault, shared, refresher, fetchers, instance, origin, logger, now)
         let surroundings = UpstreamSurroundings(
             client: gateway, connections: connections, keeper: processes, environment: environment, credentials: credentials.shown, logger: logger)
         let catalogue = Catalogue(answers: answers, originKey: Self.originKey(origin.withLock { $0 }), logger: logger) {
@@ -142,7 +158,6 @@ struct Assembly {
             authenticator: authenticator, policy: policy, rules: rules, admission: admission, gate: gate, catalogue: catalogue,
             answers: answers, acceptsShorthand: mode.acceptsShorthand)
         let metrics = CallMetrics()
-        let running = RunningCalls()
         let forwarder = Forwarder(
             corridor: corridor, authenticator: authenticator, admission: admission, gate: gate, running: running, catalogue: catalogue,
             answers: answers, audit: audit, metrics: metrics, sessions: sessions, statusCode: { $0.code }, now: now)
@@ -156,27 +171,15 @@ struct Assembly {
         let issuer = SignInIssuer(
             shared, name: named?.issuer ?? "the issuer of evaluation mode", roles: try settings.roleMap, home: ControlAPI.defaultTenant,
             logger: logger)
-        let refresher = Self.refresher(
-            settings, vault, database, shared, roles: try settings.roleMap,
-            signOut: { user, audit in
-                try await sessions.flush()
-                _ = try await database.signOut(user, of: nil, audit: audit)
-                authenticator.forget(user)
-                running.end { $0.user == user }
-                sessions.forget(user)
-            }, onRoleChange: { authenticator.forget($0) }, logger, now)
         let server = AuthorizationServer(
             clients: clients,
-            grants: Self.grants(database, authenticator, sessions, running) {
-                try vault.store($0, for: $1, at: now().wall)
-                refresher.add($1, $0)
-            }, issuer: issuer,
+            grants: Self.grants(database, authenticator, sessions, running, keep: keepTokens, now), issuer: issuer,
             authenticator: authenticator, instance: instance,
             assertions: ClientAssertions { try await Self.keySet($0, fetchers) },
             origin: { origin.withLock { $0 } }, now: { now().wall })
 
         let registry = Self.registry(database, catalogue, connections, vault, credentials)
-        let connect = Self.connectHouse(database, authenticator, vault, catalogue, registry, credentials, issuer, instance, settings, now)
+        let connect = Self.connectHouse(database, authenticator, catalogue, registry, credentials, issuer, instance, settings, keep: keepTokens)
         // Who is out is not kept fresh behind their back.
         let forgetTokens: @Sendable (UserID) throws -> Void = { user in
             refresher.remove(user)
