@@ -309,4 +309,27 @@ struct ConnectTests {
             #expect(try await gateway.api(.GET, "/api/v1/connections", token: nil).status == 401)
         }
     }
+
+    @Test(arguments: [HTTPResponseStatus.ok, .serviceUnavailable, .notFound])
+    func `who disconnects is disconnected, and the authorization server hears of it if it listens`(status: HTTPResponseStatus) async throws {
+        try await Self.withServer({ $0.revocationStatus = status }) { gateway, upstream, authority in
+            #expect(try await Self.connect("user", to: "alice", gateway, authority).text.contains("is connected"))
+            let user = try await Self.token("user", gateway)
+            #expect(try await gateway.api(.DELETE, "/api/v1/connections/up", token: user).status == 204)
+            let revoked = upstream.requests(to: "/revoke").map(\.form)
+            #expect(revoked.count == 1 && revoked.first?["token"] == "refresh-\(authority.mark)-2" && revoked.first?["client_id"] == "client-1")
+            #expect(revoked.first?["token_type_hint"] == "refresh_token")
+            #expect(authority.state.value.refreshTokens.isEmpty == (status == .ok))
+            #expect(try await gateway.api(.DELETE, "/api/v1/connections/up", token: user).status == 404)
+        }
+    }
+
+    @Test func `an authorization server that takes nothing back is not asked to`() async throws {
+        try await Self.withServer({ $0.metadata["revocation_endpoint"] = .some(nil) }) { gateway, upstream, authority in
+            #expect(try await Self.connect("user", to: "alice", gateway, authority).text.contains("is connected"))
+            let user = try await Self.token("user", gateway)
+            #expect(try await gateway.api(.DELETE, "/api/v1/connections/up", token: user).status == 204)
+            #expect(upstream.requests(to: "/revoke").isEmpty)
+        }
+    }
 }

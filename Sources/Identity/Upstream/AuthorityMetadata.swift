@@ -11,6 +11,7 @@ struct AuthorityMetadata: Hashable, Sendable {
     let authorizationEndpoint: Endpoint?
     let tokenEndpoint: Endpoint
     let registrationEndpoint: Endpoint?
+    let revocationEndpoint: Endpoint?
     /// Of those known here.
     let authentications: Set<GatewayClient.Authentication>
     /// Nil if it keeps silent about PKCE.
@@ -55,6 +56,7 @@ struct AuthorityMetadata: Hashable, Sendable {
         guard let tokenEndpoint = try endpoint("token_endpoint") else { throw Self.refused(issuer, "has no token_endpoint") }
         self.tokenEndpoint = tokenEndpoint
         registrationEndpoint = try endpoint("registration_endpoint")
+        revocationEndpoint = try endpoint("revocation_endpoint")
         // RFC 8414, section 2: what is meant where nothing is said.
         authentications = Set(
             (try texts("token_endpoint_auth_methods_supported") ?? ["client_secret_basic"]).compactMap { GatewayClient.Authentication(rawValue: $0) })

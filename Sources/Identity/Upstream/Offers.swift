@@ -64,7 +64,8 @@ extension UpstreamCredentials {
                 now().wall
             }
             return UpstreamTokens(
-                issuer: offer.authority.issuer, tokenEndpoint: offer.authority.tokenEndpoint.description, clientID: offer.client.id,
+                issuer: offer.authority.issuer, tokenEndpoint: offer.authority.tokenEndpoint.description,
+                revocationEndpoint: offer.authority.revocationEndpoint?.description, clientID: offer.client.id,
                 authentication: offer.client.authentication, server: server.transport.httpEndpoint?.origin.description ?? "",
                 resource: offer.resource, scope: answer.tokens.scope, accessToken: answer.tokens.accessToken,
                 refreshToken: answer.tokens.refreshToken,
