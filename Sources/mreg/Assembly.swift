@@ -164,8 +164,8 @@ struct Assembly {
 
         let clients = Clients(
             instance: instance, record: { try await database.client($0) }, store: { try await database.store($0, audit: nil) },
-            document: Self.documents(fetchers, mode, logger, now),
-            isEvaluation: mode.acceptsShorthand, now: { now().wall })
+            document: Self.documents(fetchers, settings.oauth.clientDocumentDomains, mode, logger, now),
+            acceptsRegistrations: settings.oauth.acceptsRegistrations, isEvaluation: mode.acceptsShorthand, now: { now().wall })
         // What does not fit is said at start-up, not to the first who signs in.
         let named = try settings.issuer(callback: settings.oauth.callbackURL)
         let issuer = SignInIssuer(

@@ -39,6 +39,8 @@ package struct Clients: Sendable {
     private let record: @Sendable (String) async throws -> ClientRecord?
     private let store: @Sendable (ClientRecord) async throws -> Void
     private let document: @Sendable (ClientDocumentURL, IPAddress?) async throws(OAuthError) -> ClientMetadata
+    /// Whether clients may register themselves.
+    package let acceptsRegistrations: Bool
     private let isEvaluation: Bool
     private let now: @Sendable () -> Timestamp
 
@@ -46,13 +48,15 @@ package struct Clients: Sendable {
     package init(
         instance: InstanceKey, record: @escaping @Sendable (String) async throws -> ClientRecord?,
         store: @escaping @Sendable (ClientRecord) async throws -> Void,
-        document: @escaping @Sendable (ClientDocumentURL, IPAddress?) async throws(OAuthError) -> ClientMetadata, isEvaluation: Bool,
+        document: @escaping @Sendable (ClientDocumentURL, IPAddress?) async throws(OAuthError) -> ClientMetadata,
+        acceptsRegistrations: Bool = true, isEvaluation: Bool,
         now: @escaping @Sendable () -> Timestamp
     ) {
         key = ClientIDKey(instance.secret(for: "client id"))
         self.record = record
         self.store = store
         self.document = document
+        self.acceptsRegistrations = acceptsRegistrations
         self.isEvaluation = isEvaluation
         self.now = now
     }
@@ -78,7 +82,14 @@ package struct Clients: Sendable {
     }
 
     /// Registers a client that asks for it (RFC 7591). Its id says all there is to know, so nothing is kept.
+    ///
+    /// - Throws: `access_denied` where clients may not; whoever registered before that is known all the same.
     package func register(_ body: [UInt8]) throws(OAuthError) -> (id: ClientID, metadata: ClientMetadata, issuedAt: Timestamp) {
+        guard acceptsRegistrations else {
+            throw OAuthError(
+                .accessDenied,
+                "Clients cannot register themselves at this gateway. Its operator can make one (mreg client add), or set MREG_ENABLE_DYNAMIC_REGISTRATION to true.")
+        }
         let metadata = try ClientMetadata(registration: body)
         let moment = now()
         return (try ClientID.issue(metadata, at: moment, key: key), metadata, moment)
