@@ -70,7 +70,8 @@ extension Assembly {
     ) -> @Sendable (ClientDocumentURL, IPAddress?) async throws(OAuthError) -> ClientMetadata {
         let isEvaluation = mode.acceptsShorthand
         let documents = ClientDocuments<ClientMetadata>(
-            policy: ClientDocumentPolicy(domains: domains.isEmpty ? nil : domains, allowsLoopback: isEvaluation), fetcher: fetchers.strangers, now: now
+            policy: ClientDocumentPolicy(domains: domains.isEmpty ? nil : domains, allowsLoopback: isEvaluation), fetcher: fetchers.strangers,
+            now: now
         ) { bytes, url in
             try ClientMetadata(document: bytes, at: ClientDocumentURL(url, allowsLoopback: isEvaluation), isEvaluation: isEvaluation)
         }

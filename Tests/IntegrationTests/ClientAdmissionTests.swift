@@ -18,7 +18,8 @@ struct ClientAdmissionTests {
 
     private static func authorize(_ client: String, _ gateway: RunningGateway) async throws -> Answer {
         let query = FormURLEncoded.encode([
-            (name: "client_id", value: client), (name: "redirect_uri", value: "http://127.0.0.1:7777/callback"), (name: "response_type", value: "code"),
+            (name: "client_id", value: client), (name: "redirect_uri", value: "http://127.0.0.1:7777/callback"),
+            (name: "response_type", value: "code"),
             (name: "code_challenge", value: CodeVerifier.random().challenge.text), (name: "code_challenge_method", value: "S256"),
             (name: "state", value: "s"), (name: "resource", value: gateway.origin + "/mcp"),
         ])
@@ -46,7 +47,9 @@ struct ClientAdmissionTests {
         }
     }
 
-    @Test(arguments: [("https://app.agents.example/client.json", false), ("https://agents.example/client.json", true), ("https://evil.example/c", true)])
+    @Test(arguments: [
+        ("https://app.agents.example/client.json", false), ("https://agents.example/client.json", true), ("https://evil.example/c", true),
+    ])
     func `a client of a domain that is not admitted is refused before anything is fetched`(id: String, isRefused: Bool) async throws {
         try await RunningGateway.with(["MREG_CLIENT_DOCUMENT_DOMAINS": "*.agents.example, vendor.example"]) { gateway in
             let answer = try await Self.authorize(id, gateway)

@@ -88,7 +88,8 @@ package struct Clients: Sendable {
         guard acceptsRegistrations else {
             throw OAuthError(
                 .accessDenied,
-                "Clients cannot register themselves at this gateway. Its operator can make one (mreg client add), or set MREG_ENABLE_DYNAMIC_REGISTRATION to true.")
+                "Clients cannot register themselves at this gateway. Its operator can make one (mreg client add), or set MREG_ENABLE_DYNAMIC_REGISTRATION to true."
+            )
         }
         let metadata = try ClientMetadata(registration: body)
         let moment = now()
