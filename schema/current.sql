@@ -155,7 +155,7 @@ CREATE TABLE oauth_clients (
     created_at INTEGER NOT NULL,
     last_used_at INTEGER NOT NULL,
     revoked_at INTEGER
-) STRICT;
+, former_secret_hash BLOB, former_secret_until INTEGER) STRICT;
 
 CREATE TABLE oauth_grants (
     grant_id INTEGER PRIMARY KEY,

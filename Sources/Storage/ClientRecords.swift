@@ -25,18 +25,21 @@ extension Database {
         }
     }
 
-    /// Notes a client, or that it was used again; one that was revoked stays so.
+    /// Notes a client, or that it was used again; one that was revoked stays so. Its secrets change together, if there is a new one.
     package func store(_ client: ClientRecord, audit: AuditRecord?) async throws {
         try await write { db, ledger in
             try db.execute(
                 sql: """
-                    INSERT INTO oauth_clients (client_id, kind, name, metadata, secret_hash, user_id, created_at, last_used_at)
-                    VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (client_id) DO UPDATE SET
+                    INSERT INTO oauth_clients (client_id, kind, name, metadata, secret_hash, former_secret_hash, former_secret_until, user_id,
+                    created_at, last_used_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (client_id) DO UPDATE SET
                     name = excluded.name, metadata = excluded.metadata, last_used_at = max(last_used_at, excluded.last_used_at),
-                    secret_hash = coalesce(excluded.secret_hash, secret_hash)
+                    secret_hash = coalesce(excluded.secret_hash, secret_hash),
+                    former_secret_hash = iif(excluded.secret_hash IS NULL, former_secret_hash, excluded.former_secret_hash),
+                    former_secret_until = iif(excluded.secret_hash IS NULL, former_secret_until, excluded.former_secret_until)
                     """,
                 arguments: [
-                    client.id, client.kind.rawValue, client.name, client.metadata, client.secretHash.map { Data($0) }, client.user?.rawValue,
+                    client.id, client.kind.rawValue, client.name, client.metadata, client.secretHash.map { Data($0) },
+                    client.formerSecret.map { Data($0.hash) }, client.formerSecret?.goodUntil.microseconds, client.user?.rawValue,
                     client.createdAt.microseconds, client.lastUsedAt.microseconds,
                 ])
             if let audit { try ledger.append(audit, db) }
@@ -72,9 +75,13 @@ extension Database {
 extension ClientRecord {
     fileprivate init?(row: Row) {
         guard let kind = Kind(rawValue: row["kind"]) else { return nil }
+        var former: FormerSecret?
+        if let hash = row["former_secret_hash"] as Data?, let end = Timestamp(column: row["former_secret_until"]) {
+            former = FormerSecret(hash: Array(hash), goodUntil: end)
+        }
         self.init(
             id: row["client_id"], kind: kind, name: row["name"], metadata: row["metadata"],
-            secretHash: (row["secret_hash"] as Data?).map { Array($0) },
+            secretHash: (row["secret_hash"] as Data?).map { Array($0) }, formerSecret: former,
             user: (row["user_id"] as Int64?).map { UserID($0) }, createdAt: Timestamp(microseconds: row["created_at"]),
             lastUsedAt: Timestamp(microseconds: row["last_used_at"]), revokedAt: Timestamp(column: row["revoked_at"]))
     }

@@ -91,8 +91,7 @@ struct Assembly {
             keepsActivities: settings.metrics.tracksBehavior, now: { now().wall }
         ) { try await database.writeSessions($0) }
         let keyFiles = TokenKeyFiles(key, in: state, database)
-        let (signing, published) = try await keyFiles.settle(at: now().wall)
-        let keys = TokenKeys(signing: signing, published: published)
+        let keys = try await keyFiles.keys(at: now().wall)
         let instance = try Self.instanceKey(in: state, environment: environment)
         let authenticator = Authenticator(
             keys: keys, instance: instance,
@@ -109,8 +108,7 @@ struct Assembly {
             retention: Retention(rows: settings.audit.retention, bytes: settings.audit.maximumBytes), sessions: sessions,
             identity: {
                 try await database.touchKeys(authenticator.takeUsedKeys())
-                let (signing, published) = try await keyFiles.settle(at: now().wall)
-                keys.replace(signing: signing, published: published)
+                try await keyFiles.keep(keys, at: now().wall)
                 _ = try vault.sweep(1000, at: now().wall)
                 _ = try vault.reseal(batch: 500)
             },
@@ -254,7 +252,9 @@ struct Assembly {
             }
         }
         let control = Listener.control(
-            Self.control(registry, people, database, queries, peopleQueries, pacing, desk, now), path: try ControlSocket.bindable(state.path),
+            Self.control(registry, people, database, queries, peopleQueries, pacing, desk, now) { audit in
+                try await keyFiles.turn(keys, audit: audit, at: now().wall)
+            }, path: try ControlSocket.bindable(state.path),
             logger: Self.quiet(logger)
         ) { controlOpens.finish() }
 
@@ -359,7 +359,8 @@ struct Assembly {
 
     private static func control(
         _ registry: Registry, _ people: People, _ database: Storage.Database, _ queries: AdminQueries, _ peopleQueries: PeopleQueries,
-        _ pacing: PacingDesk, _ rules: RulesDesk, _ now: @escaping @Sendable () -> Moment
+        _ pacing: PacingDesk, _ rules: RulesDesk, _ now: @escaping @Sendable () -> Moment,
+        turnSigningKeys: @escaping @Sendable (AuditRecord) async throws -> SigningKeyTurn
     ) -> ControlAPI {
         ControlAPI(
             registry: registry, queries: queries, people: peopleQueries, pacing: pacing, rules: rules,
@@ -370,7 +371,7 @@ struct Assembly {
             ensureUser: { try await people.ensure($0, $1, of: $2, $3) },
             issueToken: { try await people.token(for: $0, $1) },
             callReport: { since in CallReport(try await database.auditRecords(of: nil, since: since, limit: 1_000_000)) },
-            now: now)
+            turnSigningKeys: turnSigningKeys, now: now)
     }
 
     private static func gauges(_ catalogue: Catalogue, _ database: Storage.Database, _ sessions: SessionTable) -> [Gauge] {

@@ -3,7 +3,6 @@ import Foundation
 import Gateway
 import MCP
 import NIOHTTP1
-import Synchronization
 import Testing
 
 @testable import mreg
@@ -97,17 +96,5 @@ struct OnBehalfOfTests {
                 #expect(over.isToolError && over.said?.contains("/connect/up?for=") == true, "\(over.text)")
             }
         }
-    }
-}
-
-/// The system's clocks, ahead by what the test says has passed.
-private final class PassingTime: Sendable {
-    private let ahead = Atomic<Int64>(0)
-
-    func pass(_ time: Duration) { ahead.add(time.components.seconds * 1_000_000_000, ordering: .relaxed) }
-
-    func now() -> Moment {
-        let (now, ahead) = (Clocks.now(), ahead.load(ordering: .relaxed))
-        return Moment(wall: now.wall.advanced(by: .nanoseconds(ahead)), boot: now.boot.advanced(by: .nanoseconds(ahead)))
     }
 }

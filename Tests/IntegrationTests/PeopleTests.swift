@@ -253,21 +253,34 @@ struct PeopleTests {
         }
     }
 
-    @Test func `a client's secret is replaced at once, and nothing of it is kept`() async throws {
+    @Test func `a client's secret goes on for a day beside its successor, unless it is refused at once, and nothing of it is kept`() async throws {
         let folder = try RunningGateway.temporaryFolder()
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        let secrets = try await RunningGateway.with(folder: folder) { gateway in
+        let clock = PassingTime()
+        let mode = try Evaluation.mode(isWithStdioDemo: false, now: clock.now)
+        let secrets = try await RunningGateway.with(mode: mode, folder: folder) { gateway in
             let client = try await gateway.client(["name": "robot", "user": "user"])
             let token = try #require(try await gateway.tokens(of: client).json?["access_token"]?.string)
             let renewed = try await gateway.control("POST", "/clients/rotate", ["client_id": .string(client.id)])
             let secret = try #require(renewed?["client_secret"]?.string)
+            #expect(renewed?["former_secret_until"]?.string != nil)
+            #expect(try await gateway.tokens(of: client).status == 200)
+            #expect(try await gateway.tokens(of: (client.id, secret)).status == 200)
+            #expect(try await gateway.tokens(of: (client.id, secret + "x")).status == 401)
+            #expect(try await gateway.mcp(Self.ping, token: token).status == 200)
+            clock.pass(.seconds(86_400))
             #expect(try await gateway.tokens(of: client).status == 401)
             #expect(try await gateway.tokens(of: (client.id, secret)).status == 200)
-            #expect(try await gateway.mcp(Self.ping, token: token).status == 200)
+            // One that somebody else has is good no more.
+            let again = try await gateway.control("POST", "/clients/rotate", ["client_id": .string(client.id), "at_once": true])
+            let last = try #require(again?["client_secret"]?.string)
+            #expect(again?["former_secret_until"]?.isNull == true)
+            for old in [client.secret, secret] { #expect(try await gateway.tokens(of: (client.id, old)).status == 401) }
+            #expect(try await gateway.tokens(of: (client.id, last)).status == 200)
             let listed = try #require(try await gateway.control("GET", "/clients"))
             #expect(listed["clients"]?.elements.first?["acts_as"]?.string == "user")
             #expect(!listed.text.description.contains("mreg_cs_"))
-            return [client.secret, secret]
+            return [client.secret, secret, last]
         }
         for name in try FileManager.default.contentsOfDirectory(atPath: folder + "/state") where name.hasPrefix("gateway") {
             let bytes = try #require(FileManager.default.contents(atPath: folder + "/state/" + name))

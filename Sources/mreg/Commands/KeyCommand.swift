@@ -4,9 +4,9 @@ import MCP
 
 struct KeyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "key", abstract: "API keys: for programs that cannot sign in.",
-        discussion: "A key acts as its user, and never does more than the user may.",
-        subcommands: [Add.self, List.self, Rotate.self, Revoke.self])
+        commandName: "key", abstract: "API keys, for programs that cannot sign in; and the keys that tokens are signed with.",
+        discussion: "An API key acts as its user, and never does more than the user may.",
+        subcommands: [Add.self, List.self, Rotate.self, Revoke.self, RotateSigning.self])
 
     struct Add: ParsableCommand {
         static let configuration = CommandConfiguration(
@@ -95,6 +95,28 @@ struct KeyCommand: ParsableCommand {
         func run() throws {
             _ = try instance.request("DELETE", "/keys/\(id)" + tenant.query())
             print("Key \(id) is revoked.")
+        }
+    }
+
+    struct RotateSigning: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "rotate-signing", abstract: "Sign access tokens with a new key from now on.",
+            discussion: """
+                It happens by itself every ninety days. Nobody is signed out: what the former key signed is good until it ends, and both are \
+                published at /oauth/jwks.json until then. The instance's own key goes on signing the record.
+                """)
+
+        @Flag(help: "Print JSON.") var json = false
+        @OptionGroup var instance: Instance
+
+        func run() throws {
+            guard let turn = try instance.request("POST", "/signing-keys/rotate") else { return }
+            if json { return print(turn.text) }
+            print(
+                """
+                Tokens are signed with the key \(turn["kid"]?.string ?? "") now.
+                What \(turn["former_kid"]?.string ?? "") signed is good until it ends, at the latest at \(Moments.text(turn["former_until"])).
+                """)
         }
     }
 }
