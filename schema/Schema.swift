@@ -24,5 +24,6 @@ package enum Schema {
         Migration("v0010-tool-rules", PackageResources.v0010_tool_rules_sql),
         Migration("v0011-upstream-credentials", PackageResources.v0011_upstream_credentials_sql),
         Migration("v0012-client-secret-overlap", PackageResources.v0012_client_secret_overlap_sql),
+        Migration("v0013-key-limits", PackageResources.v0013_key_limits_sql),
     ]
 }

@@ -12,7 +12,7 @@ CREATE TABLE api_keys (
     last_used_at INTEGER,
     successor INTEGER,
     revoked_at INTEGER
-) STRICT;
+, per_minute INTEGER CHECK (per_minute BETWEEN 1 AND 10000000)) STRICT;
 
 CREATE INDEX idx_api_keys_user ON api_keys (user_id, created_at DESC);
 

@@ -115,7 +115,8 @@ package final class Authenticator: Sendable {
         let user = try await user(key.user)
         guard key.createdAt >= user.revokedBefore else { throw Refusal.unauthenticated(.revoked) }
         return Entry(
-            principal: user.principal(in: .none, key: key.id, scopes: key.scopes, reach: key.reach), resources: Set(Resource.allCases),
+            principal: user.principal(in: .none, key: key.id, keyPerMinute: key.perMinute, scopes: key.scopes, reach: key.reach),
+            resources: Set(Resource.allCases),
             expiresAt: key.expiresAt,
             trustedUntil: now.advanced(by: Self.trustedFor))
     }

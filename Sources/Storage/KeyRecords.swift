@@ -31,12 +31,12 @@ extension Database {
                 }
             try db.execute(
                 sql: """
-                    INSERT INTO api_keys (user_id, tenant_id, name, key_hash, hint, scope, reach, created_at, expires_at)
-                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    INSERT INTO api_keys (user_id, tenant_id, name, key_hash, hint, scope, reach, per_minute, created_at, expires_at)
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                     """,
                 arguments: [
                     user.id.rawValue, user.tenant.rawValue, draft.name, Data(hash), hint, draft.scopes.names.joined(separator: " "),
-                    (servers + tools).joined(separator: " "), moment.microseconds, end.microseconds,
+                    (servers + tools).joined(separator: " "), draft.perMinute, moment.microseconds, end.microseconds,
                 ])
             let id = db.lastInsertedRowID
             if let old {
@@ -144,7 +144,7 @@ extension APIKey {
         let reach: Reach = words.isEmpty ? .everything : .only(servers: Set(servers), tools: Set(words.filter { ServerAlias($0) == nil }))
         self.init(
             id: APIKeyID(row["key_id"]), user: UserID(row["user_id"]), tenant: TenantID(row["tenant_id"]), name: row["name"], hint: row["hint"],
-            scopes: Scopes(names: (row["scope"] as String).split(separator: " ")), reach: reach,
+            scopes: Scopes(names: (row["scope"] as String).split(separator: " ")), reach: reach, perMinute: row["per_minute"],
             createdAt: Timestamp(microseconds: row["created_at"]), expiresAt: Timestamp(microseconds: row["expires_at"]),
             lastUsedAt: Timestamp(column: row["last_used_at"]), successor: (row["successor"] as Int64?).map { APIKeyID($0) },
             revokedAt: Timestamp(column: row["revoked_at"]))

@@ -360,6 +360,42 @@ struct PeopleTests {
         }
     }
 
+    // MARK: Limits of keys
+
+    @Test func `a key asks no more than it was made for, and gives no more on`() async throws {
+        try await RunningGateway.with { gateway in
+            let ada = try await gateway.token("ada")
+            for rate in [0, -1, 10_000_001] as [Int] {
+                let body: JSONText = ["name": "ci", "requests_per_minute": .number(rate)]
+                #expect(try await gateway.api(.POST, Self.keys, body, token: ada).status == 422)
+            }
+            let body: JSONText = ["name": "ci", "scopes": ["mcp:tools", "account"], "requests_per_minute": 4]
+            let made = try await gateway.api(.POST, Self.keys, body, token: ada)
+            #expect(made.json?["requests_per_minute"]?.integer == 4)
+            let key = try #require(made.json?["key"]?.string)
+            let id = try #require(made.json?["id"]?.integer)
+            let first = try await gateway.mcp(Self.ping, token: key)
+            #expect(first.status == 200 && first.headers.first(name: "RateLimit-Policy")?.contains(#""key";q=8;w=120"#) == true)
+
+            let more: JSONText = ["name": "more", "scopes": ["mcp:tools"]]
+            let refused = try await gateway.api(.POST, Self.keys, more, token: key)
+            #expect(refused.status == 403 && refused.text.contains("requests a minute"))
+            let less: JSONText = ["name": "less", "scopes": ["mcp:tools"], "requests_per_minute": 4]
+            #expect(try await gateway.api(.POST, Self.keys, less, token: key).status == 201)
+            let next = try await gateway.api(.POST, Self.keys + "/\(id)/rotate", token: ada)
+            #expect(next.json?["requests_per_minute"]?.integer == 4)
+
+            // Two minutes' worth at once, of which three are gone.
+            for _ in 0..<5 { #expect(try await gateway.mcp(Self.ping, token: key).status == 200) }
+            let over = try await gateway.mcp(Self.ping, token: key)
+            #expect(over.status == 429 && over.json?["error"]?["data"]?["limit"]?.string == "key", "\(over.text)")
+            #expect(over.json?["error"]?["data"]?["whose"]?.string == "\(id)" && over.text.contains("The API key \(id) has used up its own limit"))
+            // Its owner, and their other keys, have their own.
+            #expect(try await gateway.mcp(Self.ping, token: ada).status == 200)
+            #expect(try await gateway.mcp(Self.ping, token: try #require(next.json?["key"]?.string)).status == 200)
+        }
+    }
+
     // MARK: The record
 
     @Test func `everything that the operator does is on record, under the tenant's operator`() async throws {

@@ -47,7 +47,8 @@ struct SigningKeyTurnTests {
             #expect(Self.keyID(token) == kids[0])
         }
         clock.pass(.seconds(3600 + 121))
-        try await RunningGateway.with(mode: try Evaluation.mode(isWithStdioDemo: false, now: clock.now), folder: folder) { gateway async throws -> Void in
+        let later = try Evaluation.mode(isWithStdioDemo: false, now: clock.now)
+        try await RunningGateway.with(mode: later, folder: folder) { gateway async throws -> Void in
             #expect(try await Self.published(gateway) == [kids[0]])
             for token in [old, new] { #expect(try await gateway.mcp(Self.ping, token: token).status == 401) }
         }
