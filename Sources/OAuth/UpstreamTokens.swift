@@ -81,6 +81,8 @@ package struct GatewayClient: Sendable {
         case none
         case basic = "client_secret_basic"
         case post = "client_secret_post"
+        /// With the key that the gateway publishes.
+        case privateKeyJWT = "private_key_jwt"
     }
 
     package let issuer: String

@@ -135,7 +135,7 @@ struct Assembly {
             try vault.store(tokens, for: user, at: now().wall)
             refresher.add(user, tokens)
         }
-        let credentials = Self.credentials(database, vault, shared, refresher, fetchers, instance, origin, logger, now)
+        let credentials = Self.credentials(database, vault, shared, refresher, fetchers, instance, keys, origin, logger, now)
         let surroundings = UpstreamSurroundings(
             client: gateway, connections: connections, keeper: processes, environment: environment, credentials: credentials.shown, logger: logger)
         let catalogue = Catalogue(answers: answers, originKey: Self.originKey(origin.withLock { $0 }), logger: logger) {

@@ -11,7 +11,7 @@ import Upstreams
 extension Assembly {
     static func credentials(
         _ database: Storage.Database, _ vault: TokenVault, _ issuer: SharedIssuer, _ refresher: TokenRefresher, _ fetchers: Fetchers,
-        _ instance: InstanceKey, _ origin: SharedOrigin, _ logger: Logger, _ now: @escaping @Sendable () -> Moment
+        _ instance: InstanceKey, _ keys: TokenKeys, _ origin: SharedOrigin, _ logger: Logger, _ now: @escaping @Sendable () -> Moment
     ) -> UpstreamCredentials {
         let store = CredentialStore(
             secret: { try vault.secret(of: $0) }, registration: { try vault.registration(for: $0) },
@@ -41,8 +41,10 @@ extension Assembly {
                 }
                 return try await issuer.value().onBehalfOf(assertion: tokens.accessToken, scope: scope)
             })
-        return UpstreamCredentials(store: store, fetcher: fetchers.strangers, instance: instance, origin: { origin.withLock { $0 } }, now: now) {
-            server, reason in
+        return UpstreamCredentials(
+            store: store, fetcher: fetchers.strangers, instance: instance, proof: ClientProof(keys: keys, now: now),
+            origin: { origin.withLock { $0 } }, now: now
+        ) { server, reason in
             logger.warning("a server's credential", metadata: ["server.alias": "\(server.alias)", "reason": "\(reason)"])
         }
     }

@@ -300,6 +300,12 @@ struct ConnectTests {
             let document = try await gateway.send(.GET, "/oauth/client.json").json
             #expect(document?["client_id"]?.string == gateway.origin + "/oauth/client.json")
             #expect(document?["redirect_uris"]?.elements.map(\.string) == [gateway.origin + "/connect/callback"])
+            #expect(document?["token_endpoint_auth_method"]?.string == "private_key_jwt")
+            let keys = try #require(document?["jwks_uri"]?.string)
+            #expect(try await gateway.send(.GET, String(keys.dropFirst(gateway.origin.count))).json?["keys"]?.elements.isEmpty == false)
+            let open = try await gateway.send(.GET, "/oauth/public-client.json").json
+            #expect(open?["client_id"]?.string == gateway.origin + "/oauth/public-client.json")
+            #expect(open?["token_endpoint_auth_method"]?.string == "none" && open?["jwks_uri"] == nil)
             #expect(try await gateway.send(.GET, "/connect/NOT_AN_ALIAS").status == 400)
             #expect(try await gateway.send(.GET, "/connect/callback").status == 400)
             #expect(try await gateway.send(.GET, "/connect/up?step=none").status == 400)

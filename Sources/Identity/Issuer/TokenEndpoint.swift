@@ -15,6 +15,8 @@ struct TokenEndpoint: Sendable {
     let clientSecret: Secret<String>?
     let issuer: String
     let fetcher: Fetcher
+    /// For a client that proves itself with a key, and has no secret.
+    var proof: ClientProof?
 
     static let largest = 256 << 10
     private static let largestToken = 32 << 10
@@ -67,7 +69,11 @@ struct TokenEndpoint: Sendable {
         var headers = [("accept", "application/json"), ("content-type", "application/x-www-form-urlencoded")]
         var form = fields
         switch (clientSecret, authentication) {
-        case (nil, _): form.append(("client_id", clientID))
+        case (nil, _):
+            form.append(("client_id", clientID))
+            if let proof {
+                form += [("client_assertion_type", ClientProof.type), ("client_assertion", try await proof.assertion(of: clientID, for: issuer))]
+            }
         case (let secret?, .post): form += [("client_id", clientID), ("client_secret", secret.revealed)]
         case (let secret?, .basic):
             let pair = Self.basic(clientID) + ":" + Self.basic(secret.revealed)

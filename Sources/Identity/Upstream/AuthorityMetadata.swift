@@ -58,8 +58,13 @@ struct AuthorityMetadata: Hashable, Sendable {
         registrationEndpoint = try endpoint("registration_endpoint")
         revocationEndpoint = try endpoint("revocation_endpoint")
         // RFC 8414, section 2: what is meant where nothing is said.
-        authentications = Set(
+        var authentications = Set(
             (try texts("token_endpoint_auth_methods_supported") ?? ["client_secret_basic"]).compactMap { GatewayClient.Authentication(rawValue: $0) })
+        // The gateway has keys of one kind.
+        if let algorithms = try texts("token_endpoint_auth_signing_alg_values_supported"), !algorithms.contains("ES256") {
+            authentications.remove(.privateKeyJWT)
+        }
+        self.authentications = authentications
         offersS256 = try texts("code_challenge_methods_supported").map { $0.contains("S256") }
         announcesIssuerInResponses = json["authorization_response_iss_parameter_supported"]?.bool == true
         takesClientDocuments = json["client_id_metadata_document_supported"]?.bool == true

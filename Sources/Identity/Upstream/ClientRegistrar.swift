@@ -16,21 +16,29 @@ final class ClientRegistrar: Sendable {
     private let fetcher: Fetcher
     private let origin: @Sendable () -> Origin
     private let now: @Sendable () -> Moment
+    /// Nil where the gateway has no key to prove itself with.
+    private let proof: ClientProof?
     /// Registrations under way: whoever needs one meanwhile waits for it.
     private let running = Mutex<[Place: SharedWork<Outcome>]>([:])
     /// Longer than the one request that a registration is.
     private static let patience = Duration.seconds(12)
 
-    init(store: CredentialStore, fetcher: Fetcher, origin: @escaping @Sendable () -> Origin, now: @escaping @Sendable () -> Moment) {
+    init(
+        store: CredentialStore, fetcher: Fetcher, proof: ClientProof?, origin: @escaping @Sendable () -> Origin,
+        now: @escaping @Sendable () -> Moment
+    ) {
         self.store = store
         self.fetcher = fetcher
         self.origin = origin
         self.now = now
+        self.proof = proof
     }
 
     /// Where authorization servers send browsers back to.
     static func redirectURI(at origin: Origin) -> String { "\(origin)/connect/callback" }
+    /// What the gateway is where it can prove it with its key, and where nobody takes that. A document says one of them.
     static func documentURL(at origin: Origin) -> String { "\(origin)/oauth/client.json" }
+    static func publicDocumentURL(at origin: Origin) -> String { "\(origin)/oauth/public-client.json" }
 
     /// - Parameters:
     ///   - named: what an administrator registered.
@@ -50,7 +58,10 @@ final class ClientRegistrar: Sendable {
             }
             return client(named, secret, way == .basic ? .basic : .post)
         }
-        if authority.takesClientDocuments && origin.isSecure { return client(Self.documentURL(at: origin), nil, .none) }
+        if authority.takesClientDocuments && origin.isSecure {
+            return proof != nil && authority.authentications.contains(.privateKeyJWT)
+                ? client(Self.documentURL(at: origin), nil, .privateKeyJWT) : client(Self.publicDocumentURL(at: origin), nil, .none)
+        }
         if let held = held(server, at: authority, redirectURI) { return held }
         guard let endpoint = authority.registrationEndpoint else {
             throw AuthorityMetadata.refused(
@@ -134,7 +145,9 @@ final class ClientRegistrar: Sendable {
         else { throw refused("gave no client id") }
         let authentication =
             try json["token_endpoint_auth_method"]?.string.map { text throws(IssuerFailure) in
-                guard let known = GatewayClient.Authentication(rawValue: text) else { throw refused("registered another way to authenticate") }
+                guard let known = GatewayClient.Authentication(rawValue: text), known != .privateKeyJWT else {
+                    throw refused("registered another way to authenticate")
+                }
                 return known
             } ?? way
         guard authentication != .none else {
@@ -151,10 +164,12 @@ final class ClientRegistrar: Sendable {
 
 extension GatewayClient {
     /// How it proves itself at a token endpoint.
-    func tokenEndpoint(_ fetcher: Fetcher) -> (TokenEndpoint, IssuerMetadata.ClientAuthentication) {
-        (
-            TokenEndpoint(clientID: id, clientSecret: authentication == .none ? nil : secret, issuer: issuer, fetcher: fetcher),
-            authentication == .post ? .post : .basic
-        )
+    func tokenEndpoint(_ fetcher: Fetcher, _ proof: ClientProof?) -> (TokenEndpoint, IssuerMetadata.ClientAuthentication) {
+        switch authentication {
+        case .none: (TokenEndpoint(clientID: id, clientSecret: nil, issuer: issuer, fetcher: fetcher), .basic)
+        case .basic: (TokenEndpoint(clientID: id, clientSecret: secret, issuer: issuer, fetcher: fetcher), .basic)
+        case .post: (TokenEndpoint(clientID: id, clientSecret: secret, issuer: issuer, fetcher: fetcher), .post)
+        case .privateKeyJWT: (TokenEndpoint(clientID: id, clientSecret: nil, issuer: issuer, fetcher: fetcher, proof: proof), .basic)
+        }
     }
 }

@@ -58,7 +58,7 @@ extension UpstreamCredentials {
             (name: "redirect_uri", value: offer.client.redirectURI), (name: "code_verifier", value: verifier.text.revealed),
             (name: "resource", value: offer.resource),
         ]
-        let (asking, authentication) = offer.client.tokenEndpoint(fetcher)
+        let (asking, authentication) = offer.client.tokenEndpoint(fetcher, proof)
         do throws(IssuerFailure) {
             let answer = try await asking.ask(fields, at: offer.authority.tokenEndpoint, authentication, scope: offer.scope ?? "") { [now] in
                 now().wall

@@ -46,7 +46,7 @@ extension UpstreamCredentials {
                 (name: "resource", value: tokens.resource),
             ]
             if !tokens.scope.isEmpty { fields.append((name: "scope", value: tokens.scope)) }
-            let (asking, authentication) = try client(tokens, setting, server).tokenEndpoint(fetcher)
+            let (asking, authentication) = try client(tokens, setting, server).tokenEndpoint(fetcher, proof)
             answer = try await asking.ask(fields, at: endpoint, authentication, scope: tokens.scope) { [now] in now().wall }
         } catch {
             tell(server, error.sentence)
@@ -73,7 +73,7 @@ extension UpstreamCredentials {
                 issuer: tokens.issuer, id: tokens.clientID, secret: secret, authentication: tokens.authentication,
                 redirectURI: ClientRegistrar.redirectURI(at: origin()))
         }
-        if tokens.authentication == .none { return client(nil) }
+        if tokens.authentication == .none || tokens.authentication == .privateKeyJWT { return client(nil) }
         if setting.clientID == tokens.clientID, let secret = try? secret(of: server) { return client(secret) }
         if let held = registrar.held(server), held.id == tokens.clientID, held.issuer == tokens.issuer { return held }
         throw IssuerFailure(.grantOver, "The gateway is no longer the client that the tokens were given to.")
@@ -117,7 +117,7 @@ extension UpstreamCredentials {
         guard let place = tokens.revocationEndpoint, case .perUser(let setting) = server.credential else { return }
         do throws(IssuerFailure) {
             guard let endpoint = Endpoint(place) else { throw IssuerFailure(.configuration, "The revocation endpoint is no URL.") }
-            let (asking, authentication) = try client(tokens, setting, server).tokenEndpoint(fetcher)
+            let (asking, authentication) = try client(tokens, setting, server).tokenEndpoint(fetcher, proof)
             // With a refresh token goes what was given for it (RFC 7009, section 2.1).
             if let refreshToken = tokens.refreshToken {
                 try await asking.revoke(refreshToken, hint: "refresh_token", at: endpoint, authentication)
