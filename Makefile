@@ -57,9 +57,11 @@ bench: packages-build packages-bench
 	@swift build -c release --product mreg
 	@swift build -c release --product record-benchmark
 	@swift build -c release --product pacing-benchmark
+	@swift build -c release --product identity-benchmark
 	@python3 Benchmarks/run.py --mreg .build/release/mreg $(ARGS)
 	@python3 Benchmarks/record.py --benchmark .build/release/record-benchmark
 	@python3 Benchmarks/pacing.py --benchmark .build/release/pacing-benchmark --million
+	@python3 Benchmarks/identity.py --benchmark .build/release/identity-benchmark
 
 lint:
 	@echo "== checking the formatting and the imports"

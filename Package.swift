@@ -105,6 +105,9 @@ let package = Package(
             swiftSettings: settings),
         .executableTarget(
             name: "pacing-benchmark", dependencies: ["Gateway", "Pacing", "Storage"], path: "Benchmarks/Pacing", swiftSettings: settings),
+        .executableTarget(
+            name: "identity-benchmark", dependencies: ["Gateway", "Access", "Identity", "Storage", "Proof", crypto], path: "Benchmarks/Identity",
+            swiftSettings: settings),
 
         tests("Gateway"),
         tests("MCP", ["Gateway"]),
@@ -126,9 +129,9 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "mreg", "Gateway", "MCP", "Access", "Proof", "OAuth", "Forwarding", "Identity", "Serving", "Storage", grdb, nio, nioPosix, nioHTTP1,
-                lifecycle,
-                logging,
+                "mreg", "Gateway", "MCP", "Access", "Proof", "OAuth", "Forwarding", "Identity", "FakeEntra", "Serving", "Storage", grdb, nio,
+                nioPosix,
+                nioHTTP1, lifecycle, logging,
             ],
             exclude: ["Golden"],
             swiftSettings: settings),

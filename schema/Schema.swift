@@ -23,7 +23,9 @@ package enum Schema {
         Migration("v0009-identity", PackageResources.v0009_identity_sql),
         Migration("v0010-tool-rules", PackageResources.v0010_tool_rules_sql),
         Migration("v0011-upstream-credentials", PackageResources.v0011_upstream_credentials_sql),
-        Migration("v0013-server-tools", PackageResources.v0013_server_tools_sql),
-        Migration("v0014-client-sessions", PackageResources.v0014_client_sessions_sql),
+        Migration("v0012-client-secret-overlap", PackageResources.v0012_client_secret_overlap_sql),
+        Migration("v0013-key-limits", PackageResources.v0013_key_limits_sql),
+        Migration("v0014-server-tools", PackageResources.v0014_server_tools_sql),
+        Migration("v0015-client-sessions", PackageResources.v0015_client_sessions_sql),
     ]
 }

@@ -12,7 +12,7 @@ CREATE TABLE api_keys (
     last_used_at INTEGER,
     successor INTEGER,
     revoked_at INTEGER
-) STRICT;
+, per_minute INTEGER CHECK (per_minute BETWEEN 1 AND 10000000)) STRICT;
 
 CREATE INDEX idx_api_keys_user ON api_keys (user_id, created_at DESC);
 
@@ -169,7 +169,7 @@ CREATE TABLE oauth_clients (
     created_at INTEGER NOT NULL,
     last_used_at INTEGER NOT NULL,
     revoked_at INTEGER
-) STRICT;
+, former_secret_hash BLOB, former_secret_until INTEGER) STRICT;
 
 CREATE TABLE oauth_grants (
     grant_id INTEGER PRIMARY KEY,

@@ -149,8 +149,13 @@ package struct Policy: Sendable {
     }
 
     /// Nobody hands on more than their own credential is good for.
-    package func requireNoMore(_ scopes: Scopes, _ reach: Reach, than principal: Principal) throws(Refusal) {
+    ///
+    /// - Parameter perMinute: requests a minute of what is handed on; nil for no limit of its own.
+    package func requireNoMore(_ scopes: Scopes, _ reach: Reach, perMinute: Int?, than principal: Principal) throws(Refusal) {
         guard principal.scopes.isSuperset(of: scopes) else { throw .insufficientScope(scopes) }
+        if let own = principal.keyPerMinute, perMinute.map({ $0 > own }) ?? true {
+            throw .forbidden(needs: "a credential with room for that many requests a minute itself: this key has \(own)")
+        }
         guard case .only(let servers, let tools) = principal.reach else { return }
         guard case .only(let wantedServers, let wantedTools) = reach, servers.isSuperset(of: wantedServers),
             wantedTools.allSatisfy({ tool in

@@ -91,6 +91,7 @@ package final class Admission: Sendable {
     private static func owner(of limit: Throttle.Limit, _ principal: Principal, _ terms: TenantTerms, _ server: String?, _ tool: String?) -> String {
         switch limit {
         case .user, .inFlight: principal.name
+        case .key: principal.key.map { "\($0.rawValue)" } ?? ""
         case .tenant, .share, .window, .dailyQuota, .monthlyQuota: terms.name
         case .server, .queue: server ?? ""
         case .tool: tool ?? ""

@@ -6,15 +6,13 @@ import Synchronization
 
 /// Where sessions are kept beyond this process: live, the database.
 package struct ClientSessionStore: Sendable {
-    package var all: @Sendable () async throws -> [ClientSessionRecord]
     package var save: @Sendable ([ClientSessionRecord]) async throws -> Void
     package var delete: @Sendable ([String]) async throws -> Void
 
     package init(
-        all: @escaping @Sendable () async throws -> [ClientSessionRecord], save: @escaping @Sendable ([ClientSessionRecord]) async throws -> Void,
+        save: @escaping @Sendable ([ClientSessionRecord]) async throws -> Void,
         delete: @escaping @Sendable ([String]) async throws -> Void
     ) {
-        self.all = all
         self.save = save
         self.delete = delete
     }

@@ -19,6 +19,8 @@ package struct Principal: Hashable, Sendable {
     package let session: SessionID
     /// The API key that the credential is, if it is one.
     package let key: APIKeyID?
+    /// Requests a minute that the key is good for; nil for no limit of its own.
+    package let keyPerMinute: Int?
     /// What the credential was given for.
     package let scopes: Scopes
     package let reach: Reach
@@ -26,8 +28,8 @@ package struct Principal: Hashable, Sendable {
     package let client: String
 
     package init(
-        user: UserID, name: String, tenant: TenantID, role: Role, session: SessionID = .none, key: APIKeyID? = nil, scopes: Scopes = .all,
-        reach: Reach = .everything, client: String = ""
+        user: UserID, name: String, tenant: TenantID, role: Role, session: SessionID = .none, key: APIKeyID? = nil, keyPerMinute: Int? = nil,
+        scopes: Scopes = .all, reach: Reach = .everything, client: String = ""
     ) {
         self.user = user
         self.name = name
@@ -35,6 +37,7 @@ package struct Principal: Hashable, Sendable {
         self.role = role
         self.session = session
         self.key = key
+        self.keyPerMinute = keyPerMinute
         self.scopes = scopes
         self.reach = reach
         self.client = client
@@ -64,9 +67,11 @@ package struct User: Hashable, Sendable {
     package var principal: Principal { principal(in: .none) }
 
     package func principal(
-        in session: SessionID, key: APIKeyID? = nil, scopes: Scopes = .all, reach: Reach = .everything, client: String = ""
+        in session: SessionID, key: APIKeyID? = nil, keyPerMinute: Int? = nil, scopes: Scopes = .all, reach: Reach = .everything, client: String = ""
     ) -> Principal {
-        Principal(user: id, name: name, tenant: tenant, role: role, session: session, key: key, scopes: scopes, reach: reach, client: client)
+        Principal(
+            user: id, name: name, tenant: tenant, role: role, session: session, key: key, keyPerMinute: keyPerMinute, scopes: scopes, reach: reach,
+            client: client)
     }
 }
 

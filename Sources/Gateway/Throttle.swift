@@ -7,6 +7,8 @@ package struct Throttle: Hashable, Sendable {
         case global
         case tenant
         case user
+        /// Of one API key, as it was made.
+        case key
         case server
         case tool
         /// A tenant's part of what all tenants together may ask.
@@ -35,7 +37,7 @@ package struct Throttle: Hashable, Sendable {
     }
 
     package let limit: Limit
-    /// The name of the address, tenant, user, server or tool; empty for `global`.
+    /// The name of the address, tenant, user, server or tool, or the number of the key; empty for `global`.
     package let whose: String
     package let allowance: Allowance?
     package let retryAfter: Duration
@@ -56,6 +58,7 @@ package struct Throttle: Hashable, Sendable {
             case .registrations: "As many clients were registered from \(whose) as may be in an hour;"
             case .tenant: "The tenant “\(whose)” has used up its limit;"
             case .user: "The user “\(whose)” has used up their limit;"
+            case .key: "The API key \(whose) has used up its own limit;"
             case .server: "The limit of the server “\(whose)” is used up;"
             case .tool: "The limit of the tool “\(whose)” is used up;"
             case .share: "The gateway is busy, and the tenant “\(whose)” has had its share;"

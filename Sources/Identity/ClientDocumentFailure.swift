@@ -19,7 +19,7 @@ package enum ClientDocumentFailure: Error, Hashable, Sendable {
         switch self {
         case .unusable:
             "A client id that is a URL is the https URL of a document: with a domain and a path, in its normal form, without user name, fragment or dot segments."
-        case .notAllowed: "Clients of this domain are not admitted here; an administrator can admit the domain."
+        case .notAllowed: "Clients of this domain are not admitted here; the operator can admit it in MREG_CLIENT_DOCUMENT_DOMAINS."
         case .unreadable: "The document that the client id points to could not be read, or does not describe this client."
         case .throttled(let wait): "Too many new clients are being looked up; try again in \(wait.roundedUpSeconds) s."
         }

@@ -55,8 +55,8 @@ package struct SigningKey: Sendable {
     /// The public half in PEM.
     package var publicPEM: String { key.publicKey.pemRepresentation }
 
-    func sign(_ token: AccessToken) async throws -> String {
-        try await keys.sign(token, kid: JWKIdentifier(string: id), header: ["typ": .string(AccessToken.type)])
+    func sign(_ payload: some JWTPayload, type: String) async throws -> String {
+        try await keys.sign(payload, kid: JWKIdentifier(string: id), header: ["typ": .string(type)])
     }
 
     /// The claims of a token whose header names this key, this algorithm and this type, and whose signature holds.

@@ -1,4 +1,5 @@
 package import Gateway
+import JWTKit
 package import OAuth
 import Synchronization
 
@@ -24,7 +25,10 @@ package final class TokenKeys: Sendable {
     /// The one that signs first.
     package var published: [SigningKey] { state.withLock { $0.published } }
 
-    func sign(_ token: AccessToken) async throws -> String { try await state.withLock { $0.signing }.sign(token) }
+    func sign(_ token: AccessToken) async throws -> String { try await sign(token, type: AccessToken.type) }
+    func sign(_ payload: some JWTPayload, type: String) async throws -> String {
+        try await state.withLock { $0.signing }.sign(payload, type: type)
+    }
 
     /// The claims of a token signed by one of them. Which one, its `kid` says, and nothing else about it is believed before
     /// that key has verified it.

@@ -52,10 +52,12 @@ package struct TokenHolder: Hashable, Sendable {
     package let user: UserID
     /// Nil when only a refresh token is left: the access token has been over for more than five minutes.
     package let metadata: IssuerTokenMetadata?
+    package let obtainedAt: Timestamp
 
-    package init(user: UserID, metadata: IssuerTokenMetadata?) {
+    package init(user: UserID, metadata: IssuerTokenMetadata?, obtainedAt: Timestamp) {
         self.user = user
         self.metadata = metadata
+        self.obtainedAt = obtainedAt
     }
 
     package var expiresAt: Timestamp? { metadata?.expiresAt }

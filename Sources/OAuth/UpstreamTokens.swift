@@ -5,6 +5,8 @@ package import Gateway
 package struct UpstreamTokens: Sendable {
     package var issuer: String
     package var tokenEndpoint: String
+    /// Where they are given back (RFC 7009); nil if the authorization server names no such place.
+    package var revocationEndpoint: String?
     package var clientID: String
     package var authentication: GatewayClient.Authentication
     /// The origin of the server they are for.
@@ -21,12 +23,13 @@ package struct UpstreamTokens: Sendable {
     package var isRefused: Bool
 
     package init(
-        issuer: String, tokenEndpoint: String, clientID: String, authentication: GatewayClient.Authentication, server: String, resource: String,
-        scope: String, accessToken: Secret<String>, refreshToken: Secret<String>?, obtainedAt: Timestamp, expiresAt: Timestamp?,
-        isRefused: Bool = false
+        issuer: String, tokenEndpoint: String, revocationEndpoint: String? = nil, clientID: String, authentication: GatewayClient.Authentication,
+        server: String, resource: String, scope: String, accessToken: Secret<String>, refreshToken: Secret<String>?, obtainedAt: Timestamp,
+        expiresAt: Timestamp?, isRefused: Bool = false
     ) {
         self.issuer = issuer
         self.tokenEndpoint = tokenEndpoint
+        self.revocationEndpoint = revocationEndpoint
         self.clientID = clientID
         self.authentication = authentication
         self.server = server
@@ -42,22 +45,26 @@ package struct UpstreamTokens: Sendable {
     package init?(_ bytes: Secret<[UInt8]>) {
         guard let form = SealedForm<Form>.read(bytes) else { return nil }
         self.init(
-            issuer: form.issuer, tokenEndpoint: form.tokenEndpoint, clientID: form.clientID, authentication: form.authentication,
-            server: form.server, resource: form.resource, scope: form.scope, accessToken: Secret(form.accessToken),
-            refreshToken: form.refreshToken.map { Secret($0) }, obtainedAt: Timestamp(microseconds: form.obtainedAt),
+            issuer: form.issuer, tokenEndpoint: form.tokenEndpoint, revocationEndpoint: form.revocationEndpoint, clientID: form.clientID,
+            authentication: form.authentication, server: form.server, resource: form.resource, scope: form.scope,
+            accessToken: Secret(form.accessToken), refreshToken: form.refreshToken.map { Secret($0) },
+            obtainedAt: Timestamp(microseconds: form.obtainedAt),
             expiresAt: form.expiresAt.map { Timestamp(microseconds: $0) }, isRefused: form.isRefused)
     }
 
     package var bytes: Secret<[UInt8]> {
         SealedForm.write(
             Form(
-                issuer: issuer, tokenEndpoint: tokenEndpoint, clientID: clientID, authentication: authentication, server: server, resource: resource,
-                scope: scope, accessToken: accessToken.revealed, refreshToken: refreshToken?.revealed, obtainedAt: obtainedAt.microseconds,
+                issuer: issuer, tokenEndpoint: tokenEndpoint, revocationEndpoint: revocationEndpoint, clientID: clientID,
+                authentication: authentication, server: server, resource: resource, scope: scope, accessToken: accessToken.revealed,
+                refreshToken: refreshToken?.revealed, obtainedAt: obtainedAt.microseconds,
                 expiresAt: expiresAt?.microseconds, isRefused: isRefused))
     }
 
     private struct Form: Codable {
-        let issuer, tokenEndpoint, clientID: String
+        let issuer, tokenEndpoint: String
+        let revocationEndpoint: String?
+        let clientID: String
         let authentication: GatewayClient.Authentication
         let server, resource, scope, accessToken: String
         let refreshToken: String?
@@ -74,6 +81,8 @@ package struct GatewayClient: Sendable {
         case none
         case basic = "client_secret_basic"
         case post = "client_secret_post"
+        /// With the key that the gateway publishes.
+        case privateKeyJWT = "private_key_jwt"
     }
 
     package let issuer: String

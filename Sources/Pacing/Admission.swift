@@ -6,6 +6,7 @@ package enum BucketKey: Hashable, Sendable {
     case global
     case tenant(TenantID)
     case user(UserID)
+    case key(APIKeyID)
     /// A server by its alias, which is its tenant's own.
     case server(TenantID, alias: String)
     /// A tool by the name that callers know it by.
@@ -17,6 +18,7 @@ package enum BucketKey: Hashable, Sendable {
         case .global: .global
         case .tenant: .tenant
         case .user: .user
+        case .key: .key
         case .server: .server
         case .tool: .tool
         }

@@ -71,11 +71,12 @@ package struct PacingPlan: Hashable, Sendable {
     package func request(of principal: Principal, server: String?, tool: String?, under terms: TenantTerms) -> AdmissionRequest {
         let tenant = principal.tenant
         var request = AdmissionRequest(tenant: tenant, weight: terms.weight, claims: [])
-        request.claims.reserveCapacity(5)
+        request.claims.reserveCapacity(6)
         request.claim(.global, globalLimit)
         let tenantRate = tenantRate(terms)
         request.claim(.tenant(tenant), RateLimit(perMinute: tenantRate, burst: burst))
         request.claim(.user(principal.user), RateLimit(perMinute: userRate(principal, terms), burst: burst))
+        if let key = principal.key, let rate = principal.keyPerMinute { request.claim(.key(key), RateLimit(perMinute: rate, burst: burst)) }
         if let server, let rate = terms.servers[server] {
             request.claim(.server(tenant, alias: server), RateLimit(perMinute: rate, burst: burst))
         }

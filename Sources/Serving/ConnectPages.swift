@@ -22,18 +22,23 @@ struct ConnectPages: Sendable {
         }
         router.get("/connect/:alias") { request, context in try await open(request, context) }
         router.post("/connect/:alias") { request, context in try await decide(request, context) }
-        router.get("/oauth/client.json") { _, _ in document }
+        router.get("/oauth/client.json") { _, _ in document("client.json", hasKey: true) }
+        router.get("/oauth/public-client.json") { _, _ in document("public-client.json", hasKey: false) }
     }
 
     /// The gateway as a client of others (draft-ietf-oauth-client-id-metadata-document).
-    private var document: Response {
+    ///
+    /// - Parameter hasKey: whether it proves itself with its key; it is another client where it does not.
+    private func document(_ name: String, hasKey: Bool) -> Response {
         let origin = signedIn.origin()
         return .json(
-            [
-                "client_id": .string("\(origin)/oauth/client.json"), "client_name": "MCP Registry Gateway", "client_uri": .string("\(origin)"),
-                "redirect_uris": [.string("\(origin)/connect/callback")], "grant_types": ["authorization_code", "refresh_token"],
-                "response_types": ["code"], "token_endpoint_auth_method": "none", "application_type": "web",
-            ], headers: [.cacheControl: "public, max-age=300", .accessControlAllowOrigin: "*"])
+            .object([
+                ("client_id", .string("\(origin)/oauth/\(name)")), ("client_name", "MCP Registry Gateway"), ("client_uri", .string("\(origin)")),
+                ("redirect_uris", [.string("\(origin)/connect/callback")]), ("grant_types", ["authorization_code", "refresh_token"]),
+                ("response_types", ["code"]), ("token_endpoint_auth_method", hasKey ? "private_key_jwt" : "none"),
+                ("token_endpoint_auth_signing_alg", hasKey ? "ES256" : nil),
+                ("jwks_uri", hasKey ? .string("\(origin)/oauth/jwks.json") : nil), ("application_type", "web"),
+            ]), headers: [.cacheControl: "public, max-age=300", .accessControlAllowOrigin: "*"])
     }
 
     private func open(_ request: Request, _ context: GatewayContext) async throws -> Response {

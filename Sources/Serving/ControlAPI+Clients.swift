@@ -36,30 +36,32 @@ extension ControlAPI {
         // An id can be longer than a path should be.
         router.post("/clients/revoke") { request, context in
             try await answering(context) {
-                let (operatorUser, id) = try await asked(request, context)
+                let (operatorUser, id, _) = try await asked(request, context)
                 try await people.revokeClient(id, record(context, operatorUser, "client.revoke", id))
                 return Response(status: .noContent)
             }
         }
         router.post("/clients/rotate") { request, context in
             try await answering(context) {
-                let (operatorUser, id) = try await asked(request, context)
+                let (operatorUser, id, isAtOnce) = try await asked(request, context)
                 guard let known = try await people.client(id), known.kind == .operator else {
                     throw Refusal.notFound("client “\(id.cut(64))” of the operator's")
                 }
-                let client = try OperatorClient(renewing: known, at: now().wall)
+                let client = try OperatorClient(renewing: known, overlap: isAtOnce ? .zero : OperatorClient.overlap, at: now().wall)
                 try await people.storeClient(client.record, record(context, operatorUser, "client.rotate", "\(known.name) \(id)"))
-                return .json([
-                    "client_id": .string(id), "client_secret": client.secret.map { .string($0.revealed) }, "name": .string(known.name),
-                ])
+                return .json(
+                    .object([
+                        ("client_id", .string(id)), ("client_secret", client.secret.map { .string($0.revealed) }), ("name", .string(known.name)),
+                        ("former_secret_until", client.record.formerSecret.map { .string($0.goodUntil.rfc3339) } ?? .null),
+                    ]))
             }
         }
     }
 
-    private func asked(_ request: Request, _ context: GatewayContext) async throws -> (operatorUser: User, id: String) {
-        let members = try Members(try await request.wholeBody(), known: ["tenant", "client_id"])
+    private func asked(_ request: Request, _ context: GatewayContext) async throws -> (operatorUser: User, id: String, isAtOnce: Bool) {
+        let members = try Members(try await request.wholeBody(), known: ["tenant", "client_id", "at_once"])
         guard let id = try members.string("client_id", longest: ClientID.longest) else { throw Refusal.invalid("“client_id” is missing.") }
-        return (try await operatorUser(try members.string("tenant"), context), id)
+        return (try await operatorUser(try members.string("tenant"), context), id, try members.bool("at_once") ?? false)
     }
 
     /// With redirect URIs it can ask users for what it needs, with a user it acts by itself; it does one of them at least.

@@ -1,9 +1,23 @@
-import Gateway
+package import Gateway
 import Hummingbird
 import MCP
 import OAuth
 
-/// API keys of users. The operator may hand out any: what a key does, its user's role decides as well.
+/// What came of a turn of the keys that tokens are signed with.
+package struct SigningKeyTurn: Sendable {
+    package let signing: String
+    package let former: String
+    /// Until when the former is published, and what it signed is good at most.
+    package let formerUntil: Timestamp
+
+    package init(signing: String, former: String, formerUntil: Timestamp) {
+        self.signing = signing
+        self.former = former
+        self.formerUntil = formerUntil
+    }
+}
+
+/// API keys of users, and the keys that tokens are signed with. The operator may hand out any: what a key does, its user's role decides as well.
 extension ControlAPI {
     func addKeyRoutes(to router: Router<GatewayContext>) {
         router.get("/keys") { request, context in
@@ -36,6 +50,15 @@ extension ControlAPI {
                 let (key, secret) = try await people.createKey(
                     APIKeyDraft(replacing: old), user, id, record(context, operatorUser, "key.rotate", old.name))
                 return .json(KeyText.written(key, secret, at: now().wall), status: .created)
+            }
+        }
+        router.post("/signing-keys/rotate") { request, context in
+            try await answering(context) {
+                let operatorUser = try await operatorUser(request.uri.queryParameters["tenant"].map { String($0) }, context)
+                let turn = try await turnSigningKeys(record(context, operatorUser, "key.rotate_signing", ""))
+                return .json([
+                    "kid": .string(turn.signing), "former_kid": .string(turn.former), "former_until": .string(turn.formerUntil.rfc3339),
+                ])
             }
         }
         router.delete("/keys/:id") { request, context in

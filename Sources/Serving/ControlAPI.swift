@@ -22,6 +22,8 @@ package struct ControlAPI: Sendable {
     package var ensureUser: @Sendable (_ name: String, Role, TenantID, AuditRecord) async throws -> User
     package var issueToken: @Sendable (User, AuditRecord) async throws -> Secret<String>
     package var callReport: @Sendable (_ since: Timestamp) async throws -> CallReport
+    /// Signs tokens with a new key from now on.
+    package var turnSigningKeys: @Sendable (AuditRecord) async throws -> SigningKeyTurn
     package var now: @Sendable () -> Moment
 
     package init(
@@ -29,7 +31,8 @@ package struct ControlAPI: Sendable {
         operatorOf: @escaping @Sendable (_ tenant: String, AuditRecord) async throws -> User?,
         ensureUser: @escaping @Sendable (_ name: String, Role, TenantID, AuditRecord) async throws -> User,
         issueToken: @escaping @Sendable (User, AuditRecord) async throws -> Secret<String>,
-        callReport: @escaping @Sendable (_ since: Timestamp) async throws -> CallReport, now: @escaping @Sendable () -> Moment
+        callReport: @escaping @Sendable (_ since: Timestamp) async throws -> CallReport,
+        turnSigningKeys: @escaping @Sendable (AuditRecord) async throws -> SigningKeyTurn, now: @escaping @Sendable () -> Moment
     ) {
         self.registry = registry
         self.queries = queries
@@ -41,6 +44,7 @@ package struct ControlAPI: Sendable {
         self.ensureUser = ensureUser
         self.issueToken = issueToken
         self.callReport = callReport
+        self.turnSigningKeys = turnSigningKeys
         self.now = now
     }
 

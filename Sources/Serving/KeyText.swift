@@ -4,7 +4,7 @@ import OAuth
 
 /// How API keys are asked for and shown, by their owners' API and by the operator's socket alike.
 enum KeyText {
-    static let memberNames: Set<String> = ["name", "scopes", "servers", "tools", "expires_in_days"]
+    static let memberNames: Set<String> = ["name", "scopes", "servers", "tools", "expires_in_days", "requests_per_minute"]
 
     /// What is wanted of a new key; whether whoever asks may hand it out is not judged here.
     static func draft(_ members: Members) throws(Refusal) -> APIKeyDraft {
@@ -31,7 +31,9 @@ enum KeyText {
         }
         var lifetime = APIKeyDraft.usualLifetime
         if case .set(let days) = try members.integer("expires_in_days", in: 1...366) { lifetime = .seconds(Int64(days) * 86_400) }
-        return APIKeyDraft(name: name, scopes: scopes, reach: reach, lifetime: lifetime)
+        var draft = APIKeyDraft(name: name, scopes: scopes, reach: reach, lifetime: lifetime)
+        if case .set(let rate) = try members.integer("requests_per_minute", in: APIKeyDraft.rates) { draft.perMinute = rate }
+        return draft
     }
 
     /// The scopes that are named, each of which has to be one of ours; nil if none are.
@@ -61,6 +63,7 @@ enum KeyText {
         return [
             ("id", .number(key.id.rawValue)), ("name", .string(key.name)), ("hint", .string(key.hint + "…")), ("status", .string(status)),
             ("scopes", .array(key.scopes.names.map { .string($0) })), ("servers", servers), ("tools", tools),
+            ("requests_per_minute", key.perMinute.map { .number($0) } ?? .null),
             ("created_at", .string(key.createdAt.rfc3339)), ("expires_at", .string(key.expiresAt.rfc3339)),
             ("last_used_at", key.lastUsedAt.map { .string($0.rfc3339) } ?? .null),
             ("replaced_by", key.successor.map { .number($0.rawValue) } ?? .null),

@@ -23,7 +23,7 @@ struct KeysAPI: Sendable {
             try await signedIn(request, context, action: "key.create") { principal in
                 try policy.require(.manageOwnAccount, of: principal)
                 let draft = try KeyText.draft(try Members(try await request.wholeBody(), known: KeyText.memberNames))
-                try policy.requireNoMore(draft.scopes, draft.reach, than: principal)
+                try policy.requireNoMore(draft.scopes, draft.reach, perMinute: draft.perMinute, than: principal)
                 return try await make(draft, replacing: nil, principal, context)
             }
         }
@@ -34,7 +34,7 @@ struct KeysAPI: Sendable {
                 guard let old = try await people.keys(principal.user).first(where: { $0.id == id && $0.isGood(at: signedIn.now().wall) }) else {
                     throw Refusal.notFound("key \(id.rawValue) that is good")
                 }
-                try policy.requireNoMore(old.scopes, old.reach, than: principal)
+                try policy.requireNoMore(old.scopes, old.reach, perMinute: old.perMinute, than: principal)
                 return try await make(APIKeyDraft(replacing: old), replacing: id, principal, context)
             }
         }

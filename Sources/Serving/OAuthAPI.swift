@@ -51,20 +51,23 @@ struct OAuthAPI: Sendable {
     /// RFC 8414; the same under OpenID Connect's name, for clients that look there.
     private var metadata: Response {
         let origin = signedIn.origin().description
-        return .json(
-            [
-                "issuer": .string(origin), "authorization_endpoint": .string(origin + "/authorize"), "token_endpoint": .string(origin + "/token"),
-                "registration_endpoint": .string(origin + "/register"), "revocation_endpoint": .string(origin + "/revoke"),
-                "userinfo_endpoint": .string(origin + "/oauth/userinfo"), "jwks_uri": .string(origin + "/oauth/jwks.json"),
-                "scopes_supported": .array((Scopes.all.names + [ScopeList.offlineAccess]).map { .string($0) }),
-                "response_types_supported": ["code"], "response_modes_supported": ["query"],
-                "grant_types_supported": .array(GrantType.allCases.map { .string($0.rawValue) }), "code_challenge_methods_supported": ["S256"],
-                "token_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"],
-                "token_endpoint_auth_signing_alg_values_supported": ["ES256", "ES384", "RS256", "PS256", "EdDSA"],
-                "revocation_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"],
-                "authorization_response_iss_parameter_supported": true, "client_id_metadata_document_supported": true,
-                "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["ES256"],
-            ], headers: [.cacheControl: "public, max-age=300", .accessControlAllowOrigin: "*"])
+        let methods: JSONText = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]
+        let offered = JSONText.object([
+            ("issuer", .string(origin)), ("authorization_endpoint", .string(origin + "/authorize")), ("token_endpoint", .string(origin + "/token")),
+            // A client that finds no such place looks for another way by itself.
+            ("registration_endpoint", server.clients.acceptsRegistrations ? .string(origin + "/register") : nil),
+            ("revocation_endpoint", .string(origin + "/revoke")), ("userinfo_endpoint", .string(origin + "/oauth/userinfo")),
+            ("jwks_uri", .string(origin + "/oauth/jwks.json")),
+            ("scopes_supported", .array((Scopes.all.names + [ScopeList.offlineAccess]).map { .string($0) })),
+            ("response_types_supported", ["code"]), ("response_modes_supported", ["query"]),
+            ("grant_types_supported", .array(GrantType.allCases.map { .string($0.rawValue) })), ("code_challenge_methods_supported", ["S256"]),
+            ("token_endpoint_auth_methods_supported", methods),
+            ("token_endpoint_auth_signing_alg_values_supported", ["ES256", "ES384", "RS256", "PS256", "EdDSA"]),
+            ("revocation_endpoint_auth_methods_supported", methods), ("authorization_response_iss_parameter_supported", true),
+            ("client_id_metadata_document_supported", true), ("subject_types_supported", ["public"]),
+            ("id_token_signing_alg_values_supported", ["ES256"]),
+        ])
+        return .json(offered, headers: [.cacheControl: "public, max-age=300", .accessControlAllowOrigin: "*"])
     }
 
     // MARK: What users see
@@ -194,6 +197,7 @@ struct OAuthAPI: Sendable {
             let status: HTTPResponse.Status =
                 switch error.code {
                 case .invalidClient: .unauthorized
+                case .accessDenied: .forbidden
                 case .temporarilyUnavailable, .serverError: .serviceUnavailable
                 default: .badRequest
                 }

@@ -19,6 +19,7 @@ enum HotKey: Hashable, Sendable {
         case .bucket(.global): Self.key("g", [])
         case .bucket(.tenant(let id)): Self.key("t", id.rawValue)
         case .bucket(.user(let id)): Self.key("u", id.rawValue)
+        case .bucket(.key(let id)): Self.key("k", id.rawValue)
         case .bucket(.server(let tenant, let alias)): Self.key("s", tenant.rawValue, alias)
         case .bucket(.tool(let tenant, let name)): Self.key("x", tenant.rawValue, name)
         case .window(let tenant): Self.key("w", tenant.rawValue)
@@ -41,6 +42,7 @@ enum HotKey: Hashable, Sendable {
         case "g" where rest.isEmpty: self = .bucket(.global)
         case "t" where rest.count == 8: self = .bucket(.tenant(TenantID(number)))
         case "u" where rest.count == 8: self = .bucket(.user(UserID(number)))
+        case "k" where rest.count == 8: self = .bucket(.key(APIKeyID(number)))
         case "s" where rest.count > 8: self = .bucket(.server(TenantID(number), alias: name))
         case "x" where rest.count > 8: self = .bucket(.tool(TenantID(number), name: name))
         case "w" where rest.count == 8: self = .window(TenantID(number))
@@ -82,6 +84,7 @@ extension HotKey {
         case .bucket(.global): "global"
         case .bucket(.tenant(let id)): "tenant:\(id.rawValue)"
         case .bucket(.user(let id)): "user:\(id.rawValue)"
+        case .bucket(.key(let id)): "key:\(id.rawValue)"
         case .bucket(.server(let tenant, let alias)): "server:\(tenant.rawValue):\(alias)"
         case .bucket(.tool(let tenant, let name)): "tool:\(tenant.rawValue):\(name)"
         case .window(let tenant): "window:\(tenant.rawValue)"
@@ -111,6 +114,7 @@ extension HotKey {
         switch (parts[0], owner.count) {
         case ("tenant", 1): self = .bucket(.tenant(TenantID(number)))
         case ("user", 1): self = .bucket(.user(UserID(number)))
+        case ("key", 1): self = .bucket(.key(APIKeyID(number)))
         case ("server", 2): self = .bucket(.server(TenantID(number), alias: owner[1]))
         case ("tool", 2): self = .bucket(.tool(TenantID(number), name: owner[1]))
         case ("window", 1): self = .window(TenantID(number))

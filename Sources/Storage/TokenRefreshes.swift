@@ -119,10 +119,14 @@ struct HeldRefreshToken {
     let token: Secret<String>
     let issuer: String
     let scope: String
+    /// Of the tokens that came with it. Known also when all else about them is over: a refresh is for the tokens of one moment.
+    let obtainedAt: Timestamp
 
     init?(_ fields: inout VaultField.Reader) {
         guard let token = fields.text(), let issuer = fields.text(), let scope = fields.text() else { return nil }
         (self.token, self.issuer, self.scope) = (Secret(token), issuer, scope)
+        // Not noted by the first versions; then it is the same each time, which is what counts.
+        obtainedAt = Timestamp(microseconds: fields.number() ?? 0)
     }
 
     var fingerprint: [UInt8] { token.fingerprint }

@@ -90,7 +90,7 @@ package final class TokenVault: Sendable {
             let metadata = try metadata(of: user, at: now, in: snapshot)
             return IssuerTokens(
                 accessToken: Secret(""), refreshToken: held.token, scope: held.scope, expiresAt: min(metadata?.expiresAt ?? now, now),
-                obtainedAt: min(metadata?.obtainedAt ?? now, now), issuer: held.issuer)
+                obtainedAt: metadata?.obtainedAt ?? held.obtainedAt, issuer: held.issuer)
         }
     }
 
@@ -130,7 +130,9 @@ package final class TokenVault: Sendable {
             [issuer, scope, .number(tokens.obtainedAt.microseconds), .number(tokens.expiresAt.microseconds)], under: .tokenMetadata(user),
             until: tokens.expiresAt.advanced(by: Self.metadataGrace), in: transaction)
         if let refresh = tokens.refreshToken {
-            try put([.text(refresh.revealed), issuer, scope], under: .refreshToken(user), in: transaction)
+            try put(
+                [.text(refresh.revealed), issuer, scope, .number(tokens.obtainedAt.microseconds)], under: .refreshToken(user),
+                in: transaction)
         }
         if let hint = tokens.idTokenHint { try put([.text(hint.revealed)], under: .idToken(user), in: transaction) }
     }
@@ -146,7 +148,7 @@ package final class TokenVault: Sendable {
         package let next: UserID?
     }
 
-    /// Walks over all users with metadata or a refresh token, without opening a token.
+    /// Walks over all users with metadata or a refresh token; opens a refresh token only where nothing else says when it was obtained.
     ///
     /// - Parameter limit: how many entries to look at, 1 to 1000.
     package func metadataOfAll(from start: UserID? = nil, limit: Int = 100, at now: Timestamp) throws -> TokenHolders {
@@ -160,7 +162,11 @@ package final class TokenVault: Sendable {
                 do {
                     let hasRefreshToken = refreshable[user] != nil
                     let metadata = try metadata(described[user], of: user, at: now, hasRefreshToken: hasRefreshToken)
-                    if metadata != nil || hasRefreshToken { holders.append(TokenHolder(user: user, metadata: metadata)) }
+                    if let metadata {
+                        holders.append(TokenHolder(user: user, metadata: metadata, obtainedAt: metadata.obtainedAt))
+                    } else if let held = try open(refreshable[user], .refreshToken(user), HeldRefreshToken.init) {
+                        holders.append(TokenHolder(user: user, metadata: nil, obtainedAt: held.obtainedAt))
+                    }
                 } catch let error as TokenVaultError {
                     spoiled.append(error)
                 }

@@ -27,6 +27,8 @@ struct Assembly {
     /// What differs between production and evaluation.
     struct Mode {
         var acceptsShorthand = false
+        /// The system's clocks, unless a test has time pass.
+        var now: @Sendable () -> Moment = Clocks.now
         var adjust: @Sendable (Settings) -> Settings = { $0 }
         /// Whether the host's list of stdio servers is read also when nobody named it.
         var readsDefaultServersFile = true
@@ -66,7 +68,7 @@ struct Assembly {
     ) async throws {
         self.logger = logger
         let settings = mode.adjust(settings)
-        let now = Clocks.now
+        let now = mode.now
         let state = try StateDirectory(settings.stateDirectory)
         let path = "\(state.path)/\(settings.databaseName).sqlite"
         let mark = OpenMark(database: path)
@@ -89,8 +91,7 @@ struct Assembly {
             keepsActivities: settings.metrics.tracksBehavior, now: { now().wall }
         ) { try await database.writeSessions($0) }
         let keyFiles = TokenKeyFiles(key, in: state, database)
-        let (signing, published) = try await keyFiles.settle(at: now().wall)
-        let keys = TokenKeys(signing: signing, published: published)
+        let keys = try await keyFiles.keys(at: now().wall)
         let instance = try Self.instanceKey(in: state, environment: environment)
         let authenticator = Authenticator(
             keys: keys, instance: instance,
@@ -107,8 +108,7 @@ struct Assembly {
             retention: Retention(rows: settings.audit.retention, bytes: settings.audit.maximumBytes), sessions: sessions,
             identity: {
                 try await database.touchKeys(authenticator.takeUsedKeys())
-                let (signing, published) = try await keyFiles.settle(at: now().wall)
-                keys.replace(signing: signing, published: published)
+                try await keyFiles.keep(keys, at: now().wall)
                 _ = try vault.sweep(1000, at: now().wall)
                 _ = try vault.reseal(batch: 500)
             },
@@ -121,23 +121,39 @@ struct Assembly {
         let processes = ProcessKeeper()
         let fetchers = try Self.fetchers(egress)
         let shared = Self.sharedIssuer(settings, mode, fetchers, origin, logger, now)
-        let credentials = Self.credentials(database, vault, shared, fetchers, instance, origin, logger, now)
-        let surroundings = UpstreamSurroundings(
-            client: gateway, connections: connections, keeper: processes, environment: environment, credentials: credentials.shown, logger: logger)
         let rules = RuleBook(try await database.allToolRules()) { try await database.toolRules(of: $0) }
         let changes = Changes { rules.known(of: $0.tenant)?.showsAnything(of: $1, to: $0) ?? false }
+        let clientSessions = ClientSessions(
+            store: ClientSessionStore(save: { try await database.save($0) }, delete: { try await database.deleteClientSessions($0) }),
+            kept: try await database.clientSessions(), changes: changes, now: { now().wall })
+        let running = RunningCalls { clientSessions.hush($0) }
+        let refresher = Self.refresher(
+            settings, vault, database, shared, roles: try settings.roleMap,
+            signOut: { user, audit in
+                try await sessions.flush()
+                _ = try await database.signOut(user, of: nil, audit: audit)
+                authenticator.forget(user)
+                running.end { $0.user == user }
+                sessions.forget(user)
+            }, onRoleChange: { authenticator.forget($0) }, logger, now)
+        let keepTokens: @Sendable (IssuerTokens, UserID) throws -> Void = { tokens, user in
+            try vault.store(tokens, for: user, at: now().wall)
+            refresher.add(user, tokens)
+        }
+        let credentials = Self.credentials(database, vault, shared, refresher, fetchers, instance, keys, origin, logger, now)
+        // The catalogue makes the conversations, and hears what servers say outside of any call.
+        let hearing = NoticeDoor()
+        let surroundings = UpstreamSurroundings(
+            client: gateway, connections: connections, keeper: processes, environment: environment, credentials: credentials.shown,
+            notice: { hearing.tell($0, $1) }, logger: logger)
         let pins = try await Self.pinBook(database, settings, logger, now)
         let catalogue = Catalogue(
             answers: answers, originKey: Self.originKey(origin.withLock { $0 }), changes: changes, pins: pins, logger: logger
         ) {
             Upstream($0, surroundings: surroundings)
         }
+        hearing.open { [weak catalogue] in catalogue?.noticed($1, by: $0) }
         for server in try await database.activeServers() { await catalogue.put(server) }
-        let clientSessions = ClientSessions(
-            store: ClientSessionStore(
-                all: { try await database.clientSessions() }, save: { try await database.save($0) },
-                delete: { try await database.deleteClientSessions($0) }),
-            kept: try await database.clientSessions(), changes: changes, now: { now().wall })
         let carried = CarriedSeal(instance)
         let seal = StateSeal(seal: { try carried.seal($0, bound: $1) }, open: { carried.open($0, bound: $1) })
 
@@ -153,41 +169,28 @@ struct Assembly {
             authenticator: authenticator, policy: policy, rules: rules, admission: admission, gate: gate, catalogue: catalogue,
             answers: answers, sessions: clientSessions, seal: seal, acceptsShorthand: mode.acceptsShorthand)
         let metrics = CallMetrics()
-        let running = RunningCalls { clientSessions.hush($0) }
         let forwarder = Forwarder(
             corridor: corridor, authenticator: authenticator, admission: admission, gate: gate, running: running, catalogue: catalogue,
             answers: answers, audit: audit, metrics: metrics, sessions: sessions, changes: changes, statusCode: { $0.code }, now: now)
 
         let clients = Clients(
             instance: instance, record: { try await database.client($0) }, store: { try await database.store($0, audit: nil) },
-            document: Self.documents(fetchers, mode, logger, now),
-            isEvaluation: mode.acceptsShorthand, now: { now().wall })
+            document: Self.documents(fetchers, settings.oauth.clientDocumentDomains, mode, logger, now),
+            acceptsRegistrations: settings.oauth.acceptsRegistrations, isEvaluation: mode.acceptsShorthand, now: { now().wall })
         // What does not fit is said at start-up, not to the first who signs in.
         let named = try settings.issuer(callback: settings.oauth.callbackURL)
         let issuer = SignInIssuer(
             shared, name: named?.issuer ?? "the issuer of evaluation mode", roles: try settings.roleMap, home: ControlAPI.defaultTenant,
             logger: logger)
-        let refresher = Self.refresher(
-            settings, vault, database, shared, roles: try settings.roleMap,
-            signOut: { user, audit in
-                try await sessions.flush()
-                _ = try await database.signOut(user, of: nil, audit: audit)
-                authenticator.forget(user)
-                running.end { $0.user == user }
-                sessions.forget(user)
-            }, onRoleChange: { authenticator.forget($0) }, logger, now)
         let server = AuthorizationServer(
             clients: clients,
-            grants: Self.grants(database, authenticator, sessions, running) {
-                try vault.store($0, for: $1, at: now().wall)
-                refresher.add($1, $0)
-            }, issuer: issuer,
+            grants: Self.grants(database, authenticator, sessions, running, keep: keepTokens, now), issuer: issuer,
             authenticator: authenticator, instance: instance,
             assertions: ClientAssertions { try await Self.keySet($0, fetchers) },
             origin: { origin.withLock { $0 } }, now: { now().wall })
 
         let registry = Self.registry(database, catalogue, pins, connections, vault, credentials)
-        let connect = Self.connectHouse(database, authenticator, vault, catalogue, registry, credentials, issuer, instance, settings, now)
+        let connect = Self.connectHouse(database, authenticator, catalogue, registry, credentials, issuer, instance, settings, keep: keepTokens)
         // Who is out is not kept fresh behind their back.
         let forgetTokens: @Sendable (UserID) throws -> Void = { user in
             refresher.remove(user)
@@ -263,7 +266,9 @@ struct Assembly {
             }
         }
         let control = Listener.control(
-            Self.control(registry, people, database, queries, peopleQueries, pacing, desk, tools, now), path: try ControlSocket.bindable(state.path),
+            Self.control(registry, people, database, queries, peopleQueries, pacing, desk, tools, now) { audit in
+                try await keyFiles.turn(keys, audit: audit, at: now().wall)
+            }, path: try ControlSocket.bindable(state.path),
             logger: Self.quiet(logger)
         ) { controlOpens.finish() }
 
@@ -373,7 +378,8 @@ struct Assembly {
 
     private static func control(
         _ registry: Registry, _ people: People, _ database: Storage.Database, _ queries: AdminQueries, _ peopleQueries: PeopleQueries,
-        _ pacing: PacingDesk, _ rules: RulesDesk, _ tools: ToolsDesk, _ now: @escaping @Sendable () -> Moment
+        _ pacing: PacingDesk, _ rules: RulesDesk, _ tools: ToolsDesk, _ now: @escaping @Sendable () -> Moment,
+        turnSigningKeys: @escaping @Sendable (AuditRecord) async throws -> SigningKeyTurn
     ) -> ControlAPI {
         ControlAPI(
             registry: registry, queries: queries, people: peopleQueries, pacing: pacing, rules: rules, tools: tools,
@@ -384,7 +390,7 @@ struct Assembly {
             ensureUser: { try await people.ensure($0, $1, of: $2, $3) },
             issueToken: { try await people.token(for: $0, $1) },
             callReport: { since in CallReport(try await database.auditRecords(of: nil, since: since, limit: 1_000_000)) },
-            now: now)
+            turnSigningKeys: turnSigningKeys, now: now)
     }
 
     private static func gauges(_ catalogue: Catalogue, _ database: Storage.Database, _ sessions: SessionTable) -> [Gauge] {

@@ -10,8 +10,8 @@ import Upstreams
 /// What servers are shown.
 extension Assembly {
     static func credentials(
-        _ database: Storage.Database, _ vault: TokenVault, _ issuer: SharedIssuer, _ fetchers: Fetchers, _ instance: InstanceKey,
-        _ origin: SharedOrigin, _ logger: Logger, _ now: @escaping @Sendable () -> Moment
+        _ database: Storage.Database, _ vault: TokenVault, _ issuer: SharedIssuer, _ refresher: TokenRefresher, _ fetchers: Fetchers,
+        _ instance: InstanceKey, _ keys: TokenKeys, _ origin: SharedOrigin, _ logger: Logger, _ now: @escaping @Sendable () -> Moment
     ) -> UpstreamCredentials {
         let store = CredentialStore(
             secret: { try vault.secret(of: $0) }, registration: { try vault.registration(for: $0) },
@@ -33,19 +33,26 @@ extension Assembly {
             note: { try await database.noteConnection(of: $0, to: $1, expiresAt: $2, lastError: $3) },
             connections: { try await database.connections(of: $0) }, connectedUsers: { try await database.connectedUsers(at: $0) },
             exchange: { user, scope in
-                guard let tokens = try vault.tokens(of: user, at: now().wall) else { return nil }
+                let tokens: IssuerTokens
+                do { tokens = try await refresher.current(user) } catch TokensUnavailable.signInAgain { return nil } catch let failure
+                    as TokensUnavailable
+                {
+                    throw IssuerFailure(failure)
+                }
                 return try await issuer.value().onBehalfOf(assertion: tokens.accessToken, scope: scope)
             })
-        return UpstreamCredentials(store: store, fetcher: fetchers.strangers, instance: instance, origin: { origin.withLock { $0 } }, now: now) {
-            server, reason in
-            logger.warning("there is nothing to show a server", metadata: ["server.alias": "\(server.alias)", "reason": "\(reason)"])
+        return UpstreamCredentials(
+            store: store, fetcher: fetchers.strangers, instance: instance, proof: ClientProof(keys: keys, now: now),
+            origin: { origin.withLock { $0 } }, now: now
+        ) { server, reason in
+            logger.warning("a server's credential", metadata: ["server.alias": "\(server.alias)", "reason": "\(reason)"])
         }
     }
 
     static func connectHouse(
-        _ database: Storage.Database, _ authenticator: Authenticator, _ vault: TokenVault, _ catalogue: Catalogue, _ registry: Registry,
+        _ database: Storage.Database, _ authenticator: Authenticator, _ catalogue: Catalogue, _ registry: Registry,
         _ credentials: UpstreamCredentials, _ issuer: SignInIssuer, _ instance: InstanceKey, _ settings: Settings,
-        _ now: @escaping @Sendable () -> Moment
+        keep: @escaping @Sendable (IssuerTokens, UserID) throws -> Void
     ) -> ConnectHouse {
         let changed: @Sendable (UserID, ServerRecord) async -> Void = { user, server in
             await catalogue.endConversation(of: user, with: server.id)
@@ -57,7 +64,7 @@ extension Assembly {
                     issuer: person.issuer, subject: person.subject, name: person.name, displayName: person.displayName, role: person.role,
                     tenant: person.tenant, grant: nil, audit: audit)
                 authenticator.forget(user.id)
-                if let tokens = person.tokens { try vault.store(tokens, for: user.id, at: now().wall) }
+                if let tokens = person.tokens { try keep(tokens, user.id) }
                 return user
             }, user: { try await database.user($0) }, server: registry.named, changed: changed, record: { try await database.append([$0]) })
         let desk = ConnectDesk(credentials: credentials, issuer: issuer, doors: doors, instance: instance) { issuer in
@@ -77,6 +84,14 @@ extension UpstreamCredentials {
         } turnedAway: { why, server, user throws(UpstreamFailure) in
             do throws(CredentialFailure) { try await self.turnedAway(why, by: server, for: user) } catch { throw .credential(error.sentence) }
         }
+    }
+}
+
+extension IssuerFailure {
+    /// What it means for whoever needs the issuer's tokens that they cannot be had now.
+    init(_ why: TokensUnavailable) {
+        let wait: Duration? = if case .later(let wait) = why { wait } else { nil }
+        self.init(.later(after: wait), "The issuer's tokens of the user have expired, and cannot be renewed at the moment.")
     }
 }
 

@@ -35,7 +35,7 @@ extension Assembly {
 
     static func grants(
         _ database: Storage.Database, _ authenticator: Authenticator, _ sessions: SessionTable, _ running: RunningCalls,
-        keep: @escaping @Sendable (IssuerTokens, UserID) throws -> Void
+        keep: @escaping @Sendable (IssuerTokens, UserID) throws -> Void, _ now: @escaping @Sendable () -> Moment
     ) -> GrantStore {
         GrantStore(
             signIn: { person, grant, audit in
@@ -51,7 +51,7 @@ extension Assembly {
             user: { try await database.user($0) },
             endSession: { session, user, tenant, audit in
                 try await database.endSession(session, of: user, in: tenant, audit: audit)
-                authenticator.end(session, at: Clocks.now().wall)
+                authenticator.end(session, at: now().wall)
                 running.end { $0.session == session }
                 sessions.forget(session)
             },

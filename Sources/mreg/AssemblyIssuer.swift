@@ -66,11 +66,12 @@ extension Assembly {
 
     /// What clients publish of themselves.
     static func documents(
-        _ fetchers: Fetchers, _ mode: Mode, _ logger: Logger, _ now: @escaping @Sendable () -> Moment
+        _ fetchers: Fetchers, _ domains: [ClientDomain], _ mode: Mode, _ logger: Logger, _ now: @escaping @Sendable () -> Moment
     ) -> @Sendable (ClientDocumentURL, IPAddress?) async throws(OAuthError) -> ClientMetadata {
         let isEvaluation = mode.acceptsShorthand
         let documents = ClientDocuments<ClientMetadata>(
-            policy: ClientDocumentPolicy(allowsLoopback: isEvaluation), fetcher: fetchers.strangers, now: now
+            policy: ClientDocumentPolicy(domains: domains.isEmpty ? nil : domains, allowsLoopback: isEvaluation), fetcher: fetchers.strangers,
+            now: now
         ) { bytes, url in
             try ClientMetadata(document: bytes, at: ClientDocumentURL(url, allowsLoopback: isEvaluation), isEvaluation: isEvaluation)
         }

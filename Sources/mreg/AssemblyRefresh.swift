@@ -83,7 +83,7 @@ extension Assembly {
                         for spoiled in page.spoiled { logger.warning("stored tokens cannot be read", metadata: ["reason": "\(spoiled)"]) }
                         found += page.holders.map { holder in
                             StoredTokens(
-                                user: holder.user, issuer: holder.metadata?.issuer ?? "", obtainedAt: holder.metadata?.obtainedAt ?? now().wall,
+                                user: holder.user, issuer: holder.metadata?.issuer ?? "", obtainedAt: holder.obtainedAt,
                                 expiresAt: holder.metadata?.expiresAt ?? now().wall, canRefresh: holder.hasRefreshToken,
                                 hasOpenIntent: open.contains(holder.user))
                         }

@@ -4,6 +4,8 @@ import Gateway
 import Logging
 import Serving
 import Storage
+import Synchronization
+import Upstreams
 
 extension Assembly {
     /// The pins of all servers' tools, known before any server is asked.
@@ -41,4 +43,13 @@ extension Settings.Upstreams.ToolChangePolicy {
         case .report: .report
         }
     }
+}
+
+/// Where servers' notices go once there is somebody to hear them; before that, nobody is asked to tell any.
+final class NoticeDoor: Sendable {
+    private let hear = Mutex<(@Sendable (ServerID, UpstreamNotice) -> Void)?>(nil)
+
+    func open(_ hear: @escaping @Sendable (ServerID, UpstreamNotice) -> Void) { self.hear.withLock { $0 = hear } }
+
+    func tell(_ server: ServerID, _ notice: UpstreamNotice) { hear.withLock { $0 }?(server, notice) }
 }

@@ -19,12 +19,17 @@ enum Evaluation {
         return settings
     }
 
-    /// - Parameter isWithStdioDemo: whether this program can be started again as the stdio demo server.
-    static func mode(isWithStdioDemo: Bool) throws -> Assembly.Mode {
+    /// - Parameters:
+    ///   - isWithStdioDemo: whether this program can be started again as the stdio demo server.
+    ///   - now: of the gateway and its issuer alike.
+    ///   - fake: nil for an issuer of this gateway's own.
+    static func mode(
+        isWithStdioDemo: Bool, now: @escaping @Sendable () -> Moment = Clocks.now, issuer fake: FakeEntra? = nil
+    ) throws -> Assembly.Mode {
         let (demo, issuer) = (DemoPort(), DemoPort())
         let logger = Logger(label: "evaluation") { _ in SwiftLogNoOpLogHandler() }
-        let fake = try FakeEntra(clock: { Clocks.now().wall })
-        var mode = Assembly.Mode(acceptsShorthand: true, readsDefaultServersFile: false)
+        let fake = try fake ?? FakeEntra(clock: { now().wall })
+        var mode = Assembly.Mode(acceptsShorthand: true, now: now, readsDefaultServersFile: false)
         mode.adjust = raised
         mode.loginRole = { roles[$0] ?? .user }
         mode.allowedUpstreams = ["127.0.0.0/8", "::1/128"].compactMap { AddressRange($0) }

@@ -313,6 +313,12 @@ struct ConnectTests {
             let document = try await gateway.send(.GET, "/oauth/client.json").json
             #expect(document?["client_id"]?.string == gateway.origin + "/oauth/client.json")
             #expect(document?["redirect_uris"]?.elements.map(\.string) == [gateway.origin + "/connect/callback"])
+            #expect(document?["token_endpoint_auth_method"]?.string == "private_key_jwt")
+            let keys = try #require(document?["jwks_uri"]?.string)
+            #expect(try await gateway.send(.GET, String(keys.dropFirst(gateway.origin.count))).json?["keys"]?.elements.isEmpty == false)
+            let open = try await gateway.send(.GET, "/oauth/public-client.json").json
+            #expect(open?["client_id"]?.string == gateway.origin + "/oauth/public-client.json")
+            #expect(open?["token_endpoint_auth_method"]?.string == "none" && open?["jwks_uri"] == nil)
             #expect(try await gateway.send(.GET, "/connect/NOT_AN_ALIAS").status == 400)
             #expect(try await gateway.send(.GET, "/connect/callback").status == 400)
             #expect(try await gateway.send(.GET, "/connect/up?step=none").status == 400)
@@ -320,6 +326,29 @@ struct ConnectTests {
             let page = try await browser.signIn(as: "user", at: try await browser.open(gateway.origin + "/connect/demo-http"))
             #expect(page.status == 400 && page.text.contains("no server"))
             #expect(try await gateway.api(.GET, "/api/v1/connections", token: nil).status == 401)
+        }
+    }
+
+    @Test(arguments: [HTTPResponseStatus.ok, .serviceUnavailable, .notFound])
+    func `who disconnects is disconnected, and the authorization server hears of it if it listens`(status: HTTPResponseStatus) async throws {
+        try await Self.withServer({ $0.revocationStatus = status }) { gateway, upstream, authority in
+            #expect(try await Self.connect("user", to: "alice", gateway, authority).text.contains("is connected"))
+            let user = try await Self.token("user", gateway)
+            #expect(try await gateway.api(.DELETE, "/api/v1/connections/up", token: user).status == 204)
+            let revoked = upstream.requests(to: "/revoke").map(\.form)
+            #expect(revoked.count == 1 && revoked.first?["token"] == "refresh-\(authority.mark)-2" && revoked.first?["client_id"] == "client-1")
+            #expect(revoked.first?["token_type_hint"] == "refresh_token")
+            #expect(authority.state.value.refreshTokens.isEmpty == (status == .ok))
+            #expect(try await gateway.api(.DELETE, "/api/v1/connections/up", token: user).status == 404)
+        }
+    }
+
+    @Test func `an authorization server that takes nothing back is not asked to`() async throws {
+        try await Self.withServer({ $0.metadata["revocation_endpoint"] = .some(nil) }) { gateway, upstream, authority in
+            #expect(try await Self.connect("user", to: "alice", gateway, authority).text.contains("is connected"))
+            let user = try await Self.token("user", gateway)
+            #expect(try await gateway.api(.DELETE, "/api/v1/connections/up", token: user).status == 204)
+            #expect(upstream.requests(to: "/revoke").isEmpty)
         }
     }
 }

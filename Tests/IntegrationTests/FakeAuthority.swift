@@ -20,6 +20,7 @@ final class FakeAuthority: Sendable {
         /// What replaces `iss` in its answers; nil leaves it out.
         var iss: String??
         var registrations: [JSON] = []
+        var revocationStatus = HTTPResponseStatus.ok
         /// What a tool needs besides, to be asked for with 403.
         var neededScope: String?
         var grantedScopes: [String: String] = [:]
@@ -47,7 +48,8 @@ final class FakeAuthority: Sendable {
                 [
                     "issuer": .string(issuer(upstream)), "authorization_endpoint": .string(upstream.origin + "/authorize"),
                     "token_endpoint": .string(upstream.origin + "/token"), "registration_endpoint": .string(upstream.origin + "/register"),
-                    "response_types_supported": ["code"], "code_challenge_methods_supported": ["S256"],
+                    "revocation_endpoint": .string(upstream.origin + "/revoke"), "response_types_supported": ["code"],
+                    "code_challenge_methods_supported": ["S256"],
                     "token_endpoint_auth_methods_supported": ["none", "client_secret_basic"],
                     "authorization_response_iss_parameter_supported": true, "scopes_supported": ["files:read", "files:write", "offline_access"],
                 ], state.value.metadata)
@@ -57,6 +59,11 @@ final class FakeAuthority: Sendable {
             return .json(["client_id": .string("client-\(number)"), "token_endpoint_auth_method": "none"], status: .created)
         case "/authorize": return authorize(request, upstream)
         case "/token": return token(request, upstream)
+        case "/revoke":
+            return .init(
+                status: state.change { state in
+                    if state.revocationStatus == .ok, let token = request.form["token"] { state.refreshTokens[token] = nil }
+                }.revocationStatus)
         default: return .nothing
         }
     }

@@ -1,3 +1,4 @@
+import FakeEntra
 import Foundation
 import Gateway
 import MCP
@@ -55,6 +56,44 @@ struct OnBehalfOfTests {
                 let listed = try await gateway.api(.GET, "/api/v1/connections", token: user)
                 #expect(listed.json?["connections"]?.elements.first?["mode"]?.string == "on_behalf_of")
                 #expect(shown.allSatisfy { !listed.text.contains($0) })
+            }
+        }
+    }
+
+    @Test func `whoever's token has expired is renewed once, and then exchanged for, without a page`() async throws {
+        let clock = PassingTime()
+        let fake = try FakeEntra(clock: { clock.now().wall })
+        @Sendable func asked(_ grant: String) -> Int { fake.requests.count { $0.parameters["grant_type"] == grant && $0.status == 200 } }
+        let exchange = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+        try await FakeUpstream.running({ request, _ in Self.server.answer(request) }) { upstream in
+            // Nothing is renewed before somebody needs it.
+            try await RunningGateway.with(
+                ["MREG_FASTMCP_ENABLE_BACKGROUND_TOKEN_REFRESH": "false"],
+                mode: try Evaluation.mode(isWithStdioDemo: false, now: clock.now, issuer: fake)
+            ) { gateway in
+                let made = try await gateway.register("up", upstream.endpoint, credential: ["mode": "on_behalf_of", "scope": .string(Self.scope)])
+                #expect(made.status == 201, "\(made.text)")
+                let browser = TestBrowser()
+                let asking = try await browser.signIn(as: "user", at: try await browser.open(gateway.origin + "/connect/up"))
+                #expect(try await browser.submit(asking, [("decision", "approve")]).text.contains("is connected"))
+                let early = try await gateway.callBare("up__whoami", token: try await ConnectTests.token("user", gateway))
+                #expect(early.said == "you are 5e000000-0000-4000-8000-000000000003", "\(early.text)")
+                #expect(asked("refresh_token") == 0 && asked(exchange) == 1)
+
+                // Longer than the issuer's token lives, and than the one that it was exchanged for.
+                clock.pass(.seconds(3 * 3600))
+                let token = try await ConnectTests.token("user", gateway)
+                try await withThrowingTaskGroup(of: String?.self) { group in
+                    for _ in 0..<8 { group.addTask { try await gateway.callBare("up__whoami", token: token).said } }
+                    for try await said in group { #expect(said == "you are 5e000000-0000-4000-8000-000000000003") }
+                }
+                #expect(asked("refresh_token") == 1 && asked(exchange) == 2)
+
+                // Whom the issuer gives nothing any more is sent to the page.
+                clock.pass(.seconds(3 * 3600))
+                fake.change("user") { $0.tokensValidFrom = clock.now().wall }
+                let over = try await gateway.callBare("up__whoami", token: try await ConnectTests.token("user", gateway))
+                #expect(over.isToolError && over.said?.contains("/connect/up?for=") == true, "\(over.text)")
             }
         }
     }

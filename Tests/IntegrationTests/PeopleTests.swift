@@ -299,21 +299,34 @@ struct PeopleTests {
         }
     }
 
-    @Test func `a client's secret is replaced at once, and nothing of it is kept`() async throws {
+    @Test func `a client's secret goes on for a day beside its successor, unless it is refused at once, and nothing of it is kept`() async throws {
         let folder = try RunningGateway.temporaryFolder()
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        let secrets = try await RunningGateway.with(folder: folder) { gateway in
+        let clock = PassingTime()
+        let mode = try Evaluation.mode(isWithStdioDemo: false, now: clock.now)
+        let secrets = try await RunningGateway.with(mode: mode, folder: folder) { gateway in
             let client = try await gateway.client(["name": "robot", "user": "user"])
             let token = try #require(try await gateway.tokens(of: client).json?["access_token"]?.string)
             let renewed = try await gateway.control("POST", "/clients/rotate", ["client_id": .string(client.id)])
             let secret = try #require(renewed?["client_secret"]?.string)
+            #expect(renewed?["former_secret_until"]?.string != nil)
+            #expect(try await gateway.tokens(of: client).status == 200)
+            #expect(try await gateway.tokens(of: (client.id, secret)).status == 200)
+            #expect(try await gateway.tokens(of: (client.id, secret + "x")).status == 401)
+            #expect(try await gateway.mcp(Self.ping, token: token).status == 200)
+            clock.pass(.seconds(86_400))
             #expect(try await gateway.tokens(of: client).status == 401)
             #expect(try await gateway.tokens(of: (client.id, secret)).status == 200)
-            #expect(try await gateway.mcp(Self.ping, token: token).status == 200)
+            // One that somebody else has is good no more.
+            let again = try await gateway.control("POST", "/clients/rotate", ["client_id": .string(client.id), "at_once": true])
+            let last = try #require(again?["client_secret"]?.string)
+            #expect(again?["former_secret_until"]?.isNull == true)
+            for old in [client.secret, secret] { #expect(try await gateway.tokens(of: (client.id, old)).status == 401) }
+            #expect(try await gateway.tokens(of: (client.id, last)).status == 200)
             let listed = try #require(try await gateway.control("GET", "/clients"))
             #expect(listed["clients"]?.elements.first?["acts_as"]?.string == "user")
             #expect(!listed.text.description.contains("mreg_cs_"))
-            return [client.secret, secret]
+            return [client.secret, secret, last]
         }
         for name in try FileManager.default.contentsOfDirectory(atPath: folder + "/state") where name.hasPrefix("gateway") {
             let bytes = try #require(FileManager.default.contents(atPath: folder + "/state/" + name))
@@ -390,6 +403,42 @@ struct PeopleTests {
             #expect(asked.status == 200 && asked.text.contains("a.example"))
             let elsewhere = try await gateway.send(.GET, "/authorize?\(query)x&code_challenge=\(String(repeating: "A", count: 43))")
             #expect(elsewhere.status == 200)
+        }
+    }
+
+    // MARK: Limits of keys
+
+    @Test func `a key asks no more than it was made for, and gives no more on`() async throws {
+        try await RunningGateway.with { gateway in
+            let ada = try await gateway.token("ada")
+            for rate in [0, -1, 10_000_001] as [Int] {
+                let body: JSONText = ["name": "ci", "requests_per_minute": .number(rate)]
+                #expect(try await gateway.api(.POST, Self.keys, body, token: ada).status == 422)
+            }
+            let body: JSONText = ["name": "ci", "scopes": ["mcp:tools", "account"], "requests_per_minute": 4]
+            let made = try await gateway.api(.POST, Self.keys, body, token: ada)
+            #expect(made.json?["requests_per_minute"]?.integer == 4)
+            let key = try #require(made.json?["key"]?.string)
+            let id = try #require(made.json?["id"]?.integer)
+            let first = try await gateway.mcp(Self.ping, token: key)
+            #expect(first.status == 200 && first.headers.first(name: "RateLimit-Policy")?.contains(#""key";q=8;w=120"#) == true)
+
+            let more: JSONText = ["name": "more", "scopes": ["mcp:tools"]]
+            let refused = try await gateway.api(.POST, Self.keys, more, token: key)
+            #expect(refused.status == 403 && refused.text.contains("requests a minute"))
+            let less: JSONText = ["name": "less", "scopes": ["mcp:tools"], "requests_per_minute": 4]
+            #expect(try await gateway.api(.POST, Self.keys, less, token: key).status == 201)
+            let next = try await gateway.api(.POST, Self.keys + "/\(id)/rotate", token: ada)
+            #expect(next.json?["requests_per_minute"]?.integer == 4)
+
+            // Two minutes' worth at once, of which three are gone.
+            for _ in 0..<5 { #expect(try await gateway.mcp(Self.ping, token: key).status == 200) }
+            let over = try await gateway.mcp(Self.ping, token: key)
+            #expect(over.status == 429 && over.json?["error"]?["data"]?["limit"]?.string == "key", "\(over.text)")
+            #expect(over.json?["error"]?["data"]?["whose"]?.string == "\(id)" && over.text.contains("The API key \(id) has used up its own limit"))
+            // Its owner, and their other keys, have their own.
+            #expect(try await gateway.mcp(Self.ping, token: ada).status == 200)
+            #expect(try await gateway.mcp(Self.ping, token: try #require(next.json?["key"]?.string)).status == 200)
         }
     }
 

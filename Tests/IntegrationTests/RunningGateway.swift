@@ -20,9 +20,11 @@ struct RunningGateway: Sendable {
     ///
     /// - Parameters:
     ///   - mode: evaluation's, with the HTTP demo server beside it, unless said otherwise.
+    ///   - mode: in place of either.
     ///   - folder: kept if given; else a temporary one.
     static func with<Value: Sendable>(
-        _ settings: [String: String] = [:], isEvaluation: Bool = true, folder: String? = nil, _ body: @Sendable (RunningGateway) async throws -> Value
+        _ settings: [String: String] = [:], isEvaluation: Bool = true, mode: Assembly.Mode? = nil, folder: String? = nil,
+        _ body: @Sendable (RunningGateway) async throws -> Value
     ) async throws -> Value {
         let directory = try folder ?? temporaryFolder()
         defer { if folder == nil { try? FileManager.default.removeItem(atPath: directory) } }
@@ -31,7 +33,7 @@ struct RunningGateway: Sendable {
         environment["MREG_PORT"] = settings["MREG_PORT"] ?? "0"
         var logger = Logger(label: "test") { LogLines(label: $0, format: .text, logLevel: .error) }
         logger.logLevel = .error
-        let mode = isEvaluation ? try Evaluation.mode(isWithStdioDemo: false) : Assembly.Mode()
+        let mode = try mode ?? (isEvaluation ? try Evaluation.mode(isWithStdioDemo: false) : Assembly.Mode())
         let (listening, announce) = AsyncStream.makeStream(of: Assembly.Running.self)
         let assembly = try await Assembly(try Settings(environment: environment), mode: mode, environment: [:], logger: logger) {
             announce.yield($0)

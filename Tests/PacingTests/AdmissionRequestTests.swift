@@ -174,6 +174,15 @@ struct PacingPlanTests {
         #expect(request.weight == 1)
     }
 
+    @Test func `a key with a limit of its own takes from that besides its owner's`() {
+        func claims(_ key: APIKeyID?, _ rate: Int?) -> [BucketKey] {
+            let principal = Principal(user: UserID(3), name: "ada", tenant: Self.tenant, role: .user, key: key, keyPerMinute: rate)
+            return Self.plan().request(of: principal, server: nil, tool: nil, under: terms).claims.map(\.key)
+        }
+        #expect(claims(APIKeyID(9), 60) == [.global, .tenant(Self.tenant), .user(UserID(3)), .key(APIKeyID(9))])
+        #expect(claims(APIKeyID(9), nil) == [.global, .tenant(Self.tenant), .user(UserID(3))])
+    }
+
     @Test func `what an administrator set for a user, a server or a tool goes before`() {
         var terms = terms
         (terms.weight, terms.perMinute, terms.userPerMinute) = (4, 333, 44)

@@ -78,6 +78,19 @@ struct TokenVaultTests {
         }
     }
 
+    @Test func `what is left when all but the refresh token is over is of the same moment, whenever it is looked at`() throws {
+        try withVaultFolder { path in
+            let vault = try TokenVault(path)
+            try vault.store(vaultTokens("a"), for: user, at: signIn)
+            let obtainedAt = try #require(try vault.tokens(of: user, at: signIn)).obtainedAt
+            for seconds in [3600, 3899, 3900, 10_000, 1_000_000] as [Double] {
+                let held = try #require(try vault.heldTokens(of: user, at: later(seconds)))
+                #expect(held.obtainedAt == obtainedAt && held.expiresAt <= later(seconds) && held.refreshToken?.revealed == "refresh-a")
+                #expect(try vault.metadataOfAll(at: later(seconds)).holders.map(\.obtainedAt) == [obtainedAt])
+            }
+        }
+    }
+
     @Test func `what is over is swept, and nothing else`() throws {
         try withVaultFolder { path in
             let vault = try TokenVault(path)

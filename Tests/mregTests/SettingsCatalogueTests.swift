@@ -89,7 +89,7 @@ struct SettingsCatalogueTests {
     /// Those that the contract does not name (docs/decisions/0011-calls-in-flight.md, docs/sign-in.md).
     static let ours = [
         ("MREG_IN_FLIGHT_PER_USER", "128"), ("MREG_IN_FLIGHT_PER_SERVER", "256"), ("MREG_QUEUED_PER_SERVER", "1024"), ("MREG_QUEUE_TIMEOUT", "30"),
-        ("MREG_ROLE_MAP", ""),
+        ("MREG_ROLE_MAP", ""), ("MREG_CLIENT_DOCUMENT_DOMAINS", ""), ("MREG_ENABLE_DYNAMIC_REGISTRATION", "true"),
     ]
 
     @Test(arguments: contract + ours)
@@ -98,7 +98,7 @@ struct SettingsCatalogueTests {
         #expect(setting.defaultText == value)
     }
 
-    @Test func `there is no name beside the contract's and our five, and none twice`() {
+    @Test func `there is no name beside the contract's and our own, and none twice`() {
         #expect(SettingsCatalogue.all.map(\.name).sorted() == (Self.contract.map(\.name) + Self.ours.map(\.0)).sorted())
         #expect(Set(SettingsCatalogue.all.map { $0.field as PartialKeyPath<Settings> }).count == SettingsCatalogue.all.count)
     }

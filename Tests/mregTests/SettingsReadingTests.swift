@@ -120,6 +120,8 @@ struct SettingsReadingTests {
         ("MREG_AZURE_TENANT_ID", ["a/b", "..", "a?b"]),
         ("MREG_FASTMCP_OAUTH_SCOPES", ["openid  profile", " openid", "open\"id", ""]),
         ("MREG_TOOL_CHANGE_POLICY", ["HOLD", "ignore"]),
+        ("MREG_CLIENT_DOCUMENT_DOMAINS", ["https://a.example", "a.example,", "*", "*.", "10.0.0.1", "a.example:443", "localhost", "*.*.example"]),
+        ("MREG_ENABLE_DYNAMIC_REGISTRATION", ["on", ""]),
         ("MREG_ISSUER_WITHOUT_PKCE_METADATA", ["http://issuer.example", "entra,none", ""]),
     ])
     func `hostile and careless values are refused in one plain line`(name: String, values: [String]) {

@@ -22,6 +22,7 @@ struct SettingsReportTests {
         "MREG_ISSUER_WITHOUT_PKCE_METADATA", "MREG_STDIO_SERVERS_FILE", "MREG_AZURE_TENANT_ID", "MREG_AZURE_CLIENT_ID", "MREG_AZURE_CLIENT_SECRET",
         "MREG_AZURE_AUTHORITY", "MREG_AZURE_ALLOWED_TENANTS", "MREG_OIDC_ISSUER", "MREG_OIDC_CLIENT_ID", "MREG_OIDC_CLIENT_SECRET",
         "MREG_OIDC_ROLE_CLAIM", "MREG_OIDC_TENANT_CLAIM", "MREG_FASTMCP_OAUTH_CALLBACK_URL", "MREG_FASTMCP_OAUTH_SCOPES", "MREG_ROLE_MAP",
+        "MREG_CLIENT_DOCUMENT_DOMAINS", "MREG_ENABLE_DYNAMIC_REGISTRATION",
         "MREG_AUDIT_RETENTION_DAYS", "MREG_AUDIT_MAX_BYTES", "MREG_AUDIT_DURABILITY", "MREG_LOG_LEVEL", "MREG_LOG_FORMAT",
     ]
 
@@ -38,7 +39,7 @@ struct SettingsReportTests {
         #expect(
             report.hasPrefix(
                 """
-                settings are good: 4 set, 79 at their defaults
+                settings are good: 4 set, 81 at their defaults
 
                   MREG_PORT                 9000                     environment
                   MREG_PUBLIC_URL           https://gateway.example  /etc/gateway.env:1
@@ -55,6 +56,6 @@ struct SettingsReportTests {
 
     @Test func `with nothing set the report is short`() {
         #expect(
-            Settings().report().hasPrefix("settings are good: 0 set, 83 at their defaults\n\nall names without effect in this version:\n  MREG_TLS_"))
+            Settings().report().hasPrefix("settings are good: 0 set, 85 at their defaults\n\nall names without effect in this version:\n  MREG_TLS_"))
     }
 }

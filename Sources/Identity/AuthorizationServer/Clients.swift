@@ -14,9 +14,31 @@ package struct KnownClient: Sendable {
     package let metadata: ClientMetadata
     /// Of a confidential client; SHA-256.
     let secretHash: [UInt8]?
+    let formerSecret: ClientRecord.FormerSecret?
     /// As whom it acts by itself.
     package let user: UserID?
     let createdAt: Timestamp
+
+    init(
+        id: String, kind: ClientRecord.Kind, metadata: ClientMetadata, secretHash: [UInt8]? = nil, formerSecret: ClientRecord.FormerSecret? = nil,
+        user: UserID? = nil, createdAt: Timestamp
+    ) {
+        self.id = id
+        self.kind = kind
+        self.metadata = metadata
+        self.secretHash = secretHash
+        self.formerSecret = formerSecret
+        self.user = user
+        self.createdAt = createdAt
+    }
+
+    /// Whether that is its secret, or the one before it while that is good. Hashes are compared, and in constant time.
+    func isProved(by secret: Secret<String>, at now: Timestamp) -> Bool {
+        let digest = RandomToken.digest(secret.revealed)
+        if let secretHash, RandomToken.isSame(digest, secretHash) { return true }
+        guard let formerSecret, now < formerSecret.goodUntil else { return false }
+        return RandomToken.isSame(digest, formerSecret.hash)
+    }
 
     /// What its tokens call it: the id, or its hash where the id is long.
     var fingerprint: String { Self.fingerprint(of: id) }
@@ -39,6 +61,8 @@ package struct Clients: Sendable {
     private let record: @Sendable (String) async throws -> ClientRecord?
     private let store: @Sendable (ClientRecord) async throws -> Void
     private let document: @Sendable (ClientDocumentURL, IPAddress?) async throws(OAuthError) -> ClientMetadata
+    /// Whether clients may register themselves.
+    package let acceptsRegistrations: Bool
     private let isEvaluation: Bool
     private let now: @Sendable () -> Timestamp
 
@@ -46,13 +70,15 @@ package struct Clients: Sendable {
     package init(
         instance: InstanceKey, record: @escaping @Sendable (String) async throws -> ClientRecord?,
         store: @escaping @Sendable (ClientRecord) async throws -> Void,
-        document: @escaping @Sendable (ClientDocumentURL, IPAddress?) async throws(OAuthError) -> ClientMetadata, isEvaluation: Bool,
+        document: @escaping @Sendable (ClientDocumentURL, IPAddress?) async throws(OAuthError) -> ClientMetadata,
+        acceptsRegistrations: Bool = true, isEvaluation: Bool,
         now: @escaping @Sendable () -> Timestamp
     ) {
         key = ClientIDKey(instance.secret(for: "client id"))
         self.record = record
         self.store = store
         self.document = document
+        self.acceptsRegistrations = acceptsRegistrations
         self.isEvaluation = isEvaluation
         self.now = now
     }
@@ -64,21 +90,30 @@ package struct Clients: Sendable {
         guard kept?.revokedAt == nil else { throw OAuthError(.invalidClient, "This client was revoked by an administrator.") }
         if ClientID.isMeant(by: id) {
             let (metadata, issuedAt) = try ClientID.read(id, key: key)
-            return KnownClient(id: id, kind: .registered, metadata: metadata, secretHash: nil, user: nil, createdAt: issuedAt)
+            return KnownClient(id: id, kind: .registered, metadata: metadata, createdAt: issuedAt)
         }
         if ClientDocumentURL.isMeant(by: id) {
             let metadata = try await document(try ClientDocumentURL(id, allowsLoopback: isEvaluation), address)
-            return KnownClient(id: id, kind: .document, metadata: metadata, secretHash: nil, user: nil, createdAt: kept?.createdAt ?? now())
+            return KnownClient(id: id, kind: .document, metadata: metadata, createdAt: kept?.createdAt ?? now())
         }
         guard let kept, kept.kind == .operator, let metadata = try? StoredClient(kept.metadata).metadata() else {
             throw OAuthError(.invalidClient, "This client id is not known here; register again.")
         }
         return KnownClient(
-            id: id, kind: .operator, metadata: metadata, secretHash: kept.secretHash, user: kept.user, createdAt: kept.createdAt)
+            id: id, kind: .operator, metadata: metadata, secretHash: kept.secretHash, formerSecret: kept.formerSecret, user: kept.user,
+            createdAt: kept.createdAt)
     }
 
     /// Registers a client that asks for it (RFC 7591). Its id says all there is to know, so nothing is kept.
+    ///
+    /// - Throws: `access_denied` where clients may not; whoever registered before that is known all the same.
     package func register(_ body: [UInt8]) throws(OAuthError) -> (id: ClientID, metadata: ClientMetadata, issuedAt: Timestamp) {
+        guard acceptsRegistrations else {
+            throw OAuthError(
+                .accessDenied,
+                "Clients cannot register themselves at this gateway. Its operator can make one (mreg client add), or set MREG_ENABLE_DYNAMIC_REGISTRATION to true."
+            )
+        }
         let metadata = try ClientMetadata(registration: body)
         let moment = now()
         return (try ClientID.issue(metadata, at: moment, key: key), metadata, moment)

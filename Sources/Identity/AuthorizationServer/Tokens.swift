@@ -42,9 +42,8 @@ extension AuthorizationServer {
         case (.none, .none): break
         case (.clientSecretBasic, .basic(let secret)), (.clientSecretBasic, .post(let secret)), (.clientSecretPost, .basic(let secret)),
             (.clientSecretPost, .post(let secret)):
-            // The secret proves as much in a form as in a header, and libraries differ in what they send. Hashes are compared, and in
-            // constant time.
-            guard let hash = client.secretHash, RandomToken.isSame(RandomToken.digest(secret.revealed), hash) else { throw refused }
+            // The secret proves as much in a form as in a header, and libraries differ in what they send.
+            guard client.isProved(by: secret, at: now()) else { throw refused }
         case (.privateKeyJWT, .assertion(let assertion)):
             let origin = origin()
             try await assertions.verify(assertion, of: client, audiences: origin.spellings.flatMap { [$0, $0 + "/token"] }, at: now())

@@ -15,6 +15,8 @@ struct TokenEndpoint: Sendable {
     let clientSecret: Secret<String>?
     let issuer: String
     let fetcher: Fetcher
+    /// For a client that proves itself with a key, and has no secret.
+    var proof: ClientProof?
 
     static let largest = 256 << 10
     private static let largestToken = 32 << 10
@@ -45,26 +47,48 @@ struct TokenEndpoint: Sendable {
         _ fields: [(name: String, value: String)], at endpoint: Endpoint, _ authentication: IssuerMetadata.ClientAuthentication, scope: String,
         now: @Sendable () -> Timestamp
     ) async throws(IssuerFailure) -> Answer {
+        let askedAt = now()
+        let (answer, json) = try await post(fields, to: endpoint, authentication, deadline: .seconds(10))
+        guard answer.status == 200, let json, json["error"] == nil else { throw IssuerFailure(tokenEndpoint: answer, json) }
+        return try Self.read(json, scope: scope, askedAt: askedAt, issuer: issuer)
+    }
+
+    /// Gives a token back (RFC 7009, section 2.1). One that the issuer does not know any more counts as given back.
+    func revoke(
+        _ token: Secret<String>, hint: String, at endpoint: Endpoint, _ authentication: IssuerMetadata.ClientAuthentication
+    ) async throws(IssuerFailure) {
+        let fields = [(name: "token", value: token.revealed), (name: "token_type_hint", value: hint)]
+        let (answer, json) = try await post(fields, to: endpoint, authentication, deadline: .seconds(5))
+        guard answer.status == 200 || answer.status == 204 else { throw IssuerFailure(tokenEndpoint: answer, json) }
+    }
+
+    /// - Returns: what was answered, and the JSON object that it is, if it is one.
+    private func post(
+        _ fields: [(name: String, value: String)], to endpoint: Endpoint, _ authentication: IssuerMetadata.ClientAuthentication, deadline: Duration
+    ) async throws(IssuerFailure) -> (FetchedAnswer, JSON?) {
         var headers = [("accept", "application/json"), ("content-type", "application/x-www-form-urlencoded")]
         var form = fields
         switch (clientSecret, authentication) {
-        case (nil, _): form.append(("client_id", clientID))
+        case (nil, _):
+            form.append(("client_id", clientID))
+            if let proof {
+                form += [("client_assertion_type", ClientProof.type), ("client_assertion", try await proof.assertion(of: clientID, for: issuer))]
+            }
         case (let secret?, .post): form += [("client_id", clientID), ("client_secret", secret.revealed)]
         case (let secret?, .basic):
             let pair = Self.basic(clientID) + ":" + Self.basic(secret.revealed)
             headers.append(("authorization", "Basic " + Data(pair.utf8).base64EncodedString()))
         }
         let request = FetchRequest(
-            .post, endpoint, headers: headers.map { (name: $0.0, value: $0.1) }, body: Array(FormText.encode(form).utf8), largestAnswer: Self.largest)
-        let askedAt = now()
+            .post, endpoint, headers: headers.map { (name: $0.0, value: $0.1) }, body: Array(FormText.encode(form).utf8), largestAnswer: Self.largest,
+            deadline: deadline)
         let answer: FetchedAnswer
         do throws(FetchFailure) { answer = try await fetcher.send(request) } catch {
             throw IssuerFailure(error, "The issuer's token endpoint at \(endpoint)")
         }
         guard answer.body.count <= Self.largest else { throw IssuerFailure(.tooLarge, "The issuer's token endpoint at \(endpoint)") }
         let json = (try? JSON(parsing: answer.body, limits: JSON.Limits(depth: 16, nodes: 10_000))).flatMap { $0.isObject ? $0 : nil }
-        guard answer.status == 200, let json, json["error"] == nil else { throw IssuerFailure(tokenEndpoint: answer, json) }
-        return try Self.read(json, scope: scope, askedAt: askedAt, issuer: issuer)
+        return (answer, json)
     }
 
     private static func read(_ json: JSON, scope: String, askedAt: Timestamp, issuer: String) throws(IssuerFailure) -> Answer {

@@ -11,6 +11,7 @@ struct AuthorityMetadata: Hashable, Sendable {
     let authorizationEndpoint: Endpoint?
     let tokenEndpoint: Endpoint
     let registrationEndpoint: Endpoint?
+    let revocationEndpoint: Endpoint?
     /// Of those known here.
     let authentications: Set<GatewayClient.Authentication>
     /// Nil if it keeps silent about PKCE.
@@ -55,9 +56,15 @@ struct AuthorityMetadata: Hashable, Sendable {
         guard let tokenEndpoint = try endpoint("token_endpoint") else { throw Self.refused(issuer, "has no token_endpoint") }
         self.tokenEndpoint = tokenEndpoint
         registrationEndpoint = try endpoint("registration_endpoint")
+        revocationEndpoint = try endpoint("revocation_endpoint")
         // RFC 8414, section 2: what is meant where nothing is said.
-        authentications = Set(
+        var authentications = Set(
             (try texts("token_endpoint_auth_methods_supported") ?? ["client_secret_basic"]).compactMap { GatewayClient.Authentication(rawValue: $0) })
+        // The gateway has keys of one kind.
+        if let algorithms = try texts("token_endpoint_auth_signing_alg_values_supported"), !algorithms.contains("ES256") {
+            authentications.remove(.privateKeyJWT)
+        }
+        self.authentications = authentications
         offersS256 = try texts("code_challenge_methods_supported").map { $0.contains("S256") }
         announcesIssuerInResponses = json["authorization_response_iss_parameter_supported"]?.bool == true
         takesClientDocuments = json["client_id_metadata_document_supported"]?.bool == true

@@ -1,18 +1,44 @@
 import Gateway
 import MCP
 import OAuth
+import Synchronization
 
 /// What the gateway is to an authorization server, found in this order (Z-42): registered by an administrator, by the
 /// document it publishes, by registering itself (RFC 7591). Where none is possible, an administrator has to.
-struct ClientRegistrar: Sendable {
-    let store: CredentialStore
-    let fetcher: Fetcher
-    let origin: @Sendable () -> Origin
-    let now: @Sendable () -> Moment
+final class ClientRegistrar: Sendable {
+    private struct Place: Hashable {
+        let server: ServerID
+        let issuer, redirectURI: String
+    }
+    private typealias Outcome = Result<GatewayClient, IssuerFailure>
+
+    private let store: CredentialStore
+    private let fetcher: Fetcher
+    private let origin: @Sendable () -> Origin
+    private let now: @Sendable () -> Moment
+    /// Nil where the gateway has no key to prove itself with.
+    private let proof: ClientProof?
+    /// Registrations under way: whoever needs one meanwhile waits for it.
+    private let running = Mutex<[Place: SharedWork<Outcome>]>([:])
+    /// Longer than the one request that a registration is.
+    private static let patience = Duration.seconds(12)
+
+    init(
+        store: CredentialStore, fetcher: Fetcher, proof: ClientProof?, origin: @escaping @Sendable () -> Origin,
+        now: @escaping @Sendable () -> Moment
+    ) {
+        self.store = store
+        self.fetcher = fetcher
+        self.origin = origin
+        self.now = now
+        self.proof = proof
+    }
 
     /// Where authorization servers send browsers back to.
     static func redirectURI(at origin: Origin) -> String { "\(origin)/connect/callback" }
+    /// What the gateway is where it can prove it with its key, and where nobody takes that. A document says one of them.
     static func documentURL(at origin: Origin) -> String { "\(origin)/oauth/client.json" }
+    static func publicDocumentURL(at origin: Origin) -> String { "\(origin)/oauth/public-client.json" }
 
     /// - Parameters:
     ///   - named: what an administrator registered.
@@ -32,23 +58,60 @@ struct ClientRegistrar: Sendable {
             }
             return client(named, secret, way == .basic ? .basic : .post)
         }
-        if authority.takesClientDocuments && origin.isSecure { return client(Self.documentURL(at: origin), nil, .none) }
-        if let held = held(server), held.issuer.utf8.elementsEqual(authority.issuer.utf8), held.redirectURI == redirectURI,
-            held.expiresAt.map({ now().wall < $0 }) ?? true
-        {
-            return held
+        if authority.takesClientDocuments && origin.isSecure {
+            return proof != nil && authority.authentications.contains(.privateKeyJWT)
+                ? client(Self.documentURL(at: origin), nil, .privateKeyJWT) : client(Self.publicDocumentURL(at: origin), nil, .none)
         }
+        if let held = held(server, at: authority, redirectURI) { return held }
         guard let endpoint = authority.registrationEndpoint else {
             throw AuthorityMetadata.refused(
                 authority.issuer,
                 "offers no way for the gateway to register itself: register it with the redirect URI \(redirectURI), and give the "
                     + "server's credential the issuer and the client id")
         }
-        let made = try await register(at: endpoint, authority, redirectURI, isWeb: origin.isSecure)
+        let place = Place(server: server.id, issuer: authority.issuer, redirectURI: redirectURI)
+        let (work, isFirst) = running.withLock { running in
+            if let work = running[place] { return (work, false) }
+            let work = SharedWork<Outcome>()
+            running[place] = work
+            return (work, true)
+        }
+        if isFirst {
+            // Unstructured on purpose: it is everybody's who waits, and a registration that was made is kept. The fetcher's deadline ends it.
+            Task {
+                let outcome: Outcome
+                do throws(IssuerFailure) {
+                    outcome = .success(try await self.registered(server, at: endpoint, authority, redirectURI, isWeb: origin.isSecure))
+                } catch {
+                    outcome = .failure(error)
+                }
+                self.running.withLock { $0[place] = nil }
+                work.end(outcome)
+            }
+        }
+        guard let outcome = await work.outcome(within: Self.patience) else {
+            throw IssuerFailure(.later(after: nil), "The registration at \(authority.issuer) took longer than the gateway waits.")
+        }
+        return try outcome.get()
+    }
+
+    private func registered(
+        _ server: ServerRecord, at endpoint: Endpoint, _ authority: AuthorityMetadata, _ redirectURI: String, isWeb: Bool
+    ) async throws(IssuerFailure) -> GatewayClient {
+        // One that ended between the look before and this.
+        if let held = held(server, at: authority, redirectURI) { return held }
+        let made = try await register(at: endpoint, authority, redirectURI, isWeb: isWeb)
         do { try store.keepRegistration(made.bytes, server.id) } catch {
             throw IssuerFailure(.later(after: nil), "The registration at \(authority.issuer) cannot be kept: \(error).")
         }
         return made
+    }
+
+    private func held(_ server: ServerRecord, at authority: AuthorityMetadata, _ redirectURI: String) -> GatewayClient? {
+        guard let held = held(server), held.issuer.utf8.elementsEqual(authority.issuer.utf8), held.redirectURI == redirectURI,
+            held.expiresAt.map({ now().wall < $0 }) ?? true
+        else { return nil }
+        return held
     }
 
     /// What was registered for a server; nil also if it does not open.
@@ -82,7 +145,9 @@ struct ClientRegistrar: Sendable {
         else { throw refused("gave no client id") }
         let authentication =
             try json["token_endpoint_auth_method"]?.string.map { text throws(IssuerFailure) in
-                guard let known = GatewayClient.Authentication(rawValue: text) else { throw refused("registered another way to authenticate") }
+                guard let known = GatewayClient.Authentication(rawValue: text), known != .privateKeyJWT else {
+                    throw refused("registered another way to authenticate")
+                }
                 return known
             } ?? way
         guard authentication != .none else {
@@ -99,10 +164,12 @@ struct ClientRegistrar: Sendable {
 
 extension GatewayClient {
     /// How it proves itself at a token endpoint.
-    func tokenEndpoint(_ fetcher: Fetcher) -> (TokenEndpoint, IssuerMetadata.ClientAuthentication) {
-        (
-            TokenEndpoint(clientID: id, clientSecret: authentication == .none ? nil : secret, issuer: issuer, fetcher: fetcher),
-            authentication == .post ? .post : .basic
-        )
+    func tokenEndpoint(_ fetcher: Fetcher, _ proof: ClientProof?) -> (TokenEndpoint, IssuerMetadata.ClientAuthentication) {
+        switch authentication {
+        case .none: (TokenEndpoint(clientID: id, clientSecret: nil, issuer: issuer, fetcher: fetcher), .basic)
+        case .basic: (TokenEndpoint(clientID: id, clientSecret: secret, issuer: issuer, fetcher: fetcher), .basic)
+        case .post: (TokenEndpoint(clientID: id, clientSecret: secret, issuer: issuer, fetcher: fetcher), .post)
+        case .privateKeyJWT: (TokenEndpoint(clientID: id, clientSecret: nil, issuer: issuer, fetcher: fetcher, proof: proof), .basic)
+        }
     }
 }

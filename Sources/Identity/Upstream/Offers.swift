@@ -10,8 +10,7 @@ extension UpstreamCredentials {
         _ setting: UpstreamCredential.Client, _ user: User, _ server: ServerRecord, _ isExemptFromPKCE: (_ issuer: String) -> Bool
     ) async throws -> ConnectErrand.Offer {
         guard let endpoint = server.transport.httpEndpoint else { throw CredentialFailure(.owner, "“\(server.alias)” is not reached over HTTP.") }
-        // Only a client that an administrator registered may have a secret they gave.
-        let secret = setting.clientID != nil && hasSecret(server) ? try secret(of: server) : nil
+        let secret = try givenSecret(setting, server)
         do throws(IssuerFailure) {
             let found = try await discovery.find(endpoint, expecting: setting.issuer)
             let browserEndpoint = try found.authority.browserEndpoint(allowingSilence: isExemptFromPKCE(found.authority.issuer))
@@ -23,6 +22,13 @@ extension UpstreamCredentials {
             tell(server, error.sentence)
             throw error
         }
+    }
+
+    /// Only a client that an administrator registered may have a secret they gave.
+    ///
+    /// - Throws: `CredentialFailure`. Untyped, for the release's compiler (6.3.1) crashes over a function that meets two types of error.
+    private func givenSecret(_ setting: UpstreamCredential.Client, _ server: ServerRecord) throws -> Secret<String>? {
+        setting.clientID != nil && hasSecret(server) ? try secret(of: server) : nil
     }
 
     private func hasSecret(_ server: ServerRecord) -> Bool { ((try? store.secret(server.id)) ?? nil) != nil }
@@ -52,13 +58,14 @@ extension UpstreamCredentials {
             (name: "redirect_uri", value: offer.client.redirectURI), (name: "code_verifier", value: verifier.text.revealed),
             (name: "resource", value: offer.resource),
         ]
-        let (asking, authentication) = offer.client.tokenEndpoint(fetcher)
+        let (asking, authentication) = offer.client.tokenEndpoint(fetcher, proof)
         do throws(IssuerFailure) {
             let answer = try await asking.ask(fields, at: offer.authority.tokenEndpoint, authentication, scope: offer.scope ?? "") { [now] in
                 now().wall
             }
             return UpstreamTokens(
-                issuer: offer.authority.issuer, tokenEndpoint: offer.authority.tokenEndpoint.description, clientID: offer.client.id,
+                issuer: offer.authority.issuer, tokenEndpoint: offer.authority.tokenEndpoint.description,
+                revocationEndpoint: offer.authority.revocationEndpoint?.description, clientID: offer.client.id,
                 authentication: offer.client.authentication, server: server.transport.httpEndpoint?.origin.description ?? "",
                 resource: offer.resource, scope: answer.tokens.scope, accessToken: answer.tokens.accessToken,
                 refreshToken: answer.tokens.refreshToken,

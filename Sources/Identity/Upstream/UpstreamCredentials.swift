@@ -12,6 +12,7 @@ package final class UpstreamCredentials: Sendable {
     let shelf: TokenShelf
     let discovery: UpstreamDiscovery
     let registrar: ClientRegistrar
+    let proof: ClientProof?
     private let linkKey: SymmetricKey
     private let report: @Sendable (ServerRecord, _ reason: String) -> Void
     /// Scopes that servers asked for and users have not allowed yet.
@@ -19,9 +20,10 @@ package final class UpstreamCredentials: Sendable {
 
     /// - Parameters:
     ///   - fetcher: the one for strangers' URLs.
+    ///   - proof: nil if the gateway has no key to prove itself with where its document says what it is.
     ///   - report: told why there is no token; for the operator's eyes.
     package init(
-        store: CredentialStore, fetcher: Fetcher, instance: InstanceKey, origin: @escaping @Sendable () -> Origin,
+        store: CredentialStore, fetcher: Fetcher, instance: InstanceKey, proof: ClientProof? = nil, origin: @escaping @Sendable () -> Origin,
         now: @escaping @Sendable () -> Moment, report: @escaping @Sendable (ServerRecord, _ reason: String) -> Void
     ) {
         self.store = store
@@ -29,9 +31,10 @@ package final class UpstreamCredentials: Sendable {
         self.now = now
         self.origin = origin
         self.report = report
+        self.proof = proof
         shelf = TokenShelf(now: now)
         discovery = UpstreamDiscovery(fetcher: fetcher)
-        registrar = ClientRegistrar(store: store, fetcher: fetcher, origin: origin, now: now)
+        registrar = ClientRegistrar(store: store, fetcher: fetcher, proof: proof, origin: origin, now: now)
         linkKey = instance.derived(for: "connect link")
     }
 

@@ -46,7 +46,7 @@ extension UpstreamCredentials {
                 (name: "resource", value: tokens.resource),
             ]
             if !tokens.scope.isEmpty { fields.append((name: "scope", value: tokens.scope)) }
-            let (asking, authentication) = try client(tokens, setting, server).tokenEndpoint(fetcher)
+            let (asking, authentication) = try client(tokens, setting, server).tokenEndpoint(fetcher, proof)
             answer = try await asking.ask(fields, at: endpoint, authentication, scope: tokens.scope) { [now] in now().wall }
         } catch {
             tell(server, error.sentence)
@@ -73,7 +73,7 @@ extension UpstreamCredentials {
                 issuer: tokens.issuer, id: tokens.clientID, secret: secret, authentication: tokens.authentication,
                 redirectURI: ClientRegistrar.redirectURI(at: origin()))
         }
-        if tokens.authentication == .none { return client(nil) }
+        if tokens.authentication == .none || tokens.authentication == .privateKeyJWT { return client(nil) }
         if setting.clientID == tokens.clientID, let secret = try? secret(of: server) { return client(secret) }
         if let held = registrar.held(server), held.id == tokens.clientID, held.issuer == tokens.issuer { return held }
         throw IssuerFailure(.grantOver, "The gateway is no longer the client that the tokens were given to.")
@@ -101,12 +101,35 @@ extension UpstreamCredentials {
         shelf.forget(key(server, user.id))
     }
 
-    /// Ends a user's connection: the tokens are gone for good.
+    /// Ends a user's connection: the tokens are gone for good, and given back where the authorization server takes them
+    /// (RFC 7009). That it does not, or not within five seconds, the operator is told; the connection has ended all the same.
     ///
     /// - Throws: `Refusal.notFound` if there is none.
     package func disconnect(_ user: UserID, from server: ServerRecord, audit: AuditRecord) async throws {
+        // What does not open cannot be given back, and keeps nobody connected.
+        let tokens = (try? store.tokens(user, server.id)).flatMap { $0 }.flatMap { UpstreamTokens($0) }
         try await store.disconnect(user, server.id, audit)
         shelf.forget(key(server, user))
+        if let tokens { await giveBack(tokens, server) }
+    }
+
+    private func giveBack(_ tokens: UpstreamTokens, _ server: ServerRecord) async {
+        guard let place = tokens.revocationEndpoint, case .perUser(let setting) = server.credential else { return }
+        do throws(IssuerFailure) {
+            guard let endpoint = Endpoint(place) else { throw IssuerFailure(.configuration, "The revocation endpoint is no URL.") }
+            let (asking, authentication) = try client(tokens, setting, server).tokenEndpoint(fetcher, proof)
+            // With a refresh token goes what was given for it (RFC 7009, section 2.1).
+            if let refreshToken = tokens.refreshToken {
+                try await asking.revoke(refreshToken, hint: "refresh_token", at: endpoint, authentication)
+            } else {
+                try await asking.revoke(tokens.accessToken, hint: "access_token", at: endpoint, authentication)
+            }
+        } catch {
+            tell(
+                server,
+                "the tokens of a user who disconnected were not revoked, and are good at the authorization server until they expire: \(error.sentence)"
+            )
+        }
     }
 
     /// How a user stands with a server that wants an account of theirs.

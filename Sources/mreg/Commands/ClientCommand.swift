@@ -96,21 +96,24 @@ struct ClientCommand: ParsableCommand {
 
     struct Rotate: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Give a client of yours a new secret, in place of the old one.",
+            abstract: "Give a client of yours a new secret; the old one is good for 24 hours more.",
             discussion: """
-                The old secret is refused at once; access tokens the client holds are good until they end, within the hour. To change \
-                over without a gap, make a second client and revoke the first.
+                Only the last secret before the new one is good besides it. Access tokens the client holds are good until they end, within \
+                the hour, either way.
                 """)
 
         @Argument(help: "The client's id.") var id: String
+        @Flag(help: "Refuse the old secret from now on: somebody else may have it.") var atOnce = false
         @OptionGroup var tenant: TenantChoice
         @Flag(help: "Print JSON.") var json = false
         @OptionGroup var instance: Instance
 
         func run() throws {
-            let body: [(String, JSONText?)] = [("client_id", .string(id)), tenant.member]
+            let body: [(String, JSONText?)] = [("client_id", .string(id)), ("at_once", atOnce ? true : nil), tenant.member]
             guard let client = try instance.request("POST", "/clients/rotate", body: .object(body)) else { return }
-            print(json ? client.text.description : Add.text(client))
+            if json { return print(client.text) }
+            let end = client["former_secret_until"]?.string == nil ? "is refused from now on" : "ends in 24 hours"
+            print(Add.text(client) + " The old secret \(end).")
         }
     }
 

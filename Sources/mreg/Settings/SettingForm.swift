@@ -1,5 +1,6 @@
 import Access
 import Gateway
+import Identity
 
 /// How a value of one kind is written: what is expected, in words, and the way from text to value and back.
 struct SettingForm<Value: Sendable>: Sendable {
@@ -228,5 +229,11 @@ extension Substring {
         var text = drop(while: isBlank)
         while text.last.map(isBlank) == true { text.removeLast() }
         return text
+    }
+}
+
+extension SettingForm where Value == ClientDomain {
+    static var clientDomain: Self {
+        Self(expected: "a domain of two labels or more, or *. and one for all below it") { ClientDomain($0) }
     }
 }

@@ -1,4 +1,5 @@
 import Gateway
+import Identity
 import Logging
 
 /// What the operator decided, read once at the start; each room is handed the few values it needs.
@@ -172,6 +173,9 @@ extension Settings {
         var scopes = ["openid", "profile", "email", "offline_access"]
         /// Who is what, for what the issuer says of them; empty for the issuer's roles of the same names.
         var roleMap: [String] = []
+        /// Where clients may publish what they are; empty for anywhere.
+        var clientDocumentDomains: [ClientDomain] = []
+        var acceptsRegistrations = true
     }
 
     struct Audit: Sendable {

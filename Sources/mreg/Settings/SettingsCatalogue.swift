@@ -245,6 +245,12 @@ enum SettingsCatalogue {
         Setting(
             "MREG_ROLE_MAP", \.oauth.roleMap, .list(of: .roleRule, mayBeEmpty: true),
             "Who gets which role: admin=role:NAME, server_owner=group:ID, user=everyone; the first that fits.", hasEffect: true),
+        Setting(
+            "MREG_CLIENT_DOCUMENT_DOMAINS", \.oauth.clientDocumentDomains, .list(of: .clientDomain, mayBeEmpty: true),
+            "Domains of clients whose id is the address of a document about them; any if not set.", hasEffect: true),
+        Setting(
+            "MREG_ENABLE_DYNAMIC_REGISTRATION", \.oauth.acceptsRegistrations, .boolean,
+            "Whether clients may register themselves; those that did stay, either way.", hasEffect: true),
     )
 
     private static let audit = Subject(

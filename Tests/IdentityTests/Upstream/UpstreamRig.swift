@@ -30,7 +30,8 @@ final class UpstreamRig: Sendable {
 
     var requests: [FetchRequest] { held.withLock { $0.requests } }
 
-    func credentials() throws -> UpstreamCredentials {
+    /// - Parameter keys: those that the gateway proves itself with; nil for none.
+    func credentials(keys: TokenKeys? = nil) throws -> UpstreamCredentials {
         guard let instance = InstanceKey(Secret([UInt8](repeating: 7, count: 32))), let origin = Origin("https://gateway.example") else {
             throw FetchFailure.tooLarge
         }
@@ -57,14 +58,18 @@ final class UpstreamRig: Sendable {
             fetcher: Fetcher { request throws(FetchFailure) in
                 self.held.withLock { $0.requests.append(request) }
                 return try await self.fetch(request)
-            }, instance: instance, origin: { origin }, now: { self.clock.now }
+            }, instance: instance, proof: keys.map { ClientProof(keys: $0, now: { self.clock.now }) }, origin: { origin }, now: { self.clock.now }
         ) { _, reason in self.held.withLock { $0.reports.append(reason) } }
     }
 
     /// Connects a user, as the desk does.
-    func connect(_ user: Int64, to server: ServerRecord, life: Duration? = .seconds(3600), refresh: Bool = true) {
+    func connect(
+        _ user: Int64, to server: ServerRecord, life: Duration? = .seconds(3600), refresh: Bool = true, clientID: String = "client",
+        authentication: GatewayClient.Authentication = .none
+    ) {
         let tokens = UpstreamTokens(
-            issuer: "https://as.example", tokenEndpoint: "https://as.example/token", clientID: "client", authentication: .none,
+            issuer: "https://as.example", tokenEndpoint: "https://as.example/token", clientID: clientID,
+            authentication: authentication,
             server: "https://server.example", resource: "https://server.example/mcp", scope: "read", accessToken: Secret("access-of-\(user)"),
             refreshToken: refresh ? Secret("refresh-of-\(user)") : nil, obtainedAt: clock.now.wall,
             expiresAt: life.map { clock.now.wall.advanced(by: $0) })
