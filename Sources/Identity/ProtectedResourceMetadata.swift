@@ -17,6 +17,14 @@ package struct ProtectedResourceMetadata: Hashable, Sendable {
         }
     }
 
+    /// Of the endpoint of one server.
+    package init(of server: ServerAlias, at origin: Origin) {
+        resource = "\(origin)/servers/\(server)/mcp"
+        authorizationServers = [origin.description]
+        scopes = Resource.mcp.scopes.names
+        name = "\(server) behind MCP Registry Gateway"
+    }
+
     /// Where the document of a resource is served: the well-known part goes before the path.
     package static func path(_ resource: Resource) -> String { "/.well-known/oauth-protected-resource" + resource.path }
 }
