@@ -65,6 +65,7 @@ let package = Package(
         room("Reports", ["Gateway"]),
         room("Proof", ["Gateway", crypto]),
         room("OAuth", ["Gateway", crypto]),
+        room("Discovery", ["Gateway", "MCP"]),
         .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
         room("Sealing", ["Gateway", "COpenSSL"]),
         .systemLibrary(name: "CLMDB", providers: [.apt(["liblmdb-dev"])]),
@@ -73,7 +74,10 @@ let package = Package(
             name: "Schema", path: "schema", exclude: ["README.md", "current.sql"], resources: [.embedInCode("migrations")], swiftSettings: settings),
         room(
             "Storage",
-            ["Gateway", "Access", "Pacing", "Reports", "Proof", "OAuth", "LMDB", "Sealing", "Schema", grdb, grdbSQLite, lifecycle, logging]),
+            [
+                "Gateway", "Access", "Pacing", "Reports", "Proof", "OAuth", "Discovery", "LMDB", "Sealing", "Schema", grdb, grdbSQLite, lifecycle,
+                logging,
+            ]),
         room("Identity", ["Gateway", "MCP", "Pacing", "Reports", "OAuth", jwtKit, crypto, lifecycle, logging]),
         room("Upstreams", ["Gateway", "MCP", "Access", "Pacing", nio, nioPosix, nioHTTP1, nioTLS, nioSSL, subprocess, lifecycle, logging]),
         room("Audit", ["Gateway", lifecycle, logging]),
@@ -83,8 +87,8 @@ let package = Package(
         .target(
             name: "Serving",
             dependencies: [
-                "Gateway", "MCP", "Access", "Pacing", "Reports", "Proof", "OAuth", "Identity", "Audit", "Forwarding", hummingbird, hummingbirdCore,
-                httpTypes, nio, nioHTTP1, nioHTTPTypes, crypto, mustache, lifecycle, logging,
+                "Gateway", "MCP", "Access", "Pacing", "Reports", "Proof", "OAuth", "Discovery", "Identity", "Audit", "Forwarding", hummingbird,
+                hummingbirdCore, httpTypes, nio, nioHTTP1, nioHTTPTypes, crypto, mustache, lifecycle, logging,
             ],
             resources: [.embedInCode("Pages")],
             swiftSettings: settings
@@ -92,7 +96,8 @@ let package = Package(
         .executableTarget(
             name: "mreg",
             dependencies: [
-                "Gateway", "MCP", "Access", "Pacing", "Reports", "Proof", "OAuth", "Sealing", "Storage", "Identity", "Upstreams", "Audit",
+                "Gateway", "MCP", "Access", "Pacing", "Reports", "Proof", "OAuth", "Discovery", "Sealing", "Storage", "Identity", "Upstreams",
+                "Audit",
                 "FakeEntra", "Forwarding", "Serving", hummingbird, httpTypes, nio, nioPosix, lifecycle, unixSignals, logging, argumentParser,
             ],
             resources: [.embedInCode("Resources/verify.py")],
@@ -116,15 +121,16 @@ let package = Package(
         tests("Reports", ["Gateway"]),
         tests("Proof", ["Gateway", crypto]),
         tests("OAuth", ["Gateway", crypto]),
+        tests("Discovery", ["Gateway", "MCP"]),
         tests("Sealing", ["Gateway"]),
         tests("LMDB", ["CLMDB"]),
-        tests("Storage", ["Gateway", "Access", "Pacing", "Proof", "OAuth", "Sealing", "Reports", "Schema", grdb, grdbSQLite, logging]),
+        tests("Storage", ["Gateway", "Access", "Pacing", "Proof", "OAuth", "Discovery", "Sealing", "Reports", "Schema", grdb, grdbSQLite, logging]),
         tests("Identity", ["Gateway", "MCP", "Pacing", "Reports", "OAuth", jwtKit, crypto, lifecycle, logging], exclude: ["Entra/Fixtures"]),
         tests("Upstreams", ["Gateway", "MCP", "Access", nio, nioPosix, nioEmbedded, nioHTTP1, nioSSL, lifecycle, logging]),
         tests("Audit", ["Gateway", lifecycle, logging]),
         tests("FakeEntra", ["Gateway", hummingbird, nio, nioPosix, nioHTTP1, jwtKit, crypto, lifecycle, logging]),
         tests("Forwarding", ["Gateway", "MCP", "Access", "Upstreams", nioPosix, logging]),
-        tests("mreg", ["Gateway", "MCP", "Sealing", hummingbird, argumentParser, logging]),
+        tests("mreg", ["Gateway", "MCP", "Discovery", "Sealing", hummingbird, argumentParser, logging]),
         // The assembled program, on port 0 and a temporary folder.
         .testTarget(
             name: "IntegrationTests",

@@ -27,5 +27,6 @@ package enum Schema {
         Migration("v0013-key-limits", PackageResources.v0013_key_limits_sql),
         Migration("v0014-server-tools", PackageResources.v0014_server_tools_sql),
         Migration("v0015-client-sessions", PackageResources.v0015_client_sessions_sql),
+        Migration("v0016-public-servers", PackageResources.v0016_public_servers_sql),
     ]
 }

@@ -11,7 +11,7 @@ struct ListView: Sendable {
     /// The same for everybody who sees the same entries.
     let mark: UInt64
     private let keys: [String]
-    private let items: [JSONText]
+    let items: [JSONText]
     private let pages: [ListPage]
     private let write: @Sendable (ArraySlice<JSONText>, _ next: String?) -> ListPage
 

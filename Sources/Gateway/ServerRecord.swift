@@ -72,8 +72,12 @@ package struct ServerRecord: Hashable, Sendable {
     package let owner: UserID
     package let alias: ServerAlias
     package var title: String
+    /// What it is for, in 1 to 100 characters; nil if its owner did not say.
+    package var description: String?
     package var transport: Transport
     package var status: Status
+    /// Whether everybody may know that it is there, signed in or not. Whom it serves is another matter.
+    package var isPublic: Bool
     package var era: EraChoice
     package var tags: [String]
     package var credential: UpstreamCredential
@@ -81,16 +85,19 @@ package struct ServerRecord: Hashable, Sendable {
     package var updatedAt: Timestamp
 
     package init(
-        id: ServerID, tenant: TenantID, owner: UserID, alias: ServerAlias, title: String, transport: Transport,
-        status: Status, era: EraChoice, tags: [String], credential: UpstreamCredential = .none, createdAt: Timestamp, updatedAt: Timestamp
+        id: ServerID, tenant: TenantID, owner: UserID, alias: ServerAlias, title: String, description: String? = nil, transport: Transport,
+        status: Status, isPublic: Bool = false, era: EraChoice, tags: [String], credential: UpstreamCredential = .none, createdAt: Timestamp,
+        updatedAt: Timestamp
     ) {
         self.id = id
         self.tenant = tenant
         self.owner = owner
         self.alias = alias
         self.title = title
+        self.description = description
         self.transport = transport
         self.status = status
+        self.isPublic = isPublic
         self.era = era
         self.tags = tags
         self.credential = credential
@@ -110,8 +117,10 @@ extension ServerRecord {
 package struct ServerDraft: Sendable {
     package var alias: ServerAlias
     package var title: String
+    package var description: String?
     package var transport: Transport
     package var status: ServerRecord.Status
+    package var isPublic: Bool
     package var era: EraChoice
     package var tags: [String]
     package var credential: UpstreamCredential
@@ -119,13 +128,15 @@ package struct ServerDraft: Sendable {
     package var secret: Secret<String>?
 
     package init(
-        alias: ServerAlias, title: String, transport: Transport, status: ServerRecord.Status = .active, era: EraChoice = .auto, tags: [String] = [],
-        credential: UpstreamCredential = .none, secret: Secret<String>? = nil
+        alias: ServerAlias, title: String, description: String? = nil, transport: Transport, status: ServerRecord.Status = .active,
+        isPublic: Bool = false, era: EraChoice = .auto, tags: [String] = [], credential: UpstreamCredential = .none, secret: Secret<String>? = nil
     ) {
         self.alias = alias
         self.title = title
+        self.description = description
         self.transport = transport
         self.status = status
+        self.isPublic = isPublic
         self.era = era
         self.tags = tags
         self.credential = credential

@@ -24,6 +24,7 @@ package struct ControlAPI: Sendable {
     package var callReport: @Sendable (_ since: Timestamp) async throws -> CallReport
     /// Signs tokens with a new key from now on.
     package var turnSigningKeys: @Sendable (AuditRecord) async throws -> SigningKeyTurn
+    package var origin: @Sendable () -> Origin
     package var now: @Sendable () -> Moment
 
     package init(
@@ -32,7 +33,8 @@ package struct ControlAPI: Sendable {
         ensureUser: @escaping @Sendable (_ name: String, Role, TenantID, AuditRecord) async throws -> User,
         issueToken: @escaping @Sendable (User, AuditRecord) async throws -> Secret<String>,
         callReport: @escaping @Sendable (_ since: Timestamp) async throws -> CallReport,
-        turnSigningKeys: @escaping @Sendable (AuditRecord) async throws -> SigningKeyTurn, now: @escaping @Sendable () -> Moment
+        turnSigningKeys: @escaping @Sendable (AuditRecord) async throws -> SigningKeyTurn, origin: @escaping @Sendable () -> Origin,
+        now: @escaping @Sendable () -> Moment
     ) {
         self.registry = registry
         self.queries = queries
@@ -45,6 +47,7 @@ package struct ControlAPI: Sendable {
         self.issueToken = issueToken
         self.callReport = callReport
         self.turnSigningKeys = turnSigningKeys
+        self.origin = origin
         self.now = now
     }
 
@@ -60,30 +63,45 @@ package struct ControlAPI: Sendable {
             try await answering(context) {
                 let body = try await request.wholeBody()
                 let members = try Members(
-                    body, known: ["tenant", "alias", "title", "path", "arguments", "environment", "shared", "endpoint", "era", "tags", "credential"])
+                    body,
+                    known: [
+                        "tenant", "alias", "title", "description", "public", "path", "arguments", "environment", "shared", "endpoint", "era", "tags",
+                        "credential",
+                    ])
                 let user = try await operatorUser(try members.string("tenant"), context)
                 let alias = try members.alias()
                 let transport = try await transport(members)
                 let credential = try members.credential(for: transport)
                 let draft = ServerDraft(
-                    alias: alias, title: try members.title() ?? alias.description, transport: transport,
-                    era: try members.era() ?? .auto, tags: try members.tags() ?? [], credential: credential?.credential ?? .none,
+                    alias: alias, title: try members.title() ?? alias.description, description: try members.description()?.value,
+                    transport: transport, isPublic: try members.bool("public") ?? false, era: try members.era() ?? .auto,
+                    tags: try members.tags() ?? [], credential: credential?.credential ?? .none,
                     secret: credential?.secret)
                 let server = try await registry.create(draft, user.id, user.tenant, record(context, user, "server.create", alias.description))
                 return .json(ServerText.written(server, await registry.check(server.id)), status: .created)
             }
         }
+        router.patch("/servers/:alias") { request, context in
+            try await answering(context) {
+                let members = try Members(try await request.wholeBody(), known: ["tenant", "description", "public"])
+                let user = try await operatorUser(try members.string("tenant"), context)
+                var server = try await server(context, of: user.tenant)
+                if let description = try members.description() { server.description = description.value }
+                if let isPublic = try members.bool("public") { server.isPublic = isPublic }
+                let change = record(context, user, "server.change", server.alias.description)
+                let saved = try await registry.update(server, server.updatedAt, nil, change)
+                return .json(ServerText.written(saved, registry.condition(saved.id)))
+            }
+        }
         router.delete("/servers/:alias") { request, context in
             try await answering(context) {
                 let user = try await operatorUser(request.uri.queryParameters["tenant"].map { String($0) }, context)
-                let text = context.parameters.get("alias") ?? ""
-                guard let alias = ServerAlias(text), let server = try await registry.named(alias, user.tenant) else {
-                    throw Refusal.notFound("server “\(text.cut(32))”")
-                }
-                try await registry.delete(server, record(context, user, "server.delete", text))
+                let server = try await server(context, of: user.tenant)
+                try await registry.delete(server, record(context, user, "server.delete", server.alias.description))
                 return Response(status: .noContent)
             }
         }
+        router.get("/origin") { _, _ in Response.json(["origin": .string(origin().description)]) }
         router.post("/tokens") { request, context in
             try await answering(context) {
                 let members = try Members(try await request.wholeBody(), known: ["tenant", "user", "role"])
@@ -219,6 +237,14 @@ package struct ControlAPI: Sendable {
         let record = AuditRecord(requestID: context.requestID, at: now().wall, action: "user.create", target: "operator", address: "control")
         guard let user = try await operatorOf(tenant, record) else { throw Refusal.notFound("tenant “\(tenant)”") }
         return user
+    }
+
+    private func server(_ context: GatewayContext, of tenant: TenantID) async throws -> ServerRecord {
+        let text = context.parameters.get("alias") ?? ""
+        guard let alias = ServerAlias(text), let server = try await registry.named(alias, tenant) else {
+            throw Refusal.notFound("server “\(text.cut(32))”")
+        }
+        return server
     }
 
     /// The tenant a host has from its first start.

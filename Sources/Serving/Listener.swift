@@ -6,11 +6,12 @@ package import Hummingbird
 import HummingbirdCore
 package import Identity
 package import Logging
+package import MCP
 import NIOCore
 
 /// Everything the doors open to.
 package struct House: Sendable {
-    package var version: String
+    package var gateway: Implementation
     package var origin: @Sendable () -> Origin
     package var allowedOrigins: [String]
     package var keys: TokenKeys
@@ -28,6 +29,8 @@ package struct House: Sendable {
     package var audit: AuditTrail
     package var sessions: SessionTable
     package var registry: Registry
+    package var publicServers: PublicServers
+    package var discovery: DiscoveryDesk
     package var queries: AdminQueries
     package var metrics: CallMetrics
     package var gauges: @Sendable () -> [Gauge]
@@ -38,18 +41,17 @@ package struct House: Sendable {
     package var now: @Sendable () -> Moment
 
     package init(
-        version: String, origin: @escaping @Sendable () -> Origin, allowedOrigins: [String], keys: TokenKeys, people: PeopleQueries,
+        gateway: Implementation, origin: @escaping @Sendable () -> Origin, allowedOrigins: [String], keys: TokenKeys, people: PeopleQueries,
         server: AuthorizationServer, refresher: TokenRefresher, connect: ConnectHouse,
         authenticator: Authenticator,
         admission: Admission,
         pacing: PacingDesk, rules: RulesDesk, tools: ToolsDesk, policy: Policy, forwarder: Forwarder, audit: AuditTrail, sessions: SessionTable,
-        registry: Registry,
-        queries: AdminQueries,
+        registry: Registry, publicServers: PublicServers, discovery: DiscoveryDesk, queries: AdminQueries,
         metrics: CallMetrics,
         gauges: @escaping @Sendable () -> [Gauge], health: [HealthComponent], isDraining: @escaping @Sendable () -> Bool,
         login: EvaluationLogin?, now: @escaping @Sendable () -> Moment
     ) {
-        self.version = version
+        self.gateway = gateway
         self.origin = origin
         self.allowedOrigins = allowedOrigins
         self.keys = keys
@@ -67,6 +69,8 @@ package struct House: Sendable {
         self.audit = audit
         self.sessions = sessions
         self.registry = registry
+        self.publicServers = publicServers
+        self.discovery = discovery
         self.queries = queries
         self.metrics = metrics
         self.gauges = gauges
@@ -154,6 +158,9 @@ package enum Listener {
         MCPEndpoint(forwarder: house.forwarder, origin: house.origin).addRoutes(to: router)
         WellKnown(origin: house.origin, keys: house.keys).addRoutes(to: router)
         ServersAPI(registry: house.registry, tools: house.tools, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
+        RegistryAPI(servers: house.publicServers).addRoutes(to: router)
+        CardsAPI(servers: house.publicServers, gateway: house.gateway).addRoutes(to: router)
+        DiscoveryAPI(desk: house.discovery, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
         AdminAPI(queries: house.queries, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
         let connect = ConnectPages(desk: house.connect.desk, pages: Pages(), signedIn: signedIn)
         connect.addRoutes(to: router)
@@ -168,7 +175,7 @@ package enum Listener {
         PeopleAPI(people: house.people, queries: house.queries, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
         PacingAPI(desk: house.pacing, queries: house.queries, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
         RulesAPI(desk: house.rules, registry: house.registry, queries: house.queries, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
-        Health(version: house.version, components: house.health, isDraining: house.isDraining).addRoutes(to: router)
+        Health(version: house.gateway.version, components: house.health, isDraining: house.isDraining).addRoutes(to: router)
         MetricsPage(metrics: house.metrics, gauges: house.gauges).addRoutes(to: router)
         house.login?.addRoutes(to: router, signedIn)
         return router

@@ -6,7 +6,8 @@ import NIOCore
 import NIOHTTP1
 
 /// What is checked of every request before any of it is looked into: that its `Host` is ours and its `Origin`, if
-/// it has one, is allowed (DNS rebinding, S-2). Browsers from allowed origins get their CORS headers here.
+/// it has one, is allowed (DNS rebinding, S-2). Browsers from allowed origins get their CORS headers here; public documents
+/// are for pages of any origin.
 struct ListenerChecks: RouterMiddleware {
     typealias Context = GatewayContext
 
@@ -33,6 +34,10 @@ struct ListenerChecks: RouterMiddleware {
                 .misdirectedRequest, code: "wrong_host",
                 "This gateway is \(own), not “\(host.cut(64))”; MREG_PUBLIC_URL says under which name it is reached.",
                 requestID: context.requestID)
+        }
+        if PublicDocument.isAt(request.uri.path), request.method == .get || request.method == .options {
+            let response = request.method == .options ? PublicDocument.preflight() : try await next(request, context)
+            return decorate(PublicDocument.open(response))
         }
         guard let page = request.headers[.origin] else { return decorate(try await next(request, context)) }
         guard own.spellings.contains(page) || allowedOrigins.contains(page) else {

@@ -1,3 +1,4 @@
+import Discovery
 package import Gateway
 import MCP
 package import OAuth
@@ -103,6 +104,12 @@ package struct Members {
     }
 
     package func title() throws(Refusal) -> String? { try string("title") }
+
+    /// What a server is for, or null.
+    func description() throws(Refusal) -> Change<String>? {
+        if json["description"]?.isNull ?? false { return .clear }
+        return try string("description", longest: PublicFace.longest).map { .set($0) }
+    }
 
     func endpoint() throws(Refusal) -> Endpoint? {
         guard let text = try string("endpoint", longest: 2048) else { return nil }

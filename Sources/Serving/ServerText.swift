@@ -13,6 +13,7 @@ enum ServerText {
             }
         var members: [(String, JSONText?)] = [
             ("id", .number(server.id.rawValue)), ("alias", .string(server.alias.description)), ("title", .string(server.title)),
+            ("description", server.description.map { .string($0) } ?? .null), ("public", .bool(server.isPublic)),
             ("transport", .string(server.transport.name)),
         ]
         switch server.transport {
@@ -36,12 +37,14 @@ enum ServerText {
         .object([("mode", .string(credential.mode))] + credential.members.map { ($0.name, .string($0.value)) })
     }
 
+    private static let changeable: Set<String> = ["title", "description", "endpoint", "era", "status", "public", "tags", "credential"]
+
     /// A registration over HTTP.
     ///
     /// - Throws: `Refusal.invalid` naming the member and what it should be; `Refusal.forbidden` for a stdio server,
     ///   which would let a caller name a program to run.
     static func draft(_ body: [UInt8]) throws(Refusal) -> ServerDraft {
-        let members = try Members(body, known: ["alias", "title", "transport", "endpoint", "era", "status", "tags", "credential"])
+        let members = try Members(body, known: Self.changeable.union(["alias", "transport"]))
         let alias = try members.alias()
         switch try members.string("transport") ?? "http" {
         case "http": break
@@ -53,8 +56,9 @@ enum ServerText {
         let transport = Transport.http(endpoint: endpoint.description)
         let credential = try members.credential(for: transport)
         return ServerDraft(
-            alias: alias, title: try members.title() ?? alias.description, transport: transport,
-            status: try members.status() ?? .active, era: try members.era() ?? .auto, tags: try members.tags() ?? [],
+            alias: alias, title: try members.title() ?? alias.description, description: try members.description()?.value, transport: transport,
+            status: try members.status() ?? .active, isPublic: try members.bool("public") ?? false, era: try members.era() ?? .auto,
+            tags: try members.tags() ?? [],
             credential: credential?.credential ?? .none, secret: credential?.secret)
     }
 
@@ -62,9 +66,11 @@ enum ServerText {
     ///
     /// - Returns: the record, and what a new credential keeps to itself.
     static func change(_ body: [UInt8], of server: ServerRecord) throws(Refusal) -> (ServerRecord, Secret<String>?) {
-        let members = try Members(body, known: ["title", "endpoint", "era", "status", "tags", "credential"])
+        let members = try Members(body, known: Self.changeable)
         var changed = server
         if let title = try members.title() { changed.title = title }
+        if let description = try members.description() { changed.description = description.value }
+        if let isPublic = try members.bool("public") { changed.isPublic = isPublic }
         if let era = try members.era() { changed.era = era }
         if let status = try members.status() { changed.status = status }
         if let tags = try members.tags() { changed.tags = tags }

@@ -58,22 +58,24 @@ extension Database {
             if taken ?? false { throw Refusal.conflict("There is a server with the alias “\(draft.alias)” already.") }
             let sql = """
                 INSERT INTO server_registrations
-                (tenant_id, owner_id, alias, title, transport, endpoint, command, status, era, tags, credential_mode, credential, created_at, updated_at)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                (tenant_id, owner_id, alias, title, description, transport, endpoint, command, status, is_public, era, tags, credential_mode, \
+                credential, created_at, updated_at)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """
             try db.execute(
                 sql: sql,
                 arguments: [
-                    tenant.rawValue, owner.rawValue, draft.alias.description, draft.title, draft.transport.name, draft.transport.endpoint,
-                    try draft.transport.commandText(), draft.status.rawValue, draft.era.rawValue, try text(of: draft.tags),
-                    draft.credential.mode, try draft.credential.columnText(), audit.at.microseconds, audit.at.microseconds,
+                    tenant.rawValue, owner.rawValue, draft.alias.description, draft.title, draft.description, draft.transport.name,
+                    draft.transport.endpoint, try draft.transport.commandText(), draft.status.rawValue, draft.isPublic, draft.era.rawValue,
+                    try text(of: draft.tags), draft.credential.mode, try draft.credential.columnText(), audit.at.microseconds, audit.at.microseconds,
                 ])
             // Read before the audit row is written, which is an insertion too.
             let id = ServerID(db.lastInsertedRowID)
             try ledger.append(audit, db)
             return ServerRecord(
-                id: id, tenant: tenant, owner: owner, alias: draft.alias, title: draft.title,
-                transport: draft.transport, status: draft.status, era: draft.era, tags: draft.tags, credential: draft.credential,
+                id: id, tenant: tenant, owner: owner, alias: draft.alias, title: draft.title, description: draft.description,
+                transport: draft.transport, status: draft.status, isPublic: draft.isPublic, era: draft.era, tags: draft.tags,
+                credential: draft.credential,
                 createdAt: audit.at, updatedAt: audit.at)
         }
     }
@@ -84,8 +86,8 @@ extension Database {
     package func updateServer(_ server: ServerRecord, basis: Timestamp, audit: AuditRecord) async throws -> ServerRecord {
         try await write { db, ledger in
             let sql = """
-                UPDATE server_registrations SET title = ?, transport = ?, endpoint = ?, command = ?, status = ?, era = ?, tags = ?, credential_mode = ?, \
-                credential = ?, updated_at = ?
+                UPDATE server_registrations SET title = ?, description = ?, transport = ?, endpoint = ?, command = ?, status = ?, is_public = ?, \
+                era = ?, tags = ?, credential_mode = ?, credential = ?, updated_at = ?
                 WHERE server_id = ? AND tenant_id = ? AND updated_at = ?
                 """
             // Two changes within one microsecond still get two moments.
@@ -93,8 +95,9 @@ extension Database {
             try db.execute(
                 sql: sql,
                 arguments: [
-                    server.title, server.transport.name, server.transport.endpoint, try server.transport.commandText(), server.status.rawValue,
-                    server.era.rawValue, try text(of: server.tags), server.credential.mode, try server.credential.columnText(), moment,
+                    server.title, server.description, server.transport.name, server.transport.endpoint, try server.transport.commandText(),
+                    server.status.rawValue, server.isPublic, server.era.rawValue, try text(of: server.tags), server.credential.mode,
+                    try server.credential.columnText(), moment,
                     server.id.rawValue, server.tenant.rawValue, basis.microseconds,
                 ])
             guard db.changesCount == 1 else {
@@ -169,7 +172,8 @@ extension ServerRecord {
         else { return nil }
         self.init(
             id: ServerID(row["server_id"]), tenant: TenantID(row["tenant_id"]), owner: UserID(row["owner_id"]), alias: alias,
-            title: row["title"], transport: transport, status: status, era: era, tags: tags, credential: credential,
+            title: row["title"], description: row["description"], transport: transport, status: status, isPublic: row["is_public"], era: era,
+            tags: tags, credential: credential,
             createdAt: Timestamp(microseconds: row["created_at"]), updatedAt: Timestamp(microseconds: row["updated_at"]))
     }
 }

@@ -189,7 +189,8 @@ struct Assembly {
             assertions: ClientAssertions { try await Self.keySet($0, fetchers) },
             origin: { origin.withLock { $0 } }, now: { now().wall })
 
-        let registry = Self.registry(database, catalogue, pins, connections, vault, credentials)
+        let publicServers = Self.publicServers(database, origin, now)
+        let registry = Self.registry(database, catalogue, pins, connections, vault, credentials, publicServers)
         let connect = Self.connectHouse(database, authenticator, catalogue, registry, credentials, issuer, instance, settings, keep: keepTokens)
         // Who is out is not kept fresh behind their back.
         let forgetTokens: @Sendable (UserID) throws -> Void = { user in
@@ -222,11 +223,11 @@ struct Assembly {
         let desk = Self.rulesDesk(database, rules, catalogue)
         let tools = Self.toolsDesk(database, pins, catalogue)
         let house = House(
-            version: Version.current, origin: { origin.withLock { $0 } }, allowedOrigins: settings.listener.allowedOrigins.map(\.description),
+            gateway: gateway, origin: { origin.withLock { $0 } }, allowedOrigins: settings.listener.allowedOrigins.map(\.description),
             keys: keys, people: peopleQueries, server: server, refresher: refresher, connect: connect, authenticator: authenticator,
             admission: admission,
             pacing: pacing, rules: desk, tools: tools, policy: policy, forwarder: forwarder, audit: audit,
-            sessions: sessions, registry: registry,
+            sessions: sessions, registry: registry, publicServers: publicServers, discovery: Self.discovery(catalogue, rules),
             queries: queries,
             metrics: metrics, gauges: { Self.gauges(catalogue, database, sessions) },
             health: [
@@ -259,6 +260,7 @@ struct Assembly {
             // Whoever reads that it listens may have a command for it.
             for await _ in controlOpened {}
             do {
+                try await publicServers.open()
                 try await mode.beforeListening(whatRuns())
                 await onListening(whatRuns())
             } catch {
@@ -266,7 +268,7 @@ struct Assembly {
             }
         }
         let control = Listener.control(
-            Self.control(registry, people, database, queries, peopleQueries, pacing, desk, tools, now) { audit in
+            Self.control(registry, people, database, queries, peopleQueries, pacing, desk, tools, origin, now) { audit in
                 try await keyFiles.turn(keys, audit: audit, at: now().wall)
             }, path: try ControlSocket.bindable(state.path),
             logger: Self.quiet(logger)
@@ -298,11 +300,6 @@ struct Assembly {
         Tools of several MCP servers, each named by its server's alias, two underscores and the tool's own name.
         """
 
-    /// The operator's reverse-DNS name with a key of ours under it.
-    private static func originKey(_ origin: Origin) -> String {
-        (IPAddress(origin.name) != nil ? "localhost" : origin.host.split(separator: ".").reversed().joined(separator: ".")) + "/origin"
-    }
-
     /// The token-signing key of this instance, made at its first start.
     private static func signingKey(in state: StateDirectory) async throws -> SigningKey {
         let path = state.path + "/keys/signing-key.pem"
@@ -320,7 +317,7 @@ struct Assembly {
 
     private static func registry(
         _ database: Storage.Database, _ catalogue: Catalogue, _ pins: PinBook, _ connections: HTTPConnections, _ vault: TokenVault,
-        _ credentials: UpstreamCredentials
+        _ credentials: UpstreamCredentials, _ publicServers: PublicServers
     ) -> Registry {
         @Sendable func condition(_ condition: Catalogue.Condition) -> ServerCondition {
             ServerCondition(
@@ -344,6 +341,7 @@ struct Assembly {
                     throw error
                 }
                 await catalogue.put(server)
+                if server.isPublic { try await publicServers.follow() }
                 return server
             },
             update: { server, basis, secret, audit in
@@ -353,6 +351,7 @@ struct Assembly {
                 if isShownAnother { try vault.keep(secret, of: saved) }
                 credentials.forget(saved.id)
                 await catalogue.put(saved, isShownAnother: isShownAnother)
+                if saved.isPublic || former?.isPublic ?? false { try await publicServers.follow() }
                 return saved
             },
             delete: { server, audit in
@@ -361,6 +360,7 @@ struct Assembly {
                 try vault.forgetCredentials(for: server.id)
                 await catalogue.remove(server, at: moment)
                 pins.forget(server.id)
+                if server.isPublic { try await publicServers.follow() }
             },
             check: { await catalogue.check($0).map(condition) },
             condition: { catalogue.condition(of: $0).map(condition) },
@@ -378,7 +378,7 @@ struct Assembly {
 
     private static func control(
         _ registry: Registry, _ people: People, _ database: Storage.Database, _ queries: AdminQueries, _ peopleQueries: PeopleQueries,
-        _ pacing: PacingDesk, _ rules: RulesDesk, _ tools: ToolsDesk, _ now: @escaping @Sendable () -> Moment,
+        _ pacing: PacingDesk, _ rules: RulesDesk, _ tools: ToolsDesk, _ origin: SharedOrigin, _ now: @escaping @Sendable () -> Moment,
         turnSigningKeys: @escaping @Sendable (AuditRecord) async throws -> SigningKeyTurn
     ) -> ControlAPI {
         ControlAPI(
@@ -390,7 +390,7 @@ struct Assembly {
             ensureUser: { try await people.ensure($0, $1, of: $2, $3) },
             issueToken: { try await people.token(for: $0, $1) },
             callReport: { since in CallReport(try await database.auditRecords(of: nil, since: since, limit: 1_000_000)) },
-            turnSigningKeys: turnSigningKeys, now: now)
+            turnSigningKeys: turnSigningKeys, origin: { origin.withLock { $0 } }, now: now)
     }
 
     private static func gauges(_ catalogue: Catalogue, _ database: Storage.Database, _ sessions: SessionTable) -> [Gauge] {

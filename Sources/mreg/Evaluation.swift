@@ -69,7 +69,7 @@ enum Evaluation {
         let record = AuditRecord(
             requestID: .random(), at: Clocks.now().wall, user: running.operatorUser.id, tenant: running.tenant.id, action: "server.create",
             target: name, address: "evaluation")
-        let draft = ServerDraft(alias: alias, title: title, transport: transport, tags: ["demo"])
+        let draft = ServerDraft(alias: alias, title: title, transport: transport, isPublic: true, tags: ["demo"])
         try await running.registry.ensure(draft, owner: running.operatorUser, audit: record)
     }
 }

@@ -11,7 +11,8 @@ struct Main: AsyncParsableCommand {
             ServeCommand.self, EvaluateCommand.self, ServerCommand.self, TenantCommand.self, UserCommand.self, ClientCommand.self,
             KeyCommand.self, TokenCommand.self, RuleCommand.self, ExplainCommand.self, BlockCommand.self, ReportCommand.self, AuditCommand.self,
             MaintainCommand.self,
-            BackupCommand.self, RestoreCommand.self, DoctorCommand.self, EntraCommand.self, DemoServerCommand.self, VersionCommand.self,
+            BackupCommand.self, RestoreCommand.self, DoctorCommand.self, EntraCommand.self, ClientConfigCommand.self, DemoServerCommand.self,
+            VersionCommand.self,
         ])
 }
 

@@ -117,6 +117,8 @@ private final class Stage: Sendable {
         case (let operation, let whose) where operation.contains("/tool-rules"):
             (path, body) = try await rule(row, whose, role)
         case ("POST /oauth/login", _): body = ["user_id": "somebody"]
+        case (let operation, _) where operation.contains("/v0"): path = Self.registryPath(path)
+        case ("GET /servers/{alias}/mcp/server-card", ""): path = path.replacing("{alias}", with: "demo-http")
         default: break
         }
         if row.situation == "another tenant" {
@@ -131,6 +133,12 @@ private final class Stage: Sendable {
         path = path.replacing("{tenant}", with: "default").replacing("{address}", with: "203.0.113.9").replacing("{alias}", with: "nowhere")
         let answer = try await gateway.api(HTTPMethod(rawValue: row.method), path + query, body, token: tokens[role])
         return (200..<300).contains(answer.status) ? "ok" : "\(answer.status)"
+    }
+
+    /// With the name of a server that is public.
+    private static func registryPath(_ path: String) -> String {
+        let whole = path.replacing("{name}/{rest}", with: "local.localhost/demo-http").replacing("{name}", with: "local.localhost%2Fdemo-http")
+        return whole.replacing("{version}", with: "latest").replacing("**", with: "servers")
     }
 
     private func message(_ method: String, _ role: String) async throws -> String {

@@ -25,6 +25,7 @@ struct IndexTests {
         ("the hours of the gateway", ActivityQuery.totals, "sqlite_autoindex_tenant_rollups_1"),
         ("what limits refused a user", ActivityQuery.refusals, "idx_rate_limit_events_user_time"),
         ("the active servers", ServerQuery.active, "idx_server_registrations_tenant_status"),
+        ("the public servers", PublicationQuery.faces, "idx_server_registrations_public"),
         ("buckets that are full", PacingQuery.overBuckets, "idx_rate_limit_buckets_expires"),
         ("buckets that are not", PacingQuery.liveBuckets, "idx_rate_limit_buckets_expires"),
         ("a bucket that is stored anew", PacingQuery.sameBucket, "idx_rate_limit_buckets_key_expires"),
@@ -54,7 +55,7 @@ struct IndexTests {
 
     /// Queries that read a whole table by intent: as the guide writes them, or of tables that stay small.
     static let scans: Set<String> = [
-        "the guide's user activity", "the guide's tenant analytics", "the active servers", "the active sessions of all tenants",
+        "the guide's user activity", "the guide's tenant analytics", "the active servers", "the public servers", "the active sessions of all tenants",
         "a period of all tenants, from rows", "the hours of all tenants", "the hours of the gateway",
     ]
 

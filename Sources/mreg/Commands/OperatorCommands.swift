@@ -22,7 +22,7 @@ struct Instance: ParsableArguments {
 struct ServerCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "server", abstract: "Register MCP servers, and approve what they offer, as the operator of this host.",
-        subcommands: [Add.self, List.self, Remove.self, Tools.self, Approve.self])
+        subcommands: [Add.self, List.self, Publish.self, Unpublish.self, Remove.self, Tools.self, Approve.self])
 
     struct Add: ParsableCommand {
         static let configuration = CommandConfiguration(
@@ -40,6 +40,8 @@ struct ServerCommand: ParsableCommand {
         @Argument(help: "1 to 12 of a-z, 0-9 and hyphens: the prefix of its tools' names.") var alias: String
         @OptionGroup var instance: Instance
         @Option(help: "A name for people.") var title: String?
+        @Option(help: "What it is for, in at most 100 characters.") var description: String?
+        @Flag(help: "Everybody may know that it is there: it is listed at /v0.1/servers.") var `public` = false
         @Option(help: "The tenant it belongs to.") var tenant: String?
         @Option(help: "Its URL, if it is not a program on this host.") var endpoint: String?
         @Option(help: "auto, modern or legacy.") var era = "auto"
@@ -69,7 +71,8 @@ struct ServerCommand: ParsableCommand {
                 return (String(parts[0]), .string(String(parts[1])))
             }
             var members: [(String, JSONText?)] = [
-                ("alias", .string(alias)), ("title", title.map { .string($0) }), ("tenant", tenant.map { .string($0) }), ("era", .string(era)),
+                ("alias", .string(alias)), ("title", title.map { .string($0) }), ("description", description.map { .string($0) }),
+                ("public", `public` ? .bool(true) : nil), ("tenant", tenant.map { .string($0) }), ("era", .string(era)),
                 ("tags", .array(tag.map { .string($0) })),
             ]
             if let endpoint {
@@ -112,11 +115,13 @@ struct ServerCommand: ParsableCommand {
         func run() throws {
             let path = "/servers" + (tenant.map { "?tenant=" + QueryValue.encoded($0) } ?? "")
             let servers = try instance.request("GET", path)?["servers"]?.elements ?? []
-            var table = TextTable(["ALIAS", "TRANSPORT", "STATUS", "HEALTH", "REVISION", "TOOLS", "WAITING", "TITLE"])
+            var table = TextTable(["ALIAS", "TRANSPORT", "STATUS", "PUBLIC", "HEALTH", "REVISION", "TOOLS", "WAITING", "TITLE"])
             for server in servers {
                 table.add(
-                    ["alias", "transport", "status", "health", "revision", "tools", "tools_waiting", "title"].map { name in
-                        server[name].flatMap { $0.string ?? ($0.isNull ? "-" : $0.text.description) } ?? "-"
+                    ["alias", "transport", "status", "public", "health", "revision", "tools", "tools_waiting", "title"].map { name in
+                        server[name].flatMap { value in
+                            value.string ?? value.bool.map { $0 ? "yes" : "no" } ?? (value.isNull ? "-" : value.text.description)
+                        } ?? "-"
                     })
             }
             print(servers.isEmpty ? "No servers are registered. Register one: mreg server add --help" : table.text)
