@@ -126,6 +126,14 @@ final class Listener: Sendable {
         }.answered()
     }
 
+    /// Has a read that waits return.
+    func nudge() {
+        state.withLock { state in
+            defer { state.bell = Question() }
+            return state.bell
+        }.answered()
+    }
+
     enum Heard: Sendable { case changes([Change]), silence, end }
 
     /// What changed; `silence` after the wait.

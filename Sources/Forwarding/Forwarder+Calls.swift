@@ -30,16 +30,23 @@ extension Forwarder {
     /// Reads on until the answer. What comes before it, or a silence, makes the reply a stream (S-20). When the client's
     /// connection is gone, so is the request (S-23).
     func follow(_ leg: Leg) async -> Reply {
+        let departure = leg.closing.inbound.departure
+        departure.whenGone { [run = leg.run] in run.abandon(.abandoned) }
         let first = await withTaskCancellationHandler {
             await leg.run.next(orSilenceAfter: Self.patience)
         } onCancel: {
             leg.run.abandon(.abandoned)
         }
+        if departure.isGone, case .failure(UpstreamFailure.abandoned) = first {
+            leg.leave()
+            leg.closing.recordSoon(.answered, .cancelled, "client_gone")
+            return Reply(body: .none, status: .accepted, budgets: [])
+        }
         if let reply = await end(leg, with: first) { return reply }
         let waiting = Waiting(first)
         let stream = ReplyStream { wait in
             let part = if let first = waiting.take() { first } else { await leg.run.next(orSilenceAfter: wait) }
-            if waiting.isEnded { return nil }
+            if waiting.isOver { return nil }
             switch part {
             case .message(let message, _): return .message(message, id: nil)
             case .silence: return .silence
@@ -49,7 +56,7 @@ extension Forwarder {
                 return .message(message, id: nil)
             }
         } leave: {
-            guard !waiting.isEnded else { return }
+            guard waiting.leave() else { return }
             leg.leave()
             leg.run.abandon(.abandoned)
             leg.closing.recordSoon(.answered, .cancelled, "client_gone")
@@ -131,19 +138,29 @@ extension Forwarder {
     }
 }
 
-/// What a stream has read ahead, and whether its answer was read.
+/// What a stream has read ahead, and whether it is over: its answer was read, or its reader left.
 private final class Waiting: Sendable {
-    private let state: Mutex<(first: CallRun.Part?, isEnded: Bool)>
+    private struct State {
+        var first: CallRun.Part?
+        var isEnded = false
+        var isLeft = false
+    }
 
-    init(_ first: CallRun.Part) { state = Mutex((first, false)) }
+    private let state: Mutex<State>
 
-    func take() -> CallRun.Part? {
+    init(_ first: CallRun.Part) { state = Mutex(State(first: first)) }
+
+    func take() -> CallRun.Part? { state.withLock { $0.first.take() } }
+
+    func end() { state.withLock { $0.isEnded = true } }
+
+    /// - Returns: whether it was not over before.
+    func leave() -> Bool {
         state.withLock { state in
-            defer { state.first = nil }
-            return state.first
+            defer { state.isLeft = true }
+            return !state.isEnded && !state.isLeft
         }
     }
 
-    func end() { state.withLock { $0.isEnded = true } }
-    var isEnded: Bool { state.withLock { $0.isEnded } }
+    var isOver: Bool { state.withLock { $0.isEnded || $0.isLeft } }
 }

@@ -77,13 +77,17 @@ extension Forwarder {
                 if case .message(let message, let isDroppable) = part { log.append(message, isDroppable: isDroppable) }
             }
             session.ended(incoming.id)
-            log.end()
+            endedStreams.keep(log, of: session.user)
         }
         let reader = log.takeOver()
         guard case .event(let first) = await log.next(after: 0, reader: reader, orSilenceAfter: .seconds(700)) else {
             return await leg.closing.refuse(.outcomeUnknown(server: leg.run.dispatch.upstream.alias, reason: "the stream was taken over"))
         }
-        if first.message != nil, log.isEnded || first.number == 1, let reply = last.withLock({ $0 }) { return reply }
+        if first.message != nil, log.isEnded || first.number == 1, let reply = last.withLock({ $0 }) {
+            // It is no stream, so there is nothing to come back to.
+            log.forget()
+            return reply
+        }
         let stream = stream(of: session, key, log, reader: reader, after: 0)
         return Reply(body: .stream(stream), status: .answered, budgets: leg.closing.decision.budgets ?? [])
     }
@@ -104,6 +108,7 @@ extension Forwarder {
             }
         } leave: {
             session.readerWent()
+            log.leave(reader)
         }
     }
 
@@ -156,6 +161,7 @@ extension Forwarder {
         } leave: {
             session.readerWent()
             self.changes.remove(session.listener)
+            session.listener.nudge()
         }
         return Reply(body: .stream(stream), status: .answered, budgets: closing.decision.budgets ?? [])
     }
@@ -257,6 +263,7 @@ extension Forwarder {
         } leave: {
             self.running.remove(ticket)
             self.changes.remove(listener)
+            listener.end()
             // Unstructured on purpose: whoever leaves does not wait for the servers to be told.
             Task { for route in routes { await route.upstream.unsubscribe(route.name, for: principal) } }
         }

@@ -12,9 +12,12 @@ package struct Inbound: Sendable {
     /// The client's, where it is known: not that of a proxy in between.
     package let address: IPAddress?
     package let body: [UInt8]
+    /// Whether the client is still there.
+    package let departure: Departure
 
     package init(
-        requestID: RequestID, resource: Resource = .mcp, authorization: [String], routing: RoutingHeaders, address: IPAddress?, body: [UInt8]
+        requestID: RequestID, resource: Resource = .mcp, authorization: [String], routing: RoutingHeaders, address: IPAddress?, body: [UInt8],
+        departure: Departure = Departure()
     ) {
         self.requestID = requestID
         self.resource = resource
@@ -22,5 +25,6 @@ package struct Inbound: Sendable {
         self.routing = routing
         self.address = address
         self.body = body
+        self.departure = departure
     }
 }

@@ -62,20 +62,31 @@ package struct EventStreamParser: Sendable {
     /// left out. Events complete before one that is too large are returned; the next call throws.
     package mutating func events(_ bytes: some Sequence<UInt8>) throws(Oversized) -> [Event] {
         if pending > maximumEvent { throw Oversized() }
+        if let events = bytes.withContiguousStorageIfAvailable({ read($0) }) { return try checked(events) }
+        return try checked(Array(bytes).withUnsafeBufferPointer { read($0) })
+    }
+
+    private func checked(_ events: [Event]) throws(Oversized) -> [Event] {
+        if pending > maximumEvent && events.isEmpty { throw Oversized() }
+        return events
+    }
+
+    /// Line by line rather than byte by byte: whoever sends a great deal is not to keep a loop busy for long.
+    private mutating func read(_ bytes: UnsafeBufferPointer<UInt8>) -> [Event] {
         var events: [Event] = []
-        for byte in bytes {
-            let followsReturn = previousWasReturn
-            previousWasReturn = byte == 0x0D
-            if byte == 0x0A && followsReturn { continue }
-            if byte == 0x0A || byte == 0x0D {
-                if let event = endLine() { events.append(event) }
-            } else {
-                line.append(byte)
-            }
-            if pending > maximumEvent {
-                if events.isEmpty { throw Oversized() }
-                return events
-            }
+        var index = 0
+        while index < bytes.count {
+            if bytes[index] == 0x0A && previousWasReturn { index += 1 }
+            previousWasReturn = false
+            let start = index
+            while index < bytes.count && bytes[index] != 0x0A && bytes[index] != 0x0D { index += 1 }
+            line.append(contentsOf: bytes[start..<index])
+            if pending > maximumEvent { return events }
+            guard index < bytes.count else { return events }
+            previousWasReturn = bytes[index] == 0x0D
+            index += 1
+            if let event = endLine() { events.append(event) }
+            if pending > maximumEvent { return events }
         }
         return events
     }

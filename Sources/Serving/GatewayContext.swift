@@ -7,6 +7,7 @@ import Synchronization
 package struct GatewayContext: RequestContext {
     package var coreContext: CoreRequestContextStorage
     let requestID = Gateway.RequestID.random()
+    let channel: any Channel
     let peer: SocketAddress?
     /// Whose request it is; the peer's address unless a trusted proxy says otherwise.
     var client: IPAddress?
@@ -14,6 +15,7 @@ package struct GatewayContext: RequestContext {
 
     package init(source: ApplicationRequestContextSource) {
         coreContext = .init(source: source)
+        channel = source.channel
         peer = source.channel.remoteAddress
         client = peer?.ipAddress.flatMap { IPAddress($0) }
     }

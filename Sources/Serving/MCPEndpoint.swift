@@ -11,6 +11,7 @@ import NIOCore
 struct MCPEndpoint: Sendable {
     let forwarder: Forwarder
     let origin: @Sendable () -> Origin
+    let departures: Departures
 
     /// A stream that says nothing for this long says so, or something between here and the client closes it.
     private static let keepAliveInterval = Duration.seconds(15)
@@ -51,7 +52,7 @@ struct MCPEndpoint: Sendable {
                 .unsupportedMediaType, code: "not_json", "Send the message as application/json.", requestID: context.requestID)
         }
         let inbound = inbound(request, context, to: resource, body: try await request.wholeBody())
-        return await respond(await forwarder.reply(to: inbound), accept, resource, context)
+        return await respond(await forwarder.reply(to: inbound), to: inbound, accept, context)
     }
 
     /// A session's stream. Who names no session is told what this endpoint takes: clients of either era ask, and take that for a no.
@@ -62,12 +63,14 @@ struct MCPEndpoint: Sendable {
             return .problem(.notAcceptable, code: "not_acceptable", "Accept text/event-stream.", requestID: context.requestID)
         }
         let lastEvent = request.headers[values: .lastEventID].first.flatMap { $0.isEmpty ? nil : $0 }
-        return await respond(await forwarder.stream(to: inbound(request, context, to: resource), after: lastEvent), accept, resource, context)
+        let inbound = inbound(request, context, to: resource)
+        return await respond(await forwarder.stream(to: inbound, after: lastEvent), to: inbound, accept, context)
     }
 
     private func end(_ request: Request, _ context: GatewayContext, of resource: Resource) async -> Response {
         guard !request.headers[values: .sessionID].isEmpty else { return Self.onlyWithSession(context) }
-        return await respond(await forwarder.endSession(inbound(request, context, to: resource)), Accept([]), resource, context)
+        let inbound = inbound(request, context, to: resource)
+        return await respond(await forwarder.endSession(inbound), to: inbound, Accept([]), context)
     }
 
     private static func onlyWithSession(_ context: GatewayContext) -> Response {
@@ -83,7 +86,7 @@ struct MCPEndpoint: Sendable {
                 protocolVersion: request.headers[values: .protocolVersion], method: request.headers[values: .mcpMethod],
                 name: request.headers[values: .mcpName], sessionID: request.headers[values: .sessionID],
                 travelling: request.headers.filter { Self.travels($0.name) }.map { ($0.name.rawName, $0.value) }),
-            address: context.client, body: body)
+            address: context.client, body: body, departure: departures.add(on: context.channel))
     }
 
     /// What of a request's headers is for the server: what repeats its arguments (S-7), and the trace.
@@ -91,7 +94,9 @@ struct MCPEndpoint: Sendable {
         name == .traceparent || name == .tracestate || name.canonicalName.hasPrefix("mcp-param-")
     }
 
-    private func respond(_ reply: Reply, _ accept: Accept, _ resource: Resource, _ context: GatewayContext) async -> Response {
+    private func respond(_ reply: Reply, to inbound: Inbound, _ accept: Accept, _ context: GatewayContext) async -> Response {
+        let isStream = if case .stream = reply.body { accept.takesEvents } else { false }
+        defer { if !isStream { departures.remove(inbound.departure, on: context.channel) } }
         var headers: HTTPFields = [.requestID: context.requestID.description]
         context.conduct.blame = reply.blame
         headers.tell(reply.budgets)
@@ -105,9 +110,10 @@ struct MCPEndpoint: Sendable {
         case .none: return Response(status: reply.status.http, headers: headers)
         case .message(let message): return .json(message, status: reply.status.http, headers: headers)
         case .unauthenticated(let refusal):
-            headers[.wwwAuthenticate] = Challenge(refusal, for: resource, at: origin()).description
+            headers[.wwwAuthenticate] = Challenge(refusal, for: inbound.resource, at: origin()).description
             return .problem(refusal, requestID: context.requestID, headers: headers)
         case .stream(let stream):
+            inbound.departure.whenGone { [weak stream] in stream?.abandon() }
             guard accept.takesEvents else {
                 var last: JSONText?
                 while let part = await stream.next() {
@@ -118,7 +124,12 @@ struct MCPEndpoint: Sendable {
             headers[.contentType] = "text/event-stream"
             headers[.cacheControl] = "no-cache, no-transform"
             headers[.accelBuffering] = "no"
-            return Response(status: .ok, headers: headers, body: ResponseBody { try await Self.write(stream, to: &$0) })
+            return Response(
+                status: .ok, headers: headers,
+                body: ResponseBody { writer in
+                    defer { departures.remove(inbound.departure, on: context.channel) }
+                    try await Self.write(stream, to: &writer)
+                })
         }
     }
 

@@ -44,6 +44,8 @@ final class HTTPConnection: ChannelInboundHandler {
 
     static let largestMessage = 16 << 20
     private static let largestErrorBody = 64 << 10
+    /// What all events of one answer may take: who talks without end is not listened to for the whole time of a call.
+    static let longestStream = 64 << 20
     /// Shorter than the keep-alive of common servers (uvicorn closes after 5 s), so that we seldom write into a close.
     private static let keptIdle = TimeAmount.seconds(4)
 
@@ -61,6 +63,7 @@ final class HTTPConnection: ChannelInboundHandler {
     private var request: Request?
     private var head: HTTPResponseHead?
     private var body = Body.none
+    private var streamed = 0
     private var idleTimer: Scheduled<Void>?
     /// A document, or an event, of which some has come.
     private var drip: (since: NIODeadline, bytes: Int)?
@@ -86,6 +89,7 @@ final class HTTPConnection: ChannelInboundHandler {
         self.request = request
         head = nil
         body = .none
+        streamed = 0
         let head = HTTPRequestHead(version: .http1_1, method: request.method, uri: request.path, headers: request.headers)
         channel.write(HTTPClientRequestPart.head(head), promise: nil)
         if !request.body.isEmpty {
@@ -145,6 +149,10 @@ final class HTTPConnection: ChannelInboundHandler {
             }
         case .events(var parser):
             body = .none
+            streamed += buffer.readableBytes
+            if streamed > Self.longestStream, let exchange, !exchange.isListening {
+                return give(up: .garbled("its event stream is longer than \(Self.longestStream >> 20) MiB"), context)
+            }
             do throws(EventStreamParser.Oversized) {
                 let events = try parser.events(buffer.readableBytesView)
                 request?.hearing.mark(parser.lastID, parser.retry)
