@@ -27,8 +27,11 @@ package final class Catalogue: Service {
         /// Whether the server said that a list changed since the last question began.
         var isOutdated = false
 
-        /// Never asked, or not answered yet.
-        var isCold: Bool { lists == nil && failures == 0 }
+        /// Whether a caller waited for its first list as long as anybody does.
+        var wasWaitedFor = false
+
+        /// Never asked, or not answered yet, and nobody found out yet that waiting does not help.
+        var isCold: Bool { lists == nil && failures == 0 && !wasWaitedFor }
     }
 
     private struct State {
@@ -223,7 +226,8 @@ package final class Catalogue: Service {
         state.withLock { $0.entries.values.map(\.upstream) }.filter { $0.server.tenant == tenant && (alias == nil || $0.server.alias == alias) }
     }
 
-    /// Waits, within bounds, until every server of the endpoint that was never asked has answered or failed.
+    /// Waits, within bounds, until every server of the endpoint that was never asked has answered or failed. For one that does neither
+    /// nobody waits again.
     func warm(_ tenant: TenantID, only alias: ServerAlias? = nil) async {
         let cold = state.withLock { state in
             state.entries.filter {
@@ -232,6 +236,10 @@ package final class Catalogue: Service {
         }
         let end = ContinuousClock.now + Self.longestWait
         for question in cold.compactMap({ refresh($0) }) { await question.wait(atMost: end - .now) }
+        guard ContinuousClock.now >= end else { return }
+        state.withLock { state in
+            for server in cold { state.entries[server]?.wasWaitedFor = true }
+        }
     }
 
     /// Asks a server again, if its lists are more than a moment old: an unknown name points to it.

@@ -46,7 +46,7 @@ package final class Changes: Sendable {
     /// Whether anybody of the tenant listens.
     func isHeard(in tenant: TenantID) -> Bool { state.withLock { $0.listeners.values.contains { $0.principal.tenant == tenant } } }
 
-    var count: Int { state.withLock { $0.listeners.count } }
+    package var count: Int { state.withLock { $0.listeners.count } }
 
     /// - Parameter user: whose conversation heard it; nil if it is everybody's.
     package func announce(_ news: [News], of alias: ServerAlias, in tenant: TenantID, for user: UserID? = nil) {

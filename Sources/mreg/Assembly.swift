@@ -229,7 +229,7 @@ struct Assembly {
             pacing: pacing, rules: desk, tools: tools, policy: policy, forwarder: forwarder, audit: audit,
             sessions: sessions, registry: registry, publicServers: publicServers, discovery: Self.discovery(catalogue, rules),
             queries: queries,
-            metrics: metrics, gauges: { Self.gauges(catalogue, database, sessions) },
+            metrics: metrics, gauges: { Self.gauges(catalogue, database, sessions) + Self.gauges(running, changes, clientSessions) },
             health: [
                 HealthComponent("database") { await Self.state { try await database.probe() } },
                 HealthComponent("buckets") { await Self.state { try hotState.probe() } },
@@ -402,6 +402,15 @@ struct Assembly {
             Gauge(name: "mreg_database_bytes", help: "The database file.", value: Double(database.fileBytes)),
             Gauge(name: "mreg_wal_bytes", help: "The database's write-ahead log.", value: Double(database.walBytes)),
             Gauge(name: "process_resident_memory_bytes", help: "Resident memory.", value: Double(ResidentMemory.bytes)),
+        ]
+    }
+
+    /// What is open for clients.
+    private static func gauges(_ running: RunningCalls, _ changes: Changes, _ clientSessions: ClientSessions) -> [Gauge] {
+        [
+            Gauge(name: "mreg_calls_under_way", help: "Calls under way or parked, and streams of changes.", value: Double(running.count)),
+            Gauge(name: "mreg_listeners", help: "Clients that hear of changes.", value: Double(changes.count)),
+            Gauge(name: "mreg_client_sessions", help: "Sessions of clients with a handshake.", value: Double(clientSessions.count)),
         ]
     }
 
