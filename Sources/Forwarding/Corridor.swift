@@ -196,7 +196,9 @@ package struct Corridor: Sendable {
             var request = incoming.outgoing(as: route.name, changes: changes)
             request.capabilities = incoming.capabilities ?? decision.session?.capabilities ?? .none
             request.logLevel = era(of: incoming) == .modern ? incoming.logLevel : decision.session?.logLevel
-            request.headers = inbound.routing.travelling
+            let arguments = incoming.params?["arguments"]
+            if era(of: incoming) == .modern { try route.parameters.check(inbound.routing.travelling, against: arguments) }
+            request.headers = route.parameters.headers(for: arguments, besides: inbound.routing.travelling)
             let dispatch = Dispatch(
                 grant: grant, request: request, upstream: route.upstream, naming: naming(route), operation: incoming.operation)
             switch incoming.operation {
