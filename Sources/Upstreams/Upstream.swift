@@ -62,6 +62,7 @@ package final class Upstream: Sendable {
         self.verdict = verdict
         self.errands = errands
         self.listenings = listenings
+        guard case .stdio = server.transport else { return }
         listenings.whenOpened { [weak self] opened in errands.run { [weak self] in await self?.hearLists(of: opened) } }
     }
 
