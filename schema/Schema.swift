@@ -23,5 +23,6 @@ package enum Schema {
         Migration("v0009-identity", PackageResources.v0009_identity_sql),
         Migration("v0010-tool-rules", PackageResources.v0010_tool_rules_sql),
         Migration("v0011-upstream-credentials", PackageResources.v0011_upstream_credentials_sql),
+        Migration("v0012-servers-by-sse", PackageResources.v0012_servers_by_sse_sql),
     ]
 }

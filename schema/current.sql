@@ -222,7 +222,7 @@ CREATE TABLE rollup_progress (
     audit_id INTEGER NOT NULL
 ) STRICT;
 
-CREATE TABLE server_registrations (
+CREATE TABLE "server_registrations" (
     server_id INTEGER PRIMARY KEY AUTOINCREMENT,
     tenant_id INTEGER NOT NULL REFERENCES tenants (tenant_id),
     owner_id INTEGER NOT NULL REFERENCES users (user_id),
@@ -232,11 +232,13 @@ CREATE TABLE server_registrations (
     endpoint TEXT,
     command TEXT,
     status TEXT NOT NULL CHECK (status IN ('active', 'disabled')),
-    era TEXT NOT NULL CHECK (era IN ('auto', 'modern', 'legacy')),
+    era TEXT NOT NULL CHECK (era IN ('auto', 'modern', 'legacy', 'sse')),
     tags TEXT NOT NULL,
     created_at INTEGER NOT NULL,
-    updated_at INTEGER NOT NULL, credential_mode TEXT NOT NULL DEFAULT 'none'
-    CHECK (credential_mode IN ('none', 'static', 'client_credentials', 'per_user', 'on_behalf_of')), credential TEXT NOT NULL DEFAULT '{}',
+    updated_at INTEGER NOT NULL,
+    credential_mode TEXT NOT NULL DEFAULT 'none'
+        CHECK (credential_mode IN ('none', 'static', 'client_credentials', 'per_user', 'on_behalf_of')),
+    credential TEXT NOT NULL DEFAULT '{}',
     UNIQUE (tenant_id, alias),
     CHECK ((transport = 'http') = (endpoint IS NOT NULL)),
     CHECK ((transport = 'stdio') = (command IS NOT NULL))

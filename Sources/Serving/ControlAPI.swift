@@ -61,7 +61,7 @@ package struct ControlAPI: Sendable {
                 let credential = try members.credential(for: transport)
                 let draft = ServerDraft(
                     alias: alias, title: try members.title() ?? alias.description, transport: transport,
-                    era: try members.era() ?? .auto, tags: try members.tags() ?? [], credential: credential?.credential ?? .none,
+                    era: try members.era(over: transport) ?? .auto, tags: try members.tags() ?? [], credential: credential?.credential ?? .none,
                     secret: credential?.secret)
                 let server = try await registry.create(draft, user.id, user.tenant, record(context, user, "server.create", alias.description))
                 return .json(ServerText.written(server, await registry.check(server.id)), status: .created)

@@ -53,7 +53,7 @@ enum ServerText {
         let credential = try members.credential(for: transport)
         return ServerDraft(
             alias: alias, title: try members.title() ?? alias.description, transport: transport,
-            status: try members.status() ?? .active, era: try members.era() ?? .auto, tags: try members.tags() ?? [],
+            status: try members.status() ?? .active, era: try members.era(over: transport) ?? .auto, tags: try members.tags() ?? [],
             credential: credential?.credential ?? .none, secret: credential?.secret)
     }
 
@@ -64,7 +64,7 @@ enum ServerText {
         let members = try Members(body, known: ["title", "endpoint", "era", "status", "tags", "credential"])
         var changed = server
         if let title = try members.title() { changed.title = title }
-        if let era = try members.era() { changed.era = era }
+        if let era = try members.era(over: server.transport) { changed.era = era }
         if let status = try members.status() { changed.status = status }
         if let tags = try members.tags() { changed.tags = tags }
         if let endpoint = try members.endpoint() {

@@ -28,7 +28,7 @@ final class Listenings: Sendable {
     private static let mostPerOwner = 64
     private static let most = 256
 
-    let ears = Ear.Places(128)
+    let ears = Ear.Places(256)
     private let notices: Notices
     private let onOpen = Mutex<(@Sendable (Link.Opened) -> Void)?>(nil)
     private let state = Mutex(State())

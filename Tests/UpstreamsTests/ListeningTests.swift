@@ -117,7 +117,7 @@ struct ListeningTests {
         }
     }
 
-    /// A stream is closed when nobody listens any more, and that ends it (S-23).
+    /// Closing the stream says it all.
     @Test(arguments: [true, false])
     func `who listens no more is not told`(_ closes: Bool) async throws {
         let (open, closed) = (Signal(), Signal())
@@ -290,11 +290,20 @@ struct ListeningTests {
         }
     }
 
-    @Test func `a server that takes no subscriptions is not asked`() async throws {
-        try await ScriptedServer.running(ScriptedServer.modern(ScriptedServer.echo)) { server in
+    @Test(arguments: [true, false])
+    func `a server that knows no subscriptions is told on`(_ isModern: Bool) async throws {
+        let refuse: ScriptedServer.Script = { request, reply in
+            if request.method == .GET { return try await reply.send("405 Method Not Allowed", "") }
+            try await reply.error(-32601, "Method not found", status: isModern ? "404 Not Found" : "200 OK")
+        }
+        try await ScriptedServer.running(isModern ? ScriptedServer.modern(refuse) : ScriptedServer.legacy(session: "s", refuse)) { server in
             let upstream = try Upstream(server)
-            #expect(await failure { try await upstream.subscribe("file:///a", for: .test(1)) }?.kind == "rejected")
-            #expect(server.asked == ["server/discover"])
+            guard case .rejected(_, let error) = await failure(of: { try await upstream.subscribe("file:///a", for: .test(1)) }) else {
+                Issue.record("it was not told")
+                return
+            }
+            #expect(error?.code == -32601)
+            await upstream.close()
         }
     }
 

@@ -224,6 +224,28 @@ struct QuestionTests {
         }
     }
 
+    /// Else one user could keep as many sessions, or processes, as there are ways to declare things.
+    @Test func `one user keeps four conversations, and the one used longest ago is ended for a fifth`() async throws {
+        let legacy = ScriptedServer.legacy(session: "s1", ScriptedServer.echo)
+        try await ScriptedServer.running { request, reply in
+            if request.method == .GET { return try await reply.send("405 Method Not Allowed", "") }
+            if request.method == .DELETE { return try await reply.ok("") }
+            try await legacy(request, reply)
+        } _: { server in
+            let upstream = try Upstream(server, era: .legacy)
+            for number in 0..<6 {
+                var capabilities = ClientCapabilities.none
+                (capabilities.elicitsForms, capabilities.samples, capabilities.listsRoots) = (number & 1 > 0, number & 2 > 0, number & 4 > 0)
+                _ = try await upstream.start { $0.capabilities = capabilities }.answer()
+            }
+            var ended = 0
+            while ended < 2, let request = await server.arrival(of: "") { ended += request.method == .DELETE ? 1 : 0 }
+            await upstream.close()
+            #expect(server.requests("initialize").count == 6)
+            #expect(server.requests.count { $0.method == .DELETE } == 6)
+        }
+    }
+
     @Test func `callers who join before anybody knows the era each get what they declared`() async throws {
         let released = Signal()
         let script = Asking().script { _ in }
