@@ -37,7 +37,7 @@ extension Upstream {
     /// Over a process that runs anyway; one with a handshake needs no asking.
     func hearLists(of opened: Link.Opened) async {
         guard opened.revision.era == .modern, listenings.wantsLists else { return }
-        let announced = (try? await offer().announced) ?? []
+        let announced = knownOffer?.announced ?? []
         guard !announced.isEmpty else { return }
         let exchange = opened.transport.exchange(patience: .conversation, for: .listening)
         let (method, params) = ModernRequest.listen(announced, resources: [])
@@ -54,13 +54,11 @@ extension Upstream {
     /// Hears of changes of a resource until `unsubscribe` was called as often as this. Those who share a conversation share what is
     /// heard in it.
     ///
+    /// The server is asked whether or not it says that it takes subscriptions: some take them without saying so.
+    ///
     /// - Throws: `UpstreamFailure` if the server cannot be asked, or declines.
     package func subscribe(_ uri: String, for principal: Principal) async throws {
         let owner = owner(principal)
-        guard try await offer(to: owner).subscribes else {
-            throw UpstreamFailure.rejected(
-                status: 200, error: ProtocolError(code: -32601, message: "The server takes no subscriptions to resources."))
-        }
         let subscription = Listenings.Subscription(owner: owner, uri: uri)
         let listening = try listenings.add(subscription) {
             Listening { [weak self] onOpen in
