@@ -260,7 +260,7 @@ CREATE TABLE rollup_progress (
     audit_id INTEGER NOT NULL
 ) STRICT;
 
-CREATE TABLE server_registrations (
+CREATE TABLE "server_registrations" (
     server_id INTEGER PRIMARY KEY AUTOINCREMENT,
     tenant_id INTEGER NOT NULL REFERENCES tenants (tenant_id),
     owner_id INTEGER NOT NULL REFERENCES users (user_id),
@@ -270,11 +270,13 @@ CREATE TABLE server_registrations (
     endpoint TEXT,
     command TEXT,
     status TEXT NOT NULL CHECK (status IN ('active', 'disabled')),
-    era TEXT NOT NULL CHECK (era IN ('auto', 'modern', 'legacy')),
+    era TEXT NOT NULL CHECK (era IN ('auto', 'modern', 'legacy', 'sse')),
     tags TEXT NOT NULL,
     created_at INTEGER NOT NULL,
-    updated_at INTEGER NOT NULL, credential_mode TEXT NOT NULL DEFAULT 'none'
-    CHECK (credential_mode IN ('none', 'static', 'client_credentials', 'per_user', 'on_behalf_of')), credential TEXT NOT NULL DEFAULT '{}', description TEXT CHECK (length(description) BETWEEN 1 AND 100), is_public INTEGER NOT NULL DEFAULT 0 CHECK (is_public IN (0, 1)),
+    updated_at INTEGER NOT NULL,
+    credential_mode TEXT NOT NULL DEFAULT 'none'
+        CHECK (credential_mode IN ('none', 'static', 'client_credentials', 'per_user', 'on_behalf_of')),
+    credential TEXT NOT NULL DEFAULT '{}', description TEXT CHECK (length(description) BETWEEN 1 AND 100), is_public INTEGER NOT NULL DEFAULT 0 CHECK (is_public IN (0, 1)),
     UNIQUE (tenant_id, alias),
     CHECK ((transport = 'http') = (endpoint IS NOT NULL)),
     CHECK ((transport = 'stdio') = (command IS NOT NULL))
