@@ -171,7 +171,8 @@ package struct Corridor: Sendable {
                 table.route(resource: uri).map { rules.permits(principal, besidesTools: $0.upstream.server.alias) } ?? false
             }
             return .listen(interest)
-        case .getTask, .updateTask, .cancelTask: throw ProtocolError.methodNotFound(incoming.operation.method)
+        case .getTask(let task), .updateTask(let task), .cancelTask(let task):
+            return try askAfter(task, incoming, inbound, for: principal, findings, &decision)
         case .callTool, .getPrompt, .readResource, .completePrompt, .completeResource, .subscribe, .unsubscribe:
             return try forward(incoming, inbound, for: principal, findings, &decision, now)
         }
@@ -227,6 +228,25 @@ package struct Corridor: Sendable {
         throw ProtocolError.unknown(incoming.operation, in: incoming.revision.era)
     }
 
+    /// A task is asked after where it was made, by whoever made it, as long as they may use its tool.
+    private func askAfter(
+        _ task: String, _ incoming: Incoming, _ inbound: Inbound, for principal: Principal, _ findings: Findings, _ decision: inout Decision
+    ) throws -> Decision.Outcome {
+        guard let rules = rules.known(of: principal.tenant) else { return .suspend(.unknownRules) }
+        guard let handle = seal.open(task, StateSeal.taskBinding(inbound.resource, principal)).flatMap({ TaskHandle($0) }) else {
+            throw ProtocolError.unknownTask
+        }
+        let (table, isCold) = catalogue.table(of: principal.tenant, only: inbound.resource.alias)
+        if isCold && !findings.isCatalogueWarm { return .suspend(.coldCatalogue) }
+        guard let route = table.route(handle.tool), route.upstream.server.id == handle.server,
+            let grant = try grant(route, to: principal, under: rules, &decision.denial)
+        else { throw ProtocolError.unknownTask }
+        var request = incoming.outgoing(as: handle.id)
+        request.capabilities = incoming.capabilities ?? .none
+        let naming = inbound.resource.alias == nil ? Naming.prefixed(route.upstream.server.alias) : .verbatim
+        return .forward(Dispatch(grant: grant, request: request, upstream: route.upstream, naming: naming, operation: incoming.operation))
+    }
+
     private func era(of incoming: Incoming) -> Revision.Era { incoming.revision.era }
 
     /// Policy's permission; nil where the caller is not to hear why not.
@@ -280,7 +300,7 @@ extension Operation {
     /// Whether it takes a place among the requests under way to a server.
     fileprivate var goesToServer: Bool {
         switch self {
-        case .callTool, .getPrompt, .readResource, .completePrompt, .completeResource: true
+        case .callTool, .getPrompt, .readResource, .completePrompt, .completeResource, .getTask, .updateTask, .cancelTask: true
         default: false
         }
     }

@@ -242,6 +242,7 @@ package struct Forwarder: Sendable {
             case .success(let value):
                 do throws(ProtocolError) {
                     let dispatch = decision.dispatch
+                    if let task = try handle(value) { return .success(task) }
                     return .success(
                         try forwarder.answers.result(
                             value, of: decision.incoming?.operation ?? .ping, dispatch?.naming ?? .verbatim, in: decision.era))
@@ -250,6 +251,19 @@ package struct Forwarder: Sendable {
                 }
             case .failure(let error): return .failure(Answers.relayed(error, in: decision.era))
             }
+        }
+
+        /// A result that is a task's handle, as the client gets it; nil for any other.
+        private func handle(_ result: JSON) throws(ProtocolError) -> JSONText? {
+            guard case .callTool(let tool)? = decision.incoming?.operation, let id = TaskHandle.id(in: result), let server = decision.serverID,
+                let principal = decision.principal
+            else { return nil }
+            guard decision.incoming?.capabilities?.extensions.contains(.tasks) ?? false else { throw .tasksNotDeclared }
+            let binding = StateSeal.taskBinding(inbound.resource, principal)
+            guard let sealed = try? forwarder.corridor.seal.seal(TaskHandle(server: server, tool: tool, id: id).bytes, binding) else {
+                throw ProtocolError(code: -32603, message: "The task was made, and its handle could not be sealed.")
+            }
+            return forwarder.answers.task(result, as: sealed)
         }
 
         private func close(_ message: JSONText, _ status: ReplyStatus, _ outcome: AuditRecord.Outcome, reason: String = "") async -> Reply {

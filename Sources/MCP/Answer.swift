@@ -22,20 +22,22 @@ package struct Answers: Sendable {
 
     /// - Parameter instructions: in place of the general ones.
     package func initialize(_ revision: Revision, instructions: String? = nil) -> JSONText {
-        LegacyAnswer.initialize(revision, gateway: gateway, capabilities: capabilities, instructions: instructions ?? self.instructions)
+        LegacyAnswer.initialize(revision, gateway: gateway, capabilities: capabilities(nil), instructions: instructions ?? self.instructions)
     }
 
     package func discover(instructions: String? = nil) -> JSONText {
-        ModernAnswer.discover(gateway: gateway, capabilities: capabilities, instructions: instructions ?? self.instructions)
+        let extensions: JSONText? = offer == .everything ? [ClientCapabilities.Extension.tasks.rawValue: [:]] : nil
+        return ModernAnswer.discover(
+            gateway: gateway, capabilities: capabilities(extensions), instructions: instructions ?? self.instructions)
     }
 
-    private var capabilities: JSONText {
+    private func capabilities(_ extensions: JSONText?) -> JSONText {
         switch offer {
         case .toolsOnly: ["tools": [:]]
         case .everything:
             [
                 "tools": ["listChanged": true], "prompts": ["listChanged": true], "resources": ["subscribe": true, "listChanged": true],
-                "completions": [:], "logging": [:],
+                "completions": [:], "logging": [:], "extensions": extensions,
             ]
         }
     }
@@ -68,6 +70,7 @@ package struct Answers: Sendable {
         guard result.isObject else { throw ProtocolError(code: -32603, message: "The server's result is not an object.") }
         try ModernAnswer.checkComplete(result)
         var changes = ResultNames.changes(result, of: operation, naming)
+        if case .getTask(let exposed) = operation { changes.append(("taskId", .string(exposed))) }
         switch era {
         case .legacy: LegacyAnswer.adapt(result, of: operation, &changes)
         case .modern: ModernAnswer.adapt(result, of: operation, gateway: gateway, &changes)
@@ -146,6 +149,10 @@ private enum ResultNames {
                 message["content"].flatMap { block($0, naming) }.map { message.replacing([("content", $0)]) } ?? message.text
             }
             return [("messages", .array(changed))]
+        case .getTask:
+            guard let answer = result["result"], answer.isObject else { return [] }
+            let inner = changes(answer, of: .callTool(""), naming)
+            return inner.isEmpty ? [] : [("result", answer.replacing(inner))]
         case .readResource:
             guard let parts = result["contents"], parts.kind == .array else { return [] }
             return [("contents", .array(parts.elements.map { withURI($0, naming) ?? $0.text }))]

@@ -53,7 +53,8 @@ extension Incoming {
         default: renamed = [("name", .string(name))]
         }
         // Answers to a server's questions, and its state, are put in by whoever opened the seal.
-        for member in ["inputResponses", "requestState"] where !changes.contains(where: { $0.0 == member }) { renamed.append((member, nil)) }
+        let carried = if case .updateTask = operation { ["requestState"] } else { ["inputResponses", "requestState"] }
+        for member in carried where !changes.contains(where: { $0.0 == member }) { renamed.append((member, nil)) }
         let mirrored: String? =
             switch operation {
             case .completePrompt, .completeResource, .subscribe, .unsubscribe: nil

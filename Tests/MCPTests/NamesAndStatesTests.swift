@@ -135,3 +135,20 @@ struct RewritingTests {
         #expect(read["cacheScope"]?.string == "private")
     }
 }
+
+struct TaskHandleTests {
+    @Test func `a handle is read back as it was written`() {
+        let handle = TaskHandle(server: ServerID(7), tool: "s__t", id: "a \"b\" \u{1F388}")
+        #expect(TaskHandle(handle.bytes) == handle)
+    }
+
+    @Test(arguments: ["", "{}", #"{"server":1,"tool":"t"}"#, #"{"server":"1","tool":"t","id":"x"}"#])
+    func `what is no handle is none`(text: String) { #expect(TaskHandle(Array(text.utf8)) == nil) }
+
+    @Test(arguments: [
+        (#"{"resultType":"task","taskId":"x"}"#, "x"), (#"{"resultType":"complete","taskId":"x"}"#, nil),
+        (#"{"resultType":"task","taskId":""}"#, nil),
+        (#"{"resultType":"task","task":{"taskId":"x"}}"#, nil), (#"{"resultType":"task","taskId":7}"#, nil),
+    ])
+    func `only a result that says so is a handle`(result: String, id: String?) throws { #expect(try TaskHandle.id(in: parsed(result)) == id) }
+}
