@@ -56,6 +56,16 @@ struct QuestionTests {
         #expect(required.questions.map(\.question.kind) == [.elicitation(.form), .elicitation(.url), .sampling, .roots])
     }
 
+    @Test func `an error that wants somebody to go to a URL asks for that`() throws {
+        let data: JSONText = ["elicitations": [["mode": "url", "message": "Sign in", "url": "https://x", "elicitationId": "e"]]]
+        let required = try #require(InputRequired(urlsIn: ProtocolError(code: -32042, message: "m", data: data)))
+        #expect(required.questions.map(\.key) == ["url1"])
+        #expect(required.questions.map(\.question.kind) == [.elicitation(.url)])
+        #expect(InputRequired(urlsIn: ProtocolError(code: -32042, message: "m")) == nil)
+        #expect(InputRequired(urlsIn: ProtocolError(code: -32602, message: "m", data: data)) == nil)
+        #expect(InputRequired(urlsIn: ProtocolError(code: -32042, message: "m", data: ["elicitations": [["mode": "form"]]])) == nil)
+    }
+
     @Test func `an answer asks nothing`() throws { #expect(try InputRequired(parsed(#"{"content":[]}"#)) == nil) }
 
     @Test(arguments: [
