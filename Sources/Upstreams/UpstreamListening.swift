@@ -8,17 +8,25 @@ extension Upstream {
     package func listen(_ isWanted: Bool) async {
         guard isWanted else { return await listenings.ignoreLists() }
         if case .stdio = server.transport {
-            listenings.hearLists(nil)
+            guard listenings.hearLists(nil) else { return }
             for opened in conversations.opened { await hearLists(of: opened) }
+            listsMayHaveChanged()
             return
         }
         listenings.hearLists(
             Listening { [weak self] onOpen in
                 guard let self else { throw UpstreamFailure.abandoned }
-                try await self.hearLists(onOpen)
-            } onGap: { [weak self] in
-                for kind in self?.knownOffer?.announced ?? [] { self?.listenings.take(.listChanged(kind), from: .gateway) }
+                try await self.hearLists { [weak self] in
+                    onOpen()
+                    self?.listsMayHaveChanged()
+                }
+            } onGap: {
             })
+    }
+
+    /// Nobody heard until a moment ago; what changed since the lists were read is found by reading them again.
+    private func listsMayHaveChanged() {
+        for kind in knownOffer?.announced ?? [] { listenings.take(.listChanged(kind), from: .gateway) }
     }
 
     private func hearLists(_ onOpen: @escaping @Sendable () -> Void) async throws {
