@@ -31,7 +31,7 @@ extension Forwarder {
                     return await closing.fail(.invalidParams("A session subscribes to at most \(Interest.mostResources) resources."))
                 }
                 if !session.record.subscriptions.contains(uri) {
-                    try await dispatch.upstream.subscribe(dispatch.request.uri, for: principal)
+                    try await dispatch.upstream.subscribe(dispatch.request.uri, for: principal, declaring: session.capabilities)
                     try await corridor.sessions.change(session) { $0.subscriptions.insert(uri) }
                 }
             case .unsubscribe(let uri, let dispatch):
@@ -165,7 +165,7 @@ extension Forwarder {
         let (table, _) = catalogue.table(of: principal.tenant, only: resource.alias)
         for uri in session.takeUnsubscribed() {
             guard let route = table.route(resource: uri) else { continue }
-            try? await route.upstream.subscribe(route.name, for: principal)
+            try? await route.upstream.subscribe(route.name, for: principal, declaring: session.capabilities)
         }
     }
 
@@ -231,7 +231,8 @@ extension Forwarder {
         keepHearing(principal, resource)
         let (table, _) = catalogue.table(of: principal.tenant, only: resource.alias)
         let routes = interest.resources.compactMap { table.route(resource: $0) }
-        for route in routes { try? await route.upstream.subscribe(route.name, for: principal) }
+        let capabilities = closing.decision.incoming?.capabilities ?? .none
+        for route in routes { try? await route.upstream.subscribe(route.name, for: principal, declaring: capabilities) }
 
         enum Step { case acknowledge, listen, ended }
         let state = Mutex<(step: Step, pending: [Change])>((.acknowledge, []))

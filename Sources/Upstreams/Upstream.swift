@@ -151,7 +151,7 @@ package final class Upstream: Sendable {
     private var isShared: Bool { if case .stdio(let command) = server.transport { command.isShared } else { false } }
 
     /// A process of all users is told of none of them what they can be asked: it could not tell whom it asks.
-    private func declared(_ capabilities: ClientCapabilities) -> ClientCapabilities {
+    func declared(_ capabilities: ClientCapabilities) -> ClientCapabilities {
         guard !isShared else { return .none }
         // Extensions are a matter of the stateless era, which hears of them with each request.
         var declared = capabilities

@@ -1,5 +1,5 @@
 package import Gateway
-import MCP
+package import MCP
 
 extension Upstream {
     /// Starts, or stops, hearing of changes of the lists. A URL is listened to all the time, a process while it runs.
@@ -62,18 +62,21 @@ extension Upstream {
     /// Hears of changes of a resource until `unsubscribe` was called as often as this. Those who share a conversation share what is
     /// heard in it.
     ///
+    /// - Parameter capabilities: what the client can be asked: it is heard in the conversation its calls are made in, for what a call
+    ///   changes in a process is told in that process alone.
     /// - Throws: `UpstreamFailure` if the server cannot be asked, or declines.
-    package func subscribe(_ uri: String, for principal: Principal) async throws {
+    package func subscribe(_ uri: String, for principal: Principal, declaring capabilities: ClientCapabilities) async throws {
         let owner = owner(principal)
         guard try await offer(to: owner).subscribes else {
             throw UpstreamFailure.rejected(
                 status: 200, error: ProtocolError(code: -32601, message: "The server takes no subscriptions to resources."))
         }
         let subscription = Listenings.Subscription(owner: owner, uri: uri)
+        let declared = declared(capabilities)
         let listening = try listenings.add(subscription) {
             Listening { [weak self] onOpen in
                 guard let self else { throw UpstreamFailure.abandoned }
-                try await self.hear(uri, owner, onOpen)
+                try await self.hear(uri, owner, declared, onOpen)
             } onGap: { [weak self] in
                 self?.listenings.take(.resourceUpdated(uri: uri, user: owner.user), from: owner)
             }
@@ -88,8 +91,10 @@ extension Upstream {
         await listenings.remove(Listenings.Subscription(owner: owner(principal), uri: uri))
     }
 
-    private func hear(_ uri: String, _ owner: Owner, _ onOpen: @escaping @Sendable () -> Void) async throws {
-        let (link, opened) = try await conversations.open(of: owner, declaring: nil)
+    private func hear(
+        _ uri: String, _ owner: Owner, _ capabilities: ClientCapabilities, _ onOpen: @escaping @Sendable () -> Void
+    ) async throws {
+        let (link, opened) = try await conversations.open(of: owner, declaring: capabilities)
         switch opened.revision.era {
         case .modern:
             try await hear(ModernRequest.listen([], resources: [uri]), over: opened) { params in

@@ -11,7 +11,7 @@ from gateway import Gateway
 from issuers import ISSUERS, Issuer, free_port
 from metadata_host import MetadataHost, metadata_host
 from oauth import ALLOWED_NETWORKS, add_demo_server, callback_at, fake_entra, serve_command, settings_behind
-from upstreams import ALIASES, Upstream, create_repository, describe, http_servers, register_all
+from upstreams import ALIASES, OPEN_HANDED, Upstream, create_repository, describe, everything_behind, http_servers, register_all
 
 Cells = dict[tuple[str, str], str]
 CELLS = pytest.StashKey[Cells]()
@@ -45,6 +45,15 @@ def upstreams(
     create_repository(repository)
     register_all(gateway, endpoints, repository)
     return describe(repository)
+
+
+@pytest.fixture(scope="session")
+def everything(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Gateway]:
+    """A gateway before the servers that offer everything."""
+    state = tmp_path_factory.mktemp("everything") / "state"
+    with Gateway(state, environment=OPEN_HANDED) as gateway, everything_behind(gateway):
+        pytestconfig.stash.setdefault(GATEWAY_OUTPUT, {})["everything"] = gateway.process.output
+        yield gateway
 
 
 @pytest.fixture(scope="session")

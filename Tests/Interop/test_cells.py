@@ -1,18 +1,15 @@
 """What each kind of client has of each kind of server through the gateway, cell by cell."""
 
 import base64
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from clients.current_client import CLIENTS, LEGACY_PYTHON, ClientKind, Transcript, converse
+from clients.current_client import CLIENTS, ClientKind, Transcript, converse
 from clients.script import DOG, LEVEL, MODEL_ANSWER, NAME, ROOT, Answer, Step, call, listing
 from gateway import Gateway
-from processes import ListeningProcess
 from servers.everything import (
     BYTES,
     FORM_QUESTION,
@@ -26,35 +23,11 @@ from servers.everything import (
     WATCHED,
     Everything,
 )
+from upstreams import EVERYTHING, EverythingServer
 
 pytestmark = pytest.mark.anyio
 
-SERVERS = Path(__file__).with_name("servers")
-CURRENT = [sys.executable, str(SERVERS / "everything_current.py")]
-LEGACY = [str(LEGACY_PYTHON), str(SERVERS / "everything_legacy.py")]
 METHOD_NOT_FOUND = -32601
-# A tool that comes later is used at once, and nobody is held up by how much one user may ask.
-SETTINGS = {"MREG_TOOL_CHANGE_POLICY": "report", "MREG_FASTMCP_RATE_LIMIT_USER_RPM": "0"}
-
-
-@dataclass(frozen=True)
-class Server:
-    name: str
-    alias: str
-    # Of a process for each user, only that user sees what changed in it; lists are those of one that all share.
-    shared: str
-
-    @property
-    def title(self) -> str:
-        return self.name
-
-
-SERVER_KINDS = (
-    Server("current HTTP", "ec-http", "ec-http"),
-    Server("legacy HTTP", "el-http", "el-http"),
-    Server("current stdio", "ec-stdio", "ec-shared"),
-    Server("legacy stdio", "el-stdio", "el-shared"),
-)
 
 
 @dataclass(frozen=True)
@@ -73,7 +46,7 @@ class Names:
 @dataclass(frozen=True)
 class Cell:
     client: ClientKind
-    server: Server
+    server: EverythingServer
     is_verbatim: bool
 
     @property
@@ -323,24 +296,6 @@ def cancel(cell: Cell, answers: list[Answer]) -> None:
 # The table
 
 
-@pytest.fixture(scope="module")
-def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """A gateway that reports what changes of tools and goes on using it, before the servers that offer everything."""
-    state = tmp_path_factory.mktemp("everything") / "state"
-    with Gateway(state, environment=SETTINGS) as gateway:
-        processes = [ListeningProcess(CURRENT), ListeningProcess(LEGACY)]
-        try:
-            for process, server in zip(processes, SERVER_KINDS[:2], strict=True):
-                gateway.register(server.alias, process.wait_for_url(), title=server.title)
-            for command, server in zip((CURRENT, LEGACY), SERVER_KINDS[2:], strict=True):
-                gateway.add_stdio(server.alias, [*command, "--stdio"], "--title", server.title)
-                gateway.add_stdio(server.shared, [*command, "--stdio"], "--shared", "--title", server.title)
-            yield gateway
-        finally:
-            for process in processes:
-                process.end()
-
-
 @dataclass
 class Conversations:
     """Each cell's conversation is had once, whatever of it is looked at."""
@@ -375,7 +330,7 @@ def conversations(everything: Gateway) -> Conversations:
 
 def cells() -> Iterator[Any]:
     for is_verbatim in (False, True):
-        for server in SERVER_KINDS:
+        for server in EVERYTHING:
             for client in CLIENTS:
                 cell = Cell(client, server, is_verbatim)
                 for one in methods_of(cell):
