@@ -197,6 +197,11 @@ package struct Corridor: Sendable {
             request.capabilities = incoming.capabilities ?? decision.session?.capabilities ?? .none
             request.logLevel = era(of: incoming) == .modern ? incoming.logLevel : decision.session?.logLevel
             request.headers = inbound.routing.travelling
+            if let parameters = route.parameters {
+                let arguments = incoming.params?["arguments"]
+                if era(of: incoming) == .modern { try parameters.check(inbound.routing.travelling, against: arguments) }
+                request.headers = parameters.headers(for: arguments, besides: inbound.routing.travelling)
+            }
             let dispatch = Dispatch(
                 grant: grant, request: request, upstream: route.upstream, naming: naming(route), operation: incoming.operation)
             switch incoming.operation {

@@ -10,6 +10,8 @@ struct Route: Sendable {
     let name: String
     /// Nil for what is no tool.
     let tool: Tool?
+    /// Arguments that headers repeat.
+    var parameters: ParameterHeaders?
 }
 
 /// What one endpoint shows of a tenant's servers: the lists, and the way to each entry. The endpoint of all servers shows
@@ -78,13 +80,19 @@ struct RouteTable: Sendable {
             case .resources, .resourceTemplates: ResourceURI.exposed(own, of: alias)
             }
         let exposed = naming == .verbatim ? own : prefixed
-        let isUsable = kind != .tools || item["inputSchema"]?["type"]?.string == "object"
+        let schema = kind == .tools ? item["inputSchema"] : nil
+        var isUsable = kind != .tools || schema?["type"]?.string == "object"
+        var parameters: ParameterHeaders?
+        // A tool with headers that nobody could send right is none, where there are such headers (C-4).
+        do { parameters = try schema.flatMap { schema throws(ParameterHeaders.Invalid) in try ParameterHeaders(schema: schema) } } catch {
+            if upstream.takesParameterHeaders { isUsable = false }
+        }
         guard !own.isEmpty, isUsable, routes[kind]?[exposed] == nil else {
             unusable += 1
             return
         }
         let tool = kind == .tools ? Tool(own, of: alias, exposedAs: prefixed) : nil
-        let route = Route(upstream: upstream, name: own, tool: tool)
+        let route = Route(upstream: upstream, name: own, tool: tool, parameters: parameters)
         routes[kind, default: [:]][exposed] = route
         if kind == .resourceTemplates && exposed == own, let template = URITemplate(own) { templates.append((template, route)) }
         listed[kind, default: []].append(

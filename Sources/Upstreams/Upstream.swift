@@ -68,6 +68,12 @@ package final class Upstream: Sendable {
     /// The revision it was found to speak; nil before it was first asked.
     package var revision: Revision? { verdict.revision ?? (verdict.dialect == .modern ? ModernRequest.revision : nil) }
 
+    /// Whether it reads arguments in headers: over HTTP, in the stateless era.
+    package var takesParameterHeaders: Bool {
+        if case .stdio = server.transport { return false }
+        return revision?.era == .modern
+    }
+
     /// What it offers, as far as it was asked.
     package var knownOffer: ServerOffer? { verdict.offer }
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from clients.current_client import CLIENTS
+from clients.current_client import CLIENTS, FASTMCP
 from gateway import Gateway
 from issuers import ISSUERS, Issuer, free_port
 from metadata_host import MetadataHost, metadata_host
@@ -104,7 +104,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write("".join(output[-20:]))
     if cells := config.stash.get(CELLS, {}):
         terminalreporter.section("negotiated revisions: client with the gateway / gateway with the upstream")
-        rows = [["", *(client.name for client in CLIENTS)]]
-        rows += [[alias, *(cells.get((alias, client.name), "–") for client in CLIENTS)] for alias in ALIASES]
+        clients = (*CLIENTS, FASTMCP)
+        rows = [["", *(client.name for client in clients)]]
+        rows += [[alias, *(cells.get((alias, client.name), "–") for client in clients)] for alias in ALIASES]
         for row in rows:
             terminalreporter.write_line("".join(f"{column:<25}" for column in row).rstrip())

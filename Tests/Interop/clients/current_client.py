@@ -20,6 +20,7 @@ from mcp.client.subscriptions import PromptsListChanged, ResourcesListChanged, R
 from clients.script import (
     LEVEL,
     MODEL_ANSWER,
+    PATIENCE,
     PROOF_PAUSE,
     ROOT,
     STEP_DEADLINE,
@@ -34,9 +35,10 @@ from clients.script import (
 
 __all__ = ["CLIENTS", "CURRENT_CLIENTS", "Answer", "ClientKind", "Step", "Transcript", "call", "connect", "converse", "listing"]
 
-PATIENCE = 30  # seconds until a hanging peer becomes an error
 LEGACY_PYTHON = Path(sys.prefix).with_name("legacy") / "bin" / "python"
 LEGACY_CLIENT = Path(__file__).with_name("legacy_client.py")
+FASTMCP_PYTHON = Path(sys.prefix).with_name("fastmcp") / "bin" / "python"
+FASTMCP_CLIENT = Path(__file__).with_name("fastmcp_client.py")
 LISTS = {
     "list": (Client.list_tools, "tools"),
     "prompts": (Client.list_prompts, "prompts"),
@@ -55,8 +57,9 @@ class Transcript:
 @dataclass(frozen=True)
 class ClientKind:
     name: str
-    mode: str | None  # of mcp 2.x; None is mcp 1.x, out of process
+    mode: str | None  # of mcp 2.x; None is a client out of process
     revision: str  # what it must agree on with a gateway that speaks both eras
+    command: tuple[str, ...] = ()  # of a client out of process
 
     @property
     def is_modern(self) -> bool:
@@ -68,7 +71,9 @@ CURRENT_CLIENTS = (
     ClientKind("legacy", "legacy", "2025-11-25"),
     ClientKind("pinned", "2026-07-28", "2026-07-28"),
 )
-CLIENTS = (*CURRENT_CLIENTS, ClientKind("mcp1", None, "2025-11-25"))
+CLIENTS = (*CURRENT_CLIENTS, ClientKind("mcp1", None, "2025-11-25", (str(LEGACY_PYTHON), str(LEGACY_CLIENT))))
+# It lists and calls, and does no other step of a script.
+FASTMCP = ClientKind("fastmcp", None, "2026-07-28", (str(FASTMCP_PYTHON), str(FASTMCP_CLIENT)))
 
 
 class Ear:
@@ -136,7 +141,7 @@ async def converse(kind: ClientKind, url: str, token: str, *script: Step, can_be
     - `can_be_asked`: whether it declares that it can be asked everything a client can be asked.
     """
     if kind.mode is None:
-        return await converse_out_of_process(url, token, script, can_be_asked)
+        return await converse_out_of_process(kind, url, token, script, can_be_asked)
     ear = Ear()
     options: dict[str, Any] = {"logging_callback": ear.log, "log_level": LEVEL, "cache": None}
     if can_be_asked:
@@ -152,11 +157,13 @@ async def converse(kind: ClientKind, url: str, token: str, *script: Step, can_be
     raise AssertionError("unreachable")
 
 
-async def converse_out_of_process(url: str, token: str, script: tuple[Step, ...], can_be_asked: bool) -> Transcript:
-    command = [str(LEGACY_PYTHON), str(LEGACY_CLIENT), url, token, *(["--everything"] if can_be_asked else [])]
+async def converse_out_of_process(
+    kind: ClientKind, url: str, token: str, script: tuple[Step, ...], can_be_asked: bool
+) -> Transcript:
+    command = [*kind.command, url, token, *(["--everything"] if can_be_asked else [])]
     with anyio.fail_after(PATIENCE + len(script) * STEP_DEADLINE):
         run = await anyio.run_process(command, input=json.dumps(script).encode(), check=False)
-    assert run.returncode == 0, f"the mcp 1.x client gave up:\n{run.stderr.decode()}"
+    assert run.returncode == 0, f"the {kind.name} client gave up:\n{run.stderr.decode()}"
     return Transcript(**json.loads(run.stdout))
 
 

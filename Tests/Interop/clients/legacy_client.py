@@ -14,9 +14,8 @@ import anyio
 import httpx
 from mcp import ClientSession, McpError, types
 from mcp.client.streamable_http import streamable_http_client
-from script import MODEL_ANSWER, PROOF_PAUSE, ROOT, STEP_DEADLINE, Answer, Event, Step, form_answer, notification
+from script import MODEL_ANSWER, PATIENCE, PROOF_PAUSE, ROOT, STEP_DEADLINE, Answer, Event, Step, form_answer, notification
 
-PATIENCE = 30  # seconds until a hanging peer becomes an error
 LISTS = {
     "list": (ClientSession.list_tools, "tools"),
     "prompts": (ClientSession.list_prompts, "prompts"),

@@ -25,6 +25,7 @@ Step = dict[str, Any]
 Answer = dict[str, Any]
 Event = list[Any]
 
+PATIENCE = 30  # seconds until a hanging peer becomes an error
 STEP_DEADLINE = 20  # seconds that one step may take
 PROOF_PAUSE = 0.2  # seconds between two looks at whether something was cancelled
 LEVEL = "info"
