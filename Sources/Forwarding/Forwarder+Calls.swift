@@ -28,13 +28,11 @@ extension Forwarder {
     // MARK: Clients whose connection is the request
 
     /// Reads on until the answer. What comes before it, or a silence, makes the reply a stream (S-20). When the client's
-    /// connection is gone, so is the request (S-23).
+    /// connection is gone, so is the request (S-23); of a stream, its reader says so.
     func follow(_ leg: Leg) async -> Reply {
-        let first = await withTaskCancellationHandler {
-            await leg.run.next(orSilenceAfter: Self.patience)
-        } onCancel: {
-            leg.run.abandon(.abandoned)
-        }
+        let stopWatching = leg.closing.inbound.caller.whenGone { leg.run.abandon(.abandoned) }
+        let first = await leg.run.next(orSilenceAfter: Self.patience)
+        stopWatching()
         if let reply = await end(leg, with: first) { return reply }
         let waiting = Waiting(first)
         let stream = ReplyStream { wait in
@@ -44,12 +42,11 @@ extension Forwarder {
             case .message(let message, _): return .message(message, id: nil)
             case .silence: return .silence
             default:
-                guard let reply = await self.end(leg, with: part), case .message(let message) = reply.body else { return nil }
-                waiting.end()
+                guard waiting.end(), let reply = await self.end(leg, with: part), case .message(let message) = reply.body else { return nil }
                 return .message(message, id: nil)
             }
         } leave: {
-            guard !waiting.isEnded else { return }
+            guard waiting.end() else { return }
             leg.leave()
             leg.run.abandon(.abandoned)
             leg.closing.recordSoon(.answered, .cancelled, "client_gone")
@@ -144,6 +141,12 @@ private final class Waiting: Sendable {
         }
     }
 
-    func end() { state.withLock { $0.isEnded = true } }
+    /// - Returns: whether it was not ended before.
+    func end() -> Bool {
+        state.withLock { state in
+            defer { state.isEnded = true }
+            return !state.isEnded
+        }
+    }
     var isEnded: Bool { state.withLock { $0.isEnded } }
 }

@@ -172,7 +172,7 @@ extension Forwarder {
     }
 
     private func subscribe(_ session: ClientSession, _ uri: String, to upstream: Upstream, _ name: String, _ principal: Principal) async throws {
-        try await upstream.subscribe(name, for: principal)
+        try await upstream.subscribe(name, for: principal, declaring: session.capabilities)
         session.subscribed(uri) {
             // Unstructured on purpose: whoever lets go does not wait for the server to be told.
             Task { await upstream.unsubscribe(name, for: principal) }
@@ -241,7 +241,8 @@ extension Forwarder {
         keepHearing(principal, resource)
         let (table, _) = catalogue.table(of: principal.tenant, only: resource.alias)
         let routes = interest.resources.compactMap { table.route(resource: $0) }
-        for route in routes { try? await route.upstream.subscribe(route.name, for: principal) }
+        let capabilities = closing.decision.incoming?.capabilities ?? .none
+        for route in routes { try? await route.upstream.subscribe(route.name, for: principal, declaring: capabilities) }
 
         enum Step { case acknowledge, listen, ended }
         let state = Mutex<(step: Step, pending: [Change])>((.acknowledge, []))

@@ -188,7 +188,15 @@ package struct Forwarder: Sendable {
         /// What went wrong on the way to a server, or at it.
         func give(up error: any Error, _ dispatch: Dispatch) async -> Reply {
             if case UpstreamFailure.credential(let sentence) = error { return await tell(sentence, dispatch) }
+            if case UpstreamFailure.abandoned = error { return await withdraw(dispatch) }
             return await refuse(Forwarder.refusal(error, dispatch.upstream.alias))
+        }
+
+        /// The client took its request back, or went away; what it may have done it may have done.
+        private func withdraw(_ dispatch: Dispatch) async -> Reply {
+            let refusal = Refusal.outcomeUnknown(server: dispatch.upstream.alias, reason: UpstreamFailure.abandoned.reason)
+            let reason = decision.session == nil ? "client_gone" : "cancelled"
+            return await close(ProtocolError(refusal).response(to: decision.id), .answered, .cancelled, reason: reason)
         }
 
         /// What the caller's user has to do before the tool can do anything, as the tool's own failure: clients show it to them.
@@ -249,7 +257,7 @@ package struct Forwarder: Sendable {
                 } catch {
                     return .failure(error)
                 }
-            case .failure(let error): return .failure(Answers.relayed(error, in: decision.era))
+            case .failure(let error): return .failure(Answers.relayed(error, of: decision.incoming?.operation, in: decision.era))
             }
         }
 

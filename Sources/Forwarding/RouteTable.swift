@@ -80,7 +80,9 @@ struct RouteTable: Sendable {
             case .resources, .resourceTemplates: ResourceURI.exposed(own, of: alias)
             }
         let exposed = naming == .verbatim ? own : prefixed
-        let parameters = kind == .tools ? ParameterHeaders(schema: item["inputSchema"]) : ParameterHeaders.none
+        // A tool with headers that nobody could send right is none, where there are such headers (C-4).
+        let read = kind == .tools ? ParameterHeaders(schema: item["inputSchema"]) : ParameterHeaders.none
+        let parameters = read ?? (upstream.takesParameterHeaders ? nil : ParameterHeaders.none)
         let isUsable = kind != .tools || item["inputSchema"]?["type"]?.string == "object"
         guard !own.isEmpty, isUsable, let parameters, routes[kind]?[exposed] == nil else {
             unusable += 1

@@ -80,7 +80,7 @@ package struct Answers: Sendable {
 
     /// A server's JSON-RPC error as a client of that era may see it: codes that would send the client looking for
     /// another era or another envelope are the gateway's own affair (S-15, L-12).
-    package static func relayed(_ error: ProtocolError, in era: Revision.Era) -> ProtocolError {
+    package static func relayed(_ error: ProtocolError, of operation: Operation? = nil, in era: Revision.Era) -> ProtocolError {
         switch error.code {
         case -32042 where era == .modern: ProtocolError(code: -32602, message: error.message, data: error.data)
         case -32042: ProtocolError(code: -32042, message: error.message, data: error.data)
@@ -91,9 +91,17 @@ package struct Answers: Sendable {
         case 1001...1005: ProtocolError(code: -32603, message: error.message)
         case -32002 where era == .modern:
             ProtocolError(code: -32602, message: error.message, data: error.data)
+        // A missing resource has a code of its own in one era, and names its URI in the other (S-15, C-7).
+        case -32602 where era == .legacy && isMissing(operation, error):
+            ProtocolError(code: -32002, message: error.message, data: error.data)
         case -32700, -32600: ProtocolError(code: -32603, message: "The server could not read the gateway's request: \(error.message)")
         default: ProtocolError(code: error.code, message: error.message, data: error.data)
         }
+    }
+
+    private static func isMissing(_ operation: Operation?, _ error: ProtocolError) -> Bool {
+        guard case .readResource? = operation, let data = error.data else { return false }
+        return (try? JSON(parsing: data.bytes))?["uri"]?.string != nil
     }
 }
 

@@ -8,13 +8,15 @@ package struct GatewayContext: RequestContext {
     package var coreContext: CoreRequestContextStorage
     let requestID = Gateway.RequestID.random()
     let peer: SocketAddress?
+    let channel: any Channel
     /// Whose request it is; the peer's address unless a trusted proxy says otherwise.
     var client: IPAddress?
     let conduct = Conduct()
 
     package init(source: ApplicationRequestContextSource) {
         coreContext = .init(source: source)
-        peer = source.channel.remoteAddress
+        channel = source.channel
+        peer = channel.remoteAddress
         client = peer?.ipAddress.flatMap { IPAddress($0) }
     }
 

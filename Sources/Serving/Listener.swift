@@ -140,7 +140,8 @@ package enum Listener {
 
     private static func channel(_ door: @escaping @Sendable () -> AddressDoor?) -> HTTP1Channel.Configuration {
         HTTP1Channel.Configuration(
-            additionalChannelHandlers: [RequestDeadline()] + [door()].compactMap { $0 }, idleTimeout: idleTimeout, httpDecoderConfiguration: headers)
+            additionalChannelHandlers: [RequestDeadline()] + [door()].compactMap { $0 } + [Departure()], idleTimeout: idleTimeout,
+            httpDecoderConfiguration: headers)
     }
 
     package static func router(_ house: House, logger: Logger) -> Router<GatewayContext> {

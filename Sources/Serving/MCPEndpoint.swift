@@ -83,7 +83,7 @@ struct MCPEndpoint: Sendable {
                 protocolVersion: request.headers[values: .protocolVersion], method: request.headers[values: .mcpMethod],
                 name: request.headers[values: .mcpName], sessionID: request.headers[values: .sessionID],
                 travelling: request.headers.filter { Self.travels($0.name) }.map { ($0.name.rawName, $0.value) }),
-            address: context.client, body: body)
+            address: context.client, body: body, caller: Departure.caller(at: context.channel))
     }
 
     /// What of a request's headers is for the server: what repeats its arguments (S-7), and the trace.
@@ -108,7 +108,10 @@ struct MCPEndpoint: Sendable {
             headers[.wwwAuthenticate] = Challenge(refusal, for: resource, at: origin()).description
             return .problem(refusal, requestID: context.requestID, headers: headers)
         case .stream(let stream):
+            let caller = Departure.caller(at: context.channel)
             guard accept.takesEvents else {
+                let stopWatching = caller.whenGone { stream.abandon() }
+                defer { stopWatching() }
                 var last: JSONText?
                 while let part = await stream.next() {
                     if case .message(let message, _) = part { last = message }
@@ -118,13 +121,15 @@ struct MCPEndpoint: Sendable {
             headers[.contentType] = "text/event-stream"
             headers[.cacheControl] = "no-cache, no-transform"
             headers[.accelBuffering] = "no"
-            return Response(status: .ok, headers: headers, body: ResponseBody { try await Self.write(stream, to: &$0) })
+            return Response(status: .ok, headers: headers, body: ResponseBody { try await Self.write(stream, for: caller, to: &$0) })
         }
     }
 
     /// Writes messages as fast as the client reads them, and a comment when there is nothing to say for a while. A client
-    /// that went away makes the write fail, which ends what has no other reader.
-    private static func write(_ stream: ReplyStream, to writer: inout any ResponseBodyWriter) async throws {
+    /// that went away ends what has no other reader.
+    private static func write(_ stream: ReplyStream, for caller: Caller, to writer: inout any ResponseBodyWriter) async throws {
+        let stopWatching = caller.whenGone { stream.abandon() }
+        defer { stopWatching() }
         do {
             while let part = await stream.next(orSilenceAfter: keepAliveInterval) {
                 switch part {

@@ -73,11 +73,14 @@ final class Listenings: Sendable {
     // MARK: Lists
 
     /// - Parameter listening: nil for servers that are listened to while they run.
-    func hearLists(_ listening: @autoclosure () -> Listening?) {
+    /// - Returns: whether they were not heard so far.
+    @discardableResult
+    func hearLists(_ listening: @autoclosure () -> Listening?) -> Bool {
         state.withLock { state in
-            guard !state.isClosed, !state.wantsLists else { return }
+            guard !state.isClosed, !state.wantsLists else { return false }
             state.wantsLists = true
             state.lists = listening()
+            return true
         }
     }
 

@@ -73,6 +73,12 @@ package final class Upstream: Sendable {
     /// The revision it was found to speak; nil before it was first asked.
     package var revision: Revision? { verdict.revision ?? (verdict.dialect == .modern ? ModernRequest.revision : nil) }
 
+    /// Whether it reads arguments in headers: over HTTP, in the stateless era.
+    package var takesParameterHeaders: Bool {
+        if case .stdio = server.transport { return false }
+        return revision?.era == .modern
+    }
+
     /// What it offers, as far as it was asked.
     package var knownOffer: ServerOffer? { verdict.offer }
 
@@ -159,7 +165,7 @@ package final class Upstream: Sendable {
     private var isShared: Bool { if case .stdio(let command) = server.transport { command.isShared } else { false } }
 
     /// A process of all users is told of none of them what they can be asked: it could not tell whom it asks.
-    private func declared(_ capabilities: ClientCapabilities) -> ClientCapabilities {
+    func declared(_ capabilities: ClientCapabilities) -> ClientCapabilities {
         guard !isShared else { return .none }
         // Extensions are a matter of the stateless era, which hears of them with each request.
         var declared = capabilities
