@@ -94,7 +94,9 @@ private final class Stage: Sendable {
         var query = ""
         var body: JSONText?
         switch (row.operation, row.situation) {
-        case ("POST /mcp", let method): return try await message(method, role)
+        case ("POST /mcp", let method): return try await message(method, "demo-http__echo", to: path, role)
+        case ("POST /servers/{alias}/mcp", let method):
+            return try await message(method, "echo", to: path.replacing("{alias}", with: "demo-http"), role)
         case ("POST /api/v1/servers", _): body = ["alias": .string("n\(number)"), "endpoint": .string(endpoint), "title": "New"]
         case (let operation, let whose) where operation.contains("/servers/{id}"):
             path = path.replacing("{id}", with: "\(try await server(whose, role).rawValue)")
@@ -141,12 +143,12 @@ private final class Stage: Sendable {
         return whole.replacing("{version}", with: "latest").replacing("**", with: "servers")
     }
 
-    private func message(_ method: String, _ role: String) async throws -> String {
+    private func message(_ method: String, _ tool: String, to path: String, _ role: String) async throws -> String {
         var params: JSONText = [:]
-        if method == "tools/call" { params = ["name": "demo-http__echo", "arguments": ["text": "x"]] }
+        if method == "tools/call" { params = ["name": .string(tool), "arguments": ["text": "x"]] }
         if method == "initialize" { params = ["protocolVersion": "2025-11-25", "capabilities": [:], "clientInfo": ["name": "t", "version": "1"]] }
         let body: JSONText = ["jsonrpc": "2.0", "id": 1, "method": .string(method), "params": params]
-        let answer = try await gateway.mcp(body.description, token: tokens[role])
+        let answer = try await gateway.mcp(body.description, to: path, token: tokens[role])
         if let code = answer.json?["error"]?["code"]?.integer { return "\(code)" }
         return answer.status == 200 ? "ok" : "\(answer.status)"
     }
