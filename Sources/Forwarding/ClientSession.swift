@@ -131,14 +131,18 @@ final class ClientSession: Sendable {
             state.count += 1
             let stream = (key: StreamKey(request: request, number: state.count).text, log: EventLog())
             state.streams.append(stream)
+            state.streams.removeAll { $0.log.isForgotten }
             while state.streams.count > Self.mostStreams {
-                state.streams.remove(at: state.streams.firstIndex { $0.log.isEnded } ?? 0)
+                let oldest = state.streams.firstIndex { $0.log.isEnded } ?? 0
+                let removed = state.streams.remove(at: oldest).log
+                if removed.isEnded { removed.forget() }
             }
             return stream
         }
     }
 
-    func stream(_ key: String) -> EventLog? { state.withLock { state in state.streams.first { $0.key == key }?.log } }
+    /// Nil for one that there never was, or that is kept no longer.
+    func stream(_ key: String) -> EventLog? { state.withLock { state in state.streams.first { $0.key == key && !$0.log.isForgotten }?.log } }
 
     func readerCame() { state.withLock { $0.readers += 1 } }
     func readerWent() { state.withLock { $0.readers -= 1 } }
@@ -150,7 +154,7 @@ final class ClientSession: Sendable {
             return (Array(state.calls.values) + Array(state.releases.values), state.streams.map(\.log))
         }
         undone.forEach { $0() }
-        streams.forEach { $0.end() }
+        streams.forEach { $0.forget() }
         listener.end()
     }
 }
@@ -169,9 +173,10 @@ struct StreamKey {
     /// Reads what a client sent as `Last-Event-ID`: the stream and the number of the last event it saw.
     static func event(_ id: String) -> (key: String, request: MessageID?, number: Int)? {
         guard id.utf8.count <= 640, let dot = id.lastIndex(of: "."), let number = Int(id[id.index(after: dot)...]), number >= 0,
-            let dash = id[..<dot].lastIndex(of: "-")
+            let dash = id[..<dot].lastIndex(of: "-"), let stream = Int(id[id.index(after: dash)..<dot]), stream >= 0
         else { return nil }
         let request = bytes(id[..<dash]).flatMap { try? JSON(parsing: $0) }.flatMap { MessageID($0) }
+        guard request != nil || dash == id.startIndex else { return nil }
         return (String(id[..<dot]), request, number)
     }
 

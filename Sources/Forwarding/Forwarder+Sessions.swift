@@ -77,7 +77,7 @@ extension Forwarder {
                 if case .message(let message, let isDroppable) = part { log.append(message, isDroppable: isDroppable) }
             }
             session.ended(incoming.id)
-            log.end()
+            endedStreams.keep(log, of: session.user)
         }
         let reader = log.takeOver()
         guard case .event(let first) = await log.next(after: 0, reader: reader, orSilenceAfter: .seconds(700)) else {
@@ -85,7 +85,11 @@ extension Forwarder {
             return Reply(body: .none, status: .accepted, budgets: [])
         }
         // Nothing came before the answer.
-        if first.message != nil, let reply = last.withLock({ $0 }) { return reply }
+        if first.message != nil, let reply = last.withLock({ $0 }) {
+            // It is no stream, so there is nothing to come back to.
+            log.forget()
+            return reply
+        }
         let stream = stream(of: session, key, log, reader: reader, after: 0)
         return Reply(body: .stream(stream), status: .answered, budgets: leg.closing.decision.budgets ?? [])
     }
@@ -106,6 +110,7 @@ extension Forwarder {
             }
         } leave: {
             session.readerWent()
+            log.leave(reader)
         }
     }
 

@@ -19,6 +19,7 @@ package struct Forwarder: Sendable {
     let metrics: CallMetrics
     let sessions: SessionTable
     let parking = Parking()
+    let endedStreams = EndedStreams()
     let changes: Changes
     private let statusCode: @Sendable (ReplyStatus) -> Int
     let now: @Sendable () -> Moment

@@ -82,6 +82,8 @@ package struct Answers: Sendable {
     /// another era or another envelope are the gateway's own affair (S-15, L-12).
     package static func relayed(_ error: ProtocolError, of operation: Operation? = nil, in era: Revision.Era) -> ProtocolError {
         switch error.code {
+        case -32042 where !ServerQuestion.mayAllBeOpened(error.data):
+            ProtocolError(code: -32603, message: "The server wants an address opened that is neither https nor http to loopback.")
         case -32042 where era == .modern: ProtocolError(code: -32602, message: error.message, data: error.data)
         case -32042: ProtocolError(code: -32042, message: error.message, data: error.data)
         // What the client did not declare was asked for: only the client can mend that (S-9).

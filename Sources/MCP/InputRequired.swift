@@ -26,6 +26,7 @@ package struct InputRequired: Sendable {
             guard let method = request["method"]?.string, let question = ServerQuestion(method: method, params: request["params"]) else {
                 throw .unreadableQuestion
             }
+            if let objection = question.objection { throw .objectionable(objection) }
             questions.append((key, question))
         }
         if let state = result["requestState"], state.kind != .string { throw .unreadableQuestion }
@@ -45,7 +46,9 @@ extension InputRequired {
         else { return nil }
         var questions: [(key: String, question: ServerQuestion)] = []
         for (number, params) in asked.enumerated() {
-            guard params["mode"]?.string == "url", let question = ServerQuestion(method: "elicitation/create", params: params) else { return nil }
+            guard params["mode"]?.string == "url", let question = ServerQuestion(method: "elicitation/create", params: params),
+                question.objection == nil
+            else { return nil }
             questions.append(("url\(number + 1)", question))
         }
         self.init(questions: questions, state: nil)
@@ -103,6 +106,10 @@ extension Incoming {
 
 extension ProtocolError {
     static let unreadableQuestion = ProtocolError(code: -32603, message: "The server asked for something in a way that nobody could answer.")
+
+    static func objectionable(_ objection: String) -> Self {
+        Self(code: -32603, message: "The server asked for something that nobody is asked. \(objection)")
+    }
 
     /// The client cannot be asked what a server needs to ask (S-9, B.7).
     package static func cannotBeAsked(_ question: ServerQuestion, in era: Revision.Era) -> Self {

@@ -1,3 +1,5 @@
+import Gateway
+
 /// Something a server wants of the client before it can answer: a request of its own in one era, an entry of
 /// `inputRequests` in the other. The parameters are the same in both.
 package struct ServerQuestion: Sendable {
@@ -16,6 +18,40 @@ package struct ServerQuestion: Sendable {
         default: return nil
         }
         self.params = params
+    }
+
+    /// Why nobody is asked it; nil if they may be.
+    ///
+    /// Clients open the address of an elicitation for their user, some without a look at it (K-7).
+    package var objection: String? {
+        guard kind == .elicitation(.url) else { return nil }
+        guard let url = params?["url"]?.string, Self.mayBeOpened(url) else {
+            return "An elicitation by URL needs a plain https URL, or http to loopback, of at most \(Self.longestURL) characters."
+        }
+        return nil
+    }
+
+    /// Signed requests to an authorization server are long.
+    private static let longestURL = 8192
+
+    /// Whether an address may be put before a person: https, or http on their own machine, read alike by everybody, with no user
+    /// name to mislead them about the host.
+    static func mayBeOpened(_ url: String) -> Bool {
+        guard url.utf8.count <= longestURL, url.utf8.allSatisfy({ (0x21...0x7E).contains($0) && !"\"<>\\^`{|}".utf8.contains($0) }) else {
+            return false
+        }
+        guard let scheme = url.firstRange(of: "://") else { return false }
+        let end = url[scheme.upperBound...].firstIndex { "/?#".contains($0) } ?? url.endIndex
+        guard let origin = Origin(String(url[..<end])) else { return false }
+        return origin.isSecure || origin.isLoopback
+    }
+
+    /// The same of what an error says that wants elicitations (-32042).
+    static func mayAllBeOpened(_ data: JSONText?) -> Bool {
+        guard let data, let json = try? JSON(parsing: data.bytes) else { return data == nil }
+        return (json["elicitations"]?.elements ?? []).allSatisfy { wanted in
+            wanted["url"].map { $0.string.map(mayBeOpened) ?? false } ?? true
+        }
     }
 
     package var method: String {

@@ -111,6 +111,7 @@ final class Switchboard: Sendable {
         guard let question = ServerQuestion(method: method, params: params) else {
             return decline(id, "A gateway does not serve “\(method.cut(64))”.")
         }
+        if let objection = question.objection { return decline(id, objection, code: -32602) }
         switch addressee(way, { $0.capabilities.permits(question) }) {
         case .success(let exchange):
             guard exchange.audience?.capabilities.permits(question) ?? false else {
@@ -186,7 +187,9 @@ final class Switchboard: Sendable {
 
     // MARK: What it is told
 
-    private func decline(_ id: MessageID, _ sentence: String) { say(ProtocolError(code: -32601, message: sentence).response(to: id)) }
+    private func decline(_ id: MessageID, _ sentence: String, code: Int = -32601) {
+        say(ProtocolError(code: code, message: sentence).response(to: id))
+    }
 
     private func say(_ answer: JSONText) {
         let say = state.withLock { $0.say }

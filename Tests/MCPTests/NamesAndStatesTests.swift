@@ -47,7 +47,7 @@ struct QuestionTests {
         let text = """
             {"resultType":"input_required","requestState":"s","inputRequests":{
                 "f":{"method":"elicitation/create","params":{"message":"?","requestedSchema":{}}},
-                "u":{"method":"elicitation/create","params":{"mode":"url","url":"https://x"}},
+                "u":{"method":"elicitation/create","params":{"mode":"url","url":"https://x.example"}},
                 "s":{"method":"sampling/createMessage","params":{}},"r":{"method":"roots/list"}}}
             """
         let required = try #require(try InputRequired(parsed(text)))
@@ -57,13 +57,22 @@ struct QuestionTests {
     }
 
     @Test func `an error that wants somebody to go to a URL asks for that`() throws {
-        let data: JSONText = ["elicitations": [["mode": "url", "message": "Sign in", "url": "https://x", "elicitationId": "e"]]]
+        let data: JSONText = ["elicitations": [["mode": "url", "message": "Sign in", "url": "https://x.example", "elicitationId": "e"]]]
         let required = try #require(InputRequired(urlsIn: ProtocolError(code: -32042, message: "m", data: data)))
         #expect(required.questions.map(\.key) == ["url1"])
         #expect(required.questions.map(\.question.kind) == [.elicitation(.url)])
         #expect(InputRequired(urlsIn: ProtocolError(code: -32042, message: "m")) == nil)
         #expect(InputRequired(urlsIn: ProtocolError(code: -32602, message: "m", data: data)) == nil)
         #expect(InputRequired(urlsIn: ProtocolError(code: -32042, message: "m", data: ["elicitations": [["mode": "form"]]])) == nil)
+    }
+
+    @Test(arguments: [
+        ("https://example.com/a?b=c#d", true), ("http://localhost:8080/x", true), ("http://127.0.0.1/", true), ("http://example.com/", false),
+        ("javascript:alert(1)", false), ("data:text/html,x", false), ("file:///etc/passwd", false), ("https://a b.example/", false), ("", false),
+        ("https://user@example.com/", false), ("https://example.com\\@evil.example/", false),
+    ])
+    func `nobody is sent to an address that a client should not open`(url: String, mayBe: Bool) {
+        #expect(ServerQuestion.mayBeOpened(url) == mayBe)
     }
 
     @Test func `an answer asks nothing`() throws { #expect(try InputRequired(parsed(#"{"content":[]}"#)) == nil) }
