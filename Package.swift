@@ -129,7 +129,7 @@ let package = Package(
         tests("Upstreams", ["Gateway", "MCP", "Access", nio, nioPosix, nioEmbedded, nioHTTP1, nioSSL, lifecycle, logging]),
         tests("Audit", ["Gateway", lifecycle, logging]),
         tests("FakeEntra", ["Gateway", hummingbird, nio, nioPosix, nioHTTP1, jwtKit, crypto, lifecycle, logging]),
-        tests("Forwarding", ["Gateway", "MCP", "Access", "Upstreams", nioPosix, logging]),
+        tests("Forwarding", ["Gateway", "MCP", "Access", "Identity", "Upstreams", nioPosix, logging]),
         tests("mreg", ["Gateway", "MCP", "Discovery", "Sealing", hummingbird, argumentParser, logging]),
         // The assembled program, on port 0 and a temporary folder.
         .testTarget(

@@ -23,10 +23,11 @@ package enum Schema {
         Migration("v0009-identity", PackageResources.v0009_identity_sql),
         Migration("v0010-tool-rules", PackageResources.v0010_tool_rules_sql),
         Migration("v0011-upstream-credentials", PackageResources.v0011_upstream_credentials_sql),
-        Migration("v0012-client-secret-overlap", PackageResources.v0012_client_secret_overlap_sql),
-        Migration("v0013-key-limits", PackageResources.v0013_key_limits_sql),
-        Migration("v0014-server-tools", PackageResources.v0014_server_tools_sql),
-        Migration("v0015-client-sessions", PackageResources.v0015_client_sessions_sql),
-        Migration("v0016-public-servers", PackageResources.v0016_public_servers_sql),
+        Migration("v0012-servers-by-sse", PackageResources.v0012_servers_by_sse_sql),
+        Migration("v0013-client-secret-overlap", PackageResources.v0013_client_secret_overlap_sql),
+        Migration("v0014-key-limits", PackageResources.v0014_key_limits_sql),
+        Migration("v0015-server-tools", PackageResources.v0015_server_tools_sql),
+        Migration("v0016-client-sessions", PackageResources.v0016_client_sessions_sql),
+        Migration("v0017-public-servers", PackageResources.v0017_public_servers_sql),
     ]
 }

@@ -86,7 +86,13 @@ actor CallRun {
                 case .answer(.success(let result)):
                     guard let required = try InputRequired(result) else { return .answer(.success(result)) }
                     return try await ask(required)
-                case .answer(let failure): return .answer(failure)
+                case .answer(.failure(let error)):
+                    // Servers of 2025-11-25 may refuse a call until somebody has been to a URL; nothing else was done.
+                    if incoming.revision.era == .modern, let required = InputRequired(urlsIn: error), required.isPermitted(by: incoming.capabilities)
+                    {
+                        return .asks(required)
+                    }
+                    return .answer(.failure(error))
                 }
             }
             return .failure(UpstreamFailure.lost("it ended without an answer"))

@@ -22,6 +22,8 @@ final class ClientSession: Sendable {
         var readers = 0
         /// Subscribed to before a restart; the servers are to be told again.
         var unsubscribed: Set<String> = []
+        /// How to let go of what it is subscribed to, by URI.
+        var releases: [String: @Sendable () -> Void] = [:]
     }
 
     let id: String
@@ -83,6 +85,18 @@ final class ClientSession: Sendable {
         }
     }
 
+    /// - Parameter release: called once, when it is subscribed no longer, or over.
+    func subscribed(_ uri: String, release: @escaping @Sendable () -> Void) {
+        let former = state.withLock { state -> (@Sendable () -> Void)? in
+            if state.isEnded { return release }
+            defer { state.releases[uri] = release }
+            return state.releases[uri]
+        }
+        former?()
+    }
+
+    func unsubscribed(_ uri: String) { state.withLock { $0.releases.removeValue(forKey: uri) }?() }
+
     // MARK: Questions to the client
 
     /// Puts a question: the id to ask it under; nil if there are too many already.
@@ -135,11 +149,11 @@ final class ClientSession: Sendable {
 
     /// Ends everything of it.
     func end() {
-        let (calls, streams) = state.withLock { state in
-            defer { (state.questions, state.calls, state.streams, state.isEnded) = ([:], [:], [], true) }
-            return (Array(state.calls.values), state.streams.map(\.log))
+        let (undone, streams) = state.withLock { state in
+            defer { (state.questions, state.calls, state.streams, state.releases, state.isEnded) = ([:], [:], [], [:], true) }
+            return (Array(state.calls.values) + Array(state.releases.values), state.streams.map(\.log))
         }
-        calls.forEach { $0() }
+        undone.forEach { $0() }
         streams.forEach { $0.forget() }
         listener.end()
     }

@@ -171,7 +171,8 @@ package struct Corridor: Sendable {
                 table.route(resource: uri).map { rules.permits(principal, besidesTools: $0.upstream.server.alias) } ?? false
             }
             return .listen(interest)
-        case .getTask, .updateTask, .cancelTask: throw ProtocolError.methodNotFound(incoming.operation.method)
+        case .getTask(let task), .updateTask(let task), .cancelTask(let task):
+            return try askAfter(task, incoming, inbound, for: principal, findings, &decision)
         case .callTool, .getPrompt, .readResource, .completePrompt, .completeResource, .subscribe, .unsubscribe:
             return try forward(incoming, inbound, for: principal, findings, &decision, now)
         }
@@ -196,7 +197,9 @@ package struct Corridor: Sendable {
             var request = incoming.outgoing(as: route.name, changes: changes)
             request.capabilities = incoming.capabilities ?? decision.session?.capabilities ?? .none
             request.logLevel = era(of: incoming) == .modern ? incoming.logLevel : decision.session?.logLevel
-            request.headers = inbound.routing.travelling
+            let arguments = incoming.params?["arguments"]
+            if era(of: incoming) == .modern { try route.parameters.check(inbound.routing.travelling, against: arguments) }
+            request.headers = route.parameters.headers(for: arguments, besides: inbound.routing.travelling)
             let dispatch = Dispatch(
                 grant: grant, request: request, upstream: route.upstream, naming: naming(route), operation: incoming.operation)
             switch incoming.operation {
@@ -223,6 +226,25 @@ package struct Corridor: Sendable {
             throw Refusal.upstreamUnavailable(server: alias.description, reason: reason)
         }
         throw ProtocolError.unknown(incoming.operation, in: incoming.revision.era)
+    }
+
+    /// A task is asked after where it was made, by whoever made it, as long as they may use its tool.
+    private func askAfter(
+        _ task: String, _ incoming: Incoming, _ inbound: Inbound, for principal: Principal, _ findings: Findings, _ decision: inout Decision
+    ) throws -> Decision.Outcome {
+        guard let rules = rules.known(of: principal.tenant) else { return .suspend(.unknownRules) }
+        guard let handle = seal.open(task, StateSeal.taskBinding(inbound.resource, principal)).flatMap({ TaskHandle($0) }) else {
+            throw ProtocolError.unknownTask
+        }
+        let (table, isCold) = catalogue.table(of: principal.tenant, only: inbound.resource.alias)
+        if isCold && !findings.isCatalogueWarm { return .suspend(.coldCatalogue) }
+        guard let route = table.route(handle.tool), route.upstream.server.id == handle.server,
+            let grant = try grant(route, to: principal, under: rules, &decision.denial)
+        else { throw ProtocolError.unknownTask }
+        var request = incoming.outgoing(as: handle.id)
+        request.capabilities = incoming.capabilities ?? .none
+        let naming = inbound.resource.alias == nil ? Naming.prefixed(route.upstream.server.alias) : .verbatim
+        return .forward(Dispatch(grant: grant, request: request, upstream: route.upstream, naming: naming, operation: incoming.operation))
     }
 
     private func era(of incoming: Incoming) -> Revision.Era { incoming.revision.era }
@@ -278,7 +300,7 @@ extension Operation {
     /// Whether it takes a place among the requests under way to a server.
     fileprivate var goesToServer: Bool {
         switch self {
-        case .callTool, .getPrompt, .readResource, .completePrompt, .completeResource: true
+        case .callTool, .getPrompt, .readResource, .completePrompt, .completeResource, .getTask, .updateTask, .cancelTask: true
         default: false
         }
     }

@@ -28,35 +28,25 @@ extension Forwarder {
     // MARK: Clients whose connection is the request
 
     /// Reads on until the answer. What comes before it, or a silence, makes the reply a stream (S-20). When the client's
-    /// connection is gone, so is the request (S-23).
+    /// connection is gone, so is the request (S-23); of a stream, its reader says so.
     func follow(_ leg: Leg) async -> Reply {
-        let departure = leg.closing.inbound.departure
-        departure.whenGone { [run = leg.run] in run.abandon(.abandoned) }
-        let first = await withTaskCancellationHandler {
-            await leg.run.next(orSilenceAfter: Self.patience)
-        } onCancel: {
-            leg.run.abandon(.abandoned)
-        }
-        if departure.isGone, case .failure(UpstreamFailure.abandoned) = first {
-            leg.leave()
-            leg.closing.recordSoon(.answered, .cancelled, "client_gone")
-            return Reply(body: .none, status: .accepted, budgets: [])
-        }
+        let stopWatching = leg.closing.inbound.caller.whenGone { leg.run.abandon(.abandoned) }
+        let first = await leg.run.next(orSilenceAfter: Self.patience)
+        stopWatching()
         if let reply = await end(leg, with: first) { return reply }
         let waiting = Waiting(first)
         let stream = ReplyStream { wait in
             let part = if let first = waiting.take() { first } else { await leg.run.next(orSilenceAfter: wait) }
-            if waiting.isOver { return nil }
+            if waiting.isEnded { return nil }
             switch part {
             case .message(let message, _): return .message(message, id: nil)
             case .silence: return .silence
             default:
-                guard let reply = await self.end(leg, with: part), case .message(let message) = reply.body else { return nil }
-                waiting.end()
+                guard waiting.end(), let reply = await self.end(leg, with: part), case .message(let message) = reply.body else { return nil }
                 return .message(message, id: nil)
             }
         } leave: {
-            guard waiting.leave() else { return }
+            guard waiting.end() else { return }
             leg.leave()
             leg.run.abandon(.abandoned)
             leg.closing.recordSoon(.answered, .cancelled, "client_gone")
@@ -138,29 +128,25 @@ extension Forwarder {
     }
 }
 
-/// What a stream has read ahead, and whether it is over: its answer was read, or its reader left.
+/// What a stream has read ahead, and whether its answer was read.
 private final class Waiting: Sendable {
-    private struct State {
-        var first: CallRun.Part?
-        var isEnded = false
-        var isLeft = false
-    }
+    private let state: Mutex<(first: CallRun.Part?, isEnded: Bool)>
 
-    private let state: Mutex<State>
+    init(_ first: CallRun.Part) { state = Mutex((first, false)) }
 
-    init(_ first: CallRun.Part) { state = Mutex(State(first: first)) }
-
-    func take() -> CallRun.Part? { state.withLock { $0.first.take() } }
-
-    func end() { state.withLock { $0.isEnded = true } }
-
-    /// - Returns: whether it was not over before.
-    func leave() -> Bool {
+    func take() -> CallRun.Part? {
         state.withLock { state in
-            defer { state.isLeft = true }
-            return !state.isEnded && !state.isLeft
+            defer { state.first = nil }
+            return state.first
         }
     }
 
-    var isOver: Bool { state.withLock { $0.isEnded || $0.isLeft } }
+    /// - Returns: whether it was not ended before.
+    func end() -> Bool {
+        state.withLock { state in
+            defer { state.isEnded = true }
+            return !state.isEnded
+        }
+    }
+    var isEnded: Bool { state.withLock { $0.isEnded } }
 }

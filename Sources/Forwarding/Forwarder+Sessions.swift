@@ -31,12 +31,12 @@ extension Forwarder {
                     return await closing.fail(.invalidParams("A session subscribes to at most \(Interest.mostResources) resources."))
                 }
                 if !session.record.subscriptions.contains(uri) {
-                    try await dispatch.upstream.subscribe(dispatch.request.uri, for: principal)
+                    try await subscribe(session, uri, to: dispatch.upstream, dispatch.request.uri, principal)
                     try await corridor.sessions.change(session) { $0.subscriptions.insert(uri) }
                 }
-            case .unsubscribe(let uri, let dispatch):
+            case .unsubscribe(let uri, _):
                 if session.record.subscriptions.contains(uri) {
-                    await dispatch.upstream.unsubscribe(dispatch.request.uri, for: principal)
+                    session.unsubscribed(uri)
                     try await corridor.sessions.change(session) { $0.subscriptions.remove(uri) }
                 }
             }
@@ -81,9 +81,11 @@ extension Forwarder {
         }
         let reader = log.takeOver()
         guard case .event(let first) = await log.next(after: 0, reader: reader, orSilenceAfter: .seconds(700)) else {
-            return await leg.closing.refuse(.outcomeUnknown(server: leg.run.dispatch.upstream.alias, reason: "the stream was taken over"))
+            // The connection is gone, so nobody reads this. What becomes of the request is in the session, and on record when it ends.
+            return Reply(body: .none, status: .accepted, budgets: [])
         }
-        if first.message != nil, log.isEnded || first.number == 1, let reply = last.withLock({ $0 }) {
+        // Nothing came before the answer.
+        if first.message != nil, let reply = last.withLock({ $0 }) {
             // It is no stream, so there is nothing to come back to.
             log.forget()
             return reply
@@ -171,7 +173,15 @@ extension Forwarder {
         let (table, _) = catalogue.table(of: principal.tenant, only: resource.alias)
         for uri in session.takeUnsubscribed() {
             guard let route = table.route(resource: uri) else { continue }
-            try? await route.upstream.subscribe(route.name, for: principal)
+            try? await subscribe(session, uri, to: route.upstream, route.name, principal)
+        }
+    }
+
+    private func subscribe(_ session: ClientSession, _ uri: String, to upstream: Upstream, _ name: String, _ principal: Principal) async throws {
+        try await upstream.subscribe(name, for: principal, declaring: session.capabilities)
+        session.subscribed(uri) {
+            // Unstructured on purpose: whoever lets go does not wait for the server to be told.
+            Task { await upstream.unsubscribe(name, for: principal) }
         }
     }
 
@@ -237,7 +247,8 @@ extension Forwarder {
         keepHearing(principal, resource)
         let (table, _) = catalogue.table(of: principal.tenant, only: resource.alias)
         let routes = interest.resources.compactMap { table.route(resource: $0) }
-        for route in routes { try? await route.upstream.subscribe(route.name, for: principal) }
+        let capabilities = closing.decision.incoming?.capabilities ?? .none
+        for route in routes { try? await route.upstream.subscribe(route.name, for: principal, declaring: capabilities) }
 
         enum Step { case acknowledge, listen, ended }
         let state = Mutex<(step: Step, pending: [Change])>((.acknowledge, []))

@@ -189,7 +189,15 @@ package struct Forwarder: Sendable {
         /// What went wrong on the way to a server, or at it.
         func give(up error: any Error, _ dispatch: Dispatch) async -> Reply {
             if case UpstreamFailure.credential(let sentence) = error { return await tell(sentence, dispatch) }
+            if case UpstreamFailure.abandoned = error { return await withdraw(dispatch) }
             return await refuse(Forwarder.refusal(error, dispatch.upstream.alias))
+        }
+
+        /// The client took its request back, or went away; what it may have done it may have done.
+        private func withdraw(_ dispatch: Dispatch) async -> Reply {
+            let refusal = Refusal.outcomeUnknown(server: dispatch.upstream.alias, reason: UpstreamFailure.abandoned.reason)
+            let reason = decision.session == nil ? "client_gone" : "cancelled"
+            return await close(ProtocolError(refusal).response(to: decision.id), .answered, .cancelled, reason: reason)
         }
 
         /// What the caller's user has to do before the tool can do anything, as the tool's own failure: clients show it to them.
@@ -243,14 +251,28 @@ package struct Forwarder: Sendable {
             case .success(let value):
                 do throws(ProtocolError) {
                     let dispatch = decision.dispatch
+                    if let task = try handle(value) { return .success(task) }
                     return .success(
                         try forwarder.answers.result(
                             value, of: decision.incoming?.operation ?? .ping, dispatch?.naming ?? .verbatim, in: decision.era))
                 } catch {
                     return .failure(error)
                 }
-            case .failure(let error): return .failure(Answers.relayed(error, in: decision.era))
+            case .failure(let error): return .failure(Answers.relayed(error, of: decision.incoming?.operation, in: decision.era))
             }
+        }
+
+        /// A result that is a task's handle, as the client gets it; nil for any other.
+        private func handle(_ result: JSON) throws(ProtocolError) -> JSONText? {
+            guard case .callTool(let tool)? = decision.incoming?.operation, let id = TaskHandle.id(in: result), let server = decision.serverID,
+                let principal = decision.principal
+            else { return nil }
+            guard decision.incoming?.capabilities?.extensions.contains(.tasks) ?? false else { throw .tasksNotDeclared }
+            let binding = StateSeal.taskBinding(inbound.resource, principal)
+            guard let sealed = try? forwarder.corridor.seal.seal(TaskHandle(server: server, tool: tool, id: id).bytes, binding) else {
+                throw ProtocolError(code: -32603, message: "The task was made, and its handle could not be sealed.")
+            }
+            return forwarder.answers.task(result, as: sealed)
         }
 
         private func close(_ message: JSONText, _ status: ReplyStatus, _ outcome: AuditRecord.Outcome, reason: String = "") async -> Reply {

@@ -12,12 +12,11 @@ package struct Inbound: Sendable {
     /// The client's, where it is known: not that of a proxy in between.
     package let address: IPAddress?
     package let body: [UInt8]
-    /// Whether the client is still there.
-    package let departure: Departure
+    package let caller: Caller
 
     package init(
         requestID: RequestID, resource: Resource = .mcp, authorization: [String], routing: RoutingHeaders, address: IPAddress?, body: [UInt8],
-        departure: Departure = Departure()
+        caller: Caller = .staying
     ) {
         self.requestID = requestID
         self.resource = resource
@@ -25,6 +24,6 @@ package struct Inbound: Sendable {
         self.routing = routing
         self.address = address
         self.body = body
-        self.departure = departure
+        self.caller = caller
     }
 }

@@ -10,6 +10,8 @@ struct Route: Sendable {
     let name: String
     /// Nil for what is no tool.
     let tool: Tool?
+    /// Which of the tool's arguments are repeated in headers.
+    var parameters = ParameterHeaders.none
 }
 
 /// What one endpoint shows of a tenant's servers: the lists, and the way to each entry. The endpoint of all servers shows
@@ -78,13 +80,16 @@ struct RouteTable: Sendable {
             case .resources, .resourceTemplates: ResourceURI.exposed(own, of: alias)
             }
         let exposed = naming == .verbatim ? own : prefixed
+        // A tool with headers that nobody could send right is none, where there are such headers (C-4).
+        let read = kind == .tools ? ParameterHeaders(schema: item["inputSchema"]) : ParameterHeaders.none
+        let parameters = read ?? (upstream.takesParameterHeaders ? nil : ParameterHeaders.none)
         let isUsable = kind != .tools || item["inputSchema"]?["type"]?.string == "object"
-        guard !own.isEmpty, isUsable, routes[kind]?[exposed] == nil else {
+        guard !own.isEmpty, isUsable, let parameters, routes[kind]?[exposed] == nil else {
             unusable += 1
             return
         }
         let tool = kind == .tools ? Tool(own, of: alias, exposedAs: prefixed) : nil
-        let route = Route(upstream: upstream, name: own, tool: tool)
+        let route = Route(upstream: upstream, name: own, tool: tool, parameters: parameters)
         routes[kind, default: [:]][exposed] = route
         if kind == .resourceTemplates && exposed == own, let template = URITemplate(own) { templates.append((template, route)) }
         listed[kind, default: []].append(

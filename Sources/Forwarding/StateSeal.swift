@@ -33,5 +33,8 @@ extension StateSeal {
         ]).bytes
     }
 
-    static func taskBinding(_ principal: Principal) -> [UInt8] { JSONText.array(["task", .number(principal.user.rawValue)]).bytes }
+    /// A task is asked after on the endpoint it was made on, by whoever made it.
+    static func taskBinding(_ resource: Resource, _ principal: Principal) -> [UInt8] {
+        JSONText.array(["task", .string(resource.path), .number(principal.user.rawValue)]).bytes
+    }
 }

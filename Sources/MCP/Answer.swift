@@ -22,20 +22,22 @@ package struct Answers: Sendable {
 
     /// - Parameter instructions: in place of the general ones.
     package func initialize(_ revision: Revision, instructions: String? = nil) -> JSONText {
-        LegacyAnswer.initialize(revision, gateway: gateway, capabilities: capabilities, instructions: instructions ?? self.instructions)
+        LegacyAnswer.initialize(revision, gateway: gateway, capabilities: capabilities(nil), instructions: instructions ?? self.instructions)
     }
 
     package func discover(instructions: String? = nil) -> JSONText {
-        ModernAnswer.discover(gateway: gateway, capabilities: capabilities, instructions: instructions ?? self.instructions)
+        let extensions: JSONText? = offer == .everything ? [ClientCapabilities.Extension.tasks.rawValue: [:]] : nil
+        return ModernAnswer.discover(
+            gateway: gateway, capabilities: capabilities(extensions), instructions: instructions ?? self.instructions)
     }
 
-    private var capabilities: JSONText {
+    private func capabilities(_ extensions: JSONText?) -> JSONText {
         switch offer {
         case .toolsOnly: ["tools": [:]]
         case .everything:
             [
                 "tools": ["listChanged": true], "prompts": ["listChanged": true], "resources": ["subscribe": true, "listChanged": true],
-                "completions": [:], "logging": [:],
+                "completions": [:], "logging": [:], "extensions": extensions,
             ]
         }
     }
@@ -68,6 +70,7 @@ package struct Answers: Sendable {
         guard result.isObject else { throw ProtocolError(code: -32603, message: "The server's result is not an object.") }
         try ModernAnswer.checkComplete(result)
         var changes = ResultNames.changes(result, of: operation, naming)
+        if case .getTask(let exposed) = operation { changes.append(("taskId", .string(exposed))) }
         switch era {
         case .legacy: LegacyAnswer.adapt(result, of: operation, &changes)
         case .modern: ModernAnswer.adapt(result, of: operation, gateway: gateway, &changes)
@@ -77,7 +80,7 @@ package struct Answers: Sendable {
 
     /// A server's JSON-RPC error as a client of that era may see it: codes that would send the client looking for
     /// another era or another envelope are the gateway's own affair (S-15, L-12).
-    package static func relayed(_ error: ProtocolError, in era: Revision.Era) -> ProtocolError {
+    package static func relayed(_ error: ProtocolError, of operation: Operation? = nil, in era: Revision.Era) -> ProtocolError {
         switch error.code {
         case -32042 where !ServerQuestion.mayAllBeOpened(error.data):
             ProtocolError(code: -32603, message: "The server wants an address opened that is neither https nor http to loopback.")
@@ -90,9 +93,17 @@ package struct Answers: Sendable {
         case 1001...1005: ProtocolError(code: -32603, message: error.message)
         case -32002 where era == .modern:
             ProtocolError(code: -32602, message: error.message, data: error.data)
+        // A missing resource has a code of its own in one era, and names its URI in the other (S-15, C-7).
+        case -32602 where era == .legacy && isMissing(operation, error):
+            ProtocolError(code: -32002, message: error.message, data: error.data)
         case -32700, -32600: ProtocolError(code: -32603, message: "The server could not read the gateway's request: \(error.message)")
         default: ProtocolError(code: error.code, message: error.message, data: error.data)
         }
+    }
+
+    private static func isMissing(_ operation: Operation?, _ error: ProtocolError) -> Bool {
+        guard case .readResource? = operation, let data = error.data else { return false }
+        return (try? JSON(parsing: data.bytes))?["uri"]?.string != nil
     }
 }
 
@@ -148,6 +159,10 @@ private enum ResultNames {
                 message["content"].flatMap { block($0, naming) }.map { message.replacing([("content", $0)]) } ?? message.text
             }
             return [("messages", .array(changed))]
+        case .getTask:
+            guard let answer = result["result"], answer.isObject else { return [] }
+            let inner = changes(answer, of: .callTool(""), naming)
+            return inner.isEmpty ? [] : [("result", answer.replacing(inner))]
         case .readResource:
             guard let parts = result["contents"], parts.kind == .array else { return [] }
             return [("contents", .array(parts.elements.map { withURI($0, naming) ?? $0.text }))]

@@ -38,6 +38,25 @@ package struct InputRequired: Sendable {
     }
 }
 
+extension InputRequired {
+    /// What an error -32042 of a server with a handshake asks for; nil for any other error.
+    package init?(urlsIn error: ProtocolError) {
+        guard error.code == -32042, let data = error.data.flatMap({ try? JSON(parsing: $0.bytes) }), let asked = data["elicitations"]?.elements,
+            (1...Self.mostQuestions).contains(asked.count)
+        else { return nil }
+        var questions: [(key: String, question: ServerQuestion)] = []
+        for (number, params) in asked.enumerated() {
+            guard params["mode"]?.string == "url", let question = ServerQuestion(method: "elicitation/create", params: params),
+                question.objection == nil
+            else { return nil }
+            questions.append(("url\(number + 1)", question))
+        }
+        self.init(questions: questions, state: nil)
+    }
+
+    package func isPermitted(by capabilities: ClientCapabilities?) -> Bool { questions.allSatisfy { (capabilities ?? .none).permits($0.question) } }
+}
+
 extension Answers {
     /// The answer that asks, for a client of the stateless era.
     ///

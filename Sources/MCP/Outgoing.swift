@@ -33,7 +33,9 @@ package struct Outgoing: Sendable {
         var meta = carried.map { ($0.name, Optional($0.value.text)) }
         if revision.era == .modern { meta += ModernRequest.envelope(client: client, capabilities: capabilities, logLevel: logLevel) }
         if wantsProgress { meta.append(("progressToken", progressToken)) }
-        let all = changes + [("_meta", meta.isEmpty ? nil : .object(meta))]
+        // What answers a question travels in the calls of one era only; the other knows no such members.
+        let known = revision.era == .modern ? changes : changes.map { $0.0 == "inputResponses" || $0.0 == "requestState" ? ($0.0, nil) : $0 }
+        let all = known + [("_meta", meta.isEmpty ? nil : .object(meta))]
         if let params { return params.replacing(all) }
         return all.contains { $0.1 != nil } ? .object(all) : nil
     }
@@ -53,7 +55,8 @@ extension Incoming {
         default: renamed = [("name", .string(name))]
         }
         // Answers to a server's questions, and its state, are put in by whoever opened the seal.
-        for member in ["inputResponses", "requestState"] where !changes.contains(where: { $0.0 == member }) { renamed.append((member, nil)) }
+        let carried = if case .updateTask = operation { ["requestState"] } else { ["inputResponses", "requestState"] }
+        for member in carried where !changes.contains(where: { $0.0 == member }) { renamed.append((member, nil)) }
         let mirrored: String? =
             switch operation {
             case .completePrompt, .completeResource, .subscribe, .unsubscribe: nil

@@ -74,7 +74,7 @@ package struct ControlAPI: Sendable {
                 let credential = try members.credential(for: transport)
                 let draft = ServerDraft(
                     alias: alias, title: try members.title() ?? alias.description, description: try members.description()?.value,
-                    transport: transport, isPublic: try members.bool("public") ?? false, era: try members.era() ?? .auto,
+                    transport: transport, isPublic: try members.bool("public") ?? false, era: try members.era(over: transport) ?? .auto,
                     tags: try members.tags() ?? [], credential: credential?.credential ?? .none,
                     secret: credential?.secret)
                 let server = try await registry.create(draft, user.id, user.tenant, record(context, user, "server.create", alias.description))

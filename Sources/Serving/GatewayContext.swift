@@ -7,8 +7,8 @@ import Synchronization
 package struct GatewayContext: RequestContext {
     package var coreContext: CoreRequestContextStorage
     let requestID = Gateway.RequestID.random()
-    let channel: any Channel
     let peer: SocketAddress?
+    let channel: any Channel
     /// Whose request it is; the peer's address unless a trusted proxy says otherwise.
     var client: IPAddress?
     let conduct = Conduct()
@@ -16,7 +16,7 @@ package struct GatewayContext: RequestContext {
     package init(source: ApplicationRequestContextSource) {
         coreContext = .init(source: source)
         channel = source.channel
-        peer = source.channel.remoteAddress
+        peer = channel.remoteAddress
         client = peer?.ipAddress.flatMap { IPAddress($0) }
     }
 

@@ -109,15 +109,13 @@ package enum Listener {
     package static func application(
         _ house: House, host: String, port: Int, logger: Logger, onListening: @escaping @Sendable (Int) async -> Void
     ) -> some ApplicationProtocol {
-        let departures = Departures()
-        return Application(
-            responder: router(house, departures, logger: logger).buildResponder(),
+        Application(
+            responder: router(house, logger: logger).buildResponder(),
             server: .http1(
                 configuration: channel {
-                    let door = AddressDoor(
+                    AddressDoor(
                         house.pacing.addresses, isFamiliar: { house.authenticator.familiar($0, at: house.now().wall) != nil },
                         isPlausible: { house.authenticator.isPlausible($0) })
-                    return [door, ClientWatchPlacement(departures)]
                 }),
             configuration: ApplicationConfiguration(
                 address: .hostname(host, port: port), availableConnectionsDelegate: MaximumAvailableConnections(mostConnections)),
@@ -132,7 +130,7 @@ package enum Listener {
         router.add(middleware: LastResort(logger: logger))
         control.addRoutes(to: router)
         return Application(
-            responder: router.buildResponder(), server: .http1(configuration: channel { [] }),
+            responder: router.buildResponder(), server: .http1(configuration: channel { nil }),
             configuration: ApplicationConfiguration(address: .unixDomainSocket(path: path)),
             onServerRunning: { _ in await onListening() }, logger: silent)
     }
@@ -140,14 +138,13 @@ package enum Listener {
     /// Hummingbird logs what clients and shutdowns do to its connections; what concerns the gateway it throws.
     private static let silent = Logger(label: "http") { _ in SwiftLogNoOpLogHandler() }
 
-    private static func channel(_ handlers: @escaping @Sendable () -> [any RemovableChannelHandler]) -> HTTP1Channel.Configuration {
+    private static func channel(_ door: @escaping @Sendable () -> AddressDoor?) -> HTTP1Channel.Configuration {
         HTTP1Channel.Configuration(
-            additionalChannelHandlers: [RequestDeadline()] + handlers(), idleTimeout: idleTimeout, httpDecoderConfiguration: headers)
+            additionalChannelHandlers: [RequestDeadline()] + [door()].compactMap { $0 } + [Departure(), SlowReader()], idleTimeout: idleTimeout,
+            httpDecoderConfiguration: headers)
     }
 
-    package static func router(_ house: House, logger: Logger) -> Router<GatewayContext> { router(house, Departures(), logger: logger) }
-
-    private static func router(_ house: House, _ departures: Departures, logger: Logger) -> Router<GatewayContext> {
+    package static func router(_ house: House, logger: Logger) -> Router<GatewayContext> {
         let router = Router(context: GatewayContext.self)
         router.add(middleware: AddressCheck(guardian: house.pacing.addresses, authenticator: house.authenticator, now: house.now))
         router.add(middleware: ListenerChecks(origin: house.origin, allowedOrigins: house.allowedOrigins))
@@ -159,7 +156,7 @@ package enum Listener {
                 guard await house.authenticator.knownHolder(request.headers[values: .authorization], at: house.now().wall) == nil else { return }
                 try signedIn.payAsStranger(context)
             })
-        MCPEndpoint(forwarder: house.forwarder, origin: house.origin, departures: departures).addRoutes(to: router)
+        MCPEndpoint(forwarder: house.forwarder, origin: house.origin).addRoutes(to: router)
         WellKnown(origin: house.origin, keys: house.keys).addRoutes(to: router)
         ServersAPI(registry: house.registry, tools: house.tools, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
         RegistryAPI(servers: house.publicServers).addRoutes(to: router)

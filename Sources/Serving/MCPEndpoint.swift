@@ -11,7 +11,6 @@ import NIOCore
 struct MCPEndpoint: Sendable {
     let forwarder: Forwarder
     let origin: @Sendable () -> Origin
-    let departures: Departures
 
     /// A stream that says nothing for this long says so, or something between here and the client closes it.
     private static let keepAliveInterval = Duration.seconds(15)
@@ -52,7 +51,7 @@ struct MCPEndpoint: Sendable {
                 .unsupportedMediaType, code: "not_json", "Send the message as application/json.", requestID: context.requestID)
         }
         let inbound = inbound(request, context, to: resource, body: try await request.wholeBody())
-        return await respond(await forwarder.reply(to: inbound), to: inbound, accept, context)
+        return await respond(await forwarder.reply(to: inbound), accept, resource, context)
     }
 
     /// A session's stream. Who names no session is told what this endpoint takes: clients of either era ask, and take that for a no.
@@ -63,14 +62,12 @@ struct MCPEndpoint: Sendable {
             return .problem(.notAcceptable, code: "not_acceptable", "Accept text/event-stream.", requestID: context.requestID)
         }
         let lastEvent = request.headers[values: .lastEventID].first.flatMap { $0.isEmpty ? nil : $0 }
-        let inbound = inbound(request, context, to: resource)
-        return await respond(await forwarder.stream(to: inbound, after: lastEvent), to: inbound, accept, context)
+        return await respond(await forwarder.stream(to: inbound(request, context, to: resource), after: lastEvent), accept, resource, context)
     }
 
     private func end(_ request: Request, _ context: GatewayContext, of resource: Resource) async -> Response {
         guard !request.headers[values: .sessionID].isEmpty else { return Self.onlyWithSession(context) }
-        let inbound = inbound(request, context, to: resource)
-        return await respond(await forwarder.endSession(inbound), to: inbound, Accept([]), context)
+        return await respond(await forwarder.endSession(inbound(request, context, to: resource)), Accept([]), resource, context)
     }
 
     private static func onlyWithSession(_ context: GatewayContext) -> Response {
@@ -86,7 +83,7 @@ struct MCPEndpoint: Sendable {
                 protocolVersion: request.headers[values: .protocolVersion], method: request.headers[values: .mcpMethod],
                 name: request.headers[values: .mcpName], sessionID: request.headers[values: .sessionID],
                 travelling: request.headers.filter { Self.travels($0.name) }.map { ($0.name.rawName, $0.value) }),
-            address: context.client, body: body, departure: departures.add(on: context.channel))
+            address: context.client, body: body, caller: Departure.caller(at: context.channel))
     }
 
     /// What of a request's headers is for the server: what repeats its arguments (S-7), and the trace.
@@ -94,9 +91,7 @@ struct MCPEndpoint: Sendable {
         name == .traceparent || name == .tracestate || name.canonicalName.hasPrefix("mcp-param-")
     }
 
-    private func respond(_ reply: Reply, to inbound: Inbound, _ accept: Accept, _ context: GatewayContext) async -> Response {
-        let isStream = if case .stream = reply.body { accept.takesEvents } else { false }
-        defer { if !isStream { departures.remove(inbound.departure, on: context.channel) } }
+    private func respond(_ reply: Reply, _ accept: Accept, _ resource: Resource, _ context: GatewayContext) async -> Response {
         var headers: HTTPFields = [.requestID: context.requestID.description]
         context.conduct.blame = reply.blame
         headers.tell(reply.budgets)
@@ -110,11 +105,13 @@ struct MCPEndpoint: Sendable {
         case .none: return Response(status: reply.status.http, headers: headers)
         case .message(let message): return .json(message, status: reply.status.http, headers: headers)
         case .unauthenticated(let refusal):
-            headers[.wwwAuthenticate] = Challenge(refusal, for: inbound.resource, at: origin()).description
+            headers[.wwwAuthenticate] = Challenge(refusal, for: resource, at: origin()).description
             return .problem(refusal, requestID: context.requestID, headers: headers)
         case .stream(let stream):
-            inbound.departure.whenGone { [weak stream] in stream?.abandon() }
+            let caller = Departure.caller(at: context.channel)
             guard accept.takesEvents else {
+                let stopWatching = caller.whenGone { stream.abandon() }
+                defer { stopWatching() }
                 var last: JSONText?
                 while let part = await stream.next() {
                     if case .message(let message, _) = part { last = message }
@@ -124,18 +121,15 @@ struct MCPEndpoint: Sendable {
             headers[.contentType] = "text/event-stream"
             headers[.cacheControl] = "no-cache, no-transform"
             headers[.accelBuffering] = "no"
-            return Response(
-                status: .ok, headers: headers,
-                body: ResponseBody { writer in
-                    defer { departures.remove(inbound.departure, on: context.channel) }
-                    try await Self.write(stream, to: &writer)
-                })
+            return Response(status: .ok, headers: headers, body: ResponseBody { try await Self.write(stream, for: caller, to: &$0) })
         }
     }
 
     /// Writes messages as fast as the client reads them, and a comment when there is nothing to say for a while. A client
-    /// that went away makes the write fail, which ends what has no other reader.
-    private static func write(_ stream: ReplyStream, to writer: inout any ResponseBodyWriter) async throws {
+    /// that went away ends what has no other reader.
+    private static func write(_ stream: ReplyStream, for caller: Caller, to writer: inout any ResponseBodyWriter) async throws {
+        let stopWatching = caller.whenGone { stream.abandon() }
+        defer { stopWatching() }
         do {
             while let part = await stream.next(orSilenceAfter: keepAliveInterval) {
                 switch part {

@@ -121,7 +121,11 @@ package struct Members {
         return endpoint
     }
 
-    package func era() throws(Refusal) -> EraChoice? { try oneOf("era") }
+    package func era(over transport: Transport) throws(Refusal) -> EraChoice? {
+        let era: EraChoice? = try oneOf("era")
+        if era == .sse, case .stdio = transport { throw .invalid("\"era\" is \"sse\" for URLs only; a program speaks \"modern\" or \"legacy\".") }
+        return era
+    }
     func status() throws(Refusal) -> ServerRecord.Status? { try oneOf("status") }
     package func tags() throws(Refusal) -> [String]? {
         let tags = try strings("tags", most: 20, longest: 64)

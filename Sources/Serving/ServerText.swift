@@ -57,7 +57,7 @@ enum ServerText {
         let credential = try members.credential(for: transport)
         return ServerDraft(
             alias: alias, title: try members.title() ?? alias.description, description: try members.description()?.value, transport: transport,
-            status: try members.status() ?? .active, isPublic: try members.bool("public") ?? false, era: try members.era() ?? .auto,
+            status: try members.status() ?? .active, isPublic: try members.bool("public") ?? false, era: try members.era(over: transport) ?? .auto,
             tags: try members.tags() ?? [],
             credential: credential?.credential ?? .none, secret: credential?.secret)
     }
@@ -71,7 +71,7 @@ enum ServerText {
         if let title = try members.title() { changed.title = title }
         if let description = try members.description() { changed.description = description.value }
         if let isPublic = try members.bool("public") { changed.isPublic = isPublic }
-        if let era = try members.era() { changed.era = era }
+        if let era = try members.era(over: server.transport) { changed.era = era }
         if let status = try members.status() { changed.status = status }
         if let tags = try members.tags() { changed.tags = tags }
         if let endpoint = try members.endpoint() {

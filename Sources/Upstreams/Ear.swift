@@ -31,7 +31,7 @@ final class Ear: Sendable {
     /// What lasted this long was no failure.
     private static let lasting = TimeAmount.seconds(30)
 
-    private let places: Places
+    private let places: Places?
     private let hear: @Sendable (_ onOpen: @escaping @Sendable () -> Void) async throws(UpstreamFailure) -> Void
     private let isOver: @Sendable () -> Bool
     private let onGap: @Sendable () -> Void
@@ -40,11 +40,12 @@ final class Ear: Sendable {
     private let state = Mutex(State())
 
     /// - Parameters:
+    ///   - places: nil if hearing takes no connection of its own.
     ///   - hear: as `MessageTransport.hear`.
     ///   - isOver: whether the conversation is.
     ///   - onGap: called when it is heard again after it was not: something may have been missed.
     init(
-        places: Places, hear: @escaping @Sendable (_ onOpen: @escaping @Sendable () -> Void) async throws(UpstreamFailure) -> Void,
+        places: Places?, hear: @escaping @Sendable (_ onOpen: @escaping @Sendable () -> Void) async throws(UpstreamFailure) -> Void,
         isOver: @escaping @Sendable () -> Bool, onGap: @escaping @Sendable () -> Void
     ) {
         self.places = places
@@ -90,8 +91,8 @@ final class Ear: Sendable {
     }
 
     private func run() async -> UpstreamFailure {
-        guard places.take() else { return .unreachable("too many streams to it are open already") }
-        defer { places.leave() }
+        if let places, !places.take() { return .unreachable("too many streams to it are open already") }
+        defer { places?.leave() }
         var failures = 0
         let wasHeard = Atomic<Bool>(false)
         while true {

@@ -293,18 +293,6 @@ final class Exchange: Sendable {
     }
 }
 
-/// Whoever waits for a request's answer: what can be asked of them meanwhile, and what they want to hear.
-struct Audience: Sendable {
-    let capabilities: ClientCapabilities
-    let logLevel: LogLevel?
-    let wantsProgress: Bool
-
-    func wants(_ log: JSON) -> Bool {
-        guard let logLevel, let level = log["level"]?.string.flatMap({ LogLevel(rawValue: $0) }) else { return false }
-        return level >= logLevel
-    }
-}
-
 extension Exchange.Event {
     /// Roughly what it keeps in memory: a value inside a document keeps all of that.
     fileprivate var size: Int {

@@ -27,6 +27,8 @@ final class HTTPConnection: ChannelInboundHandler {
         var message: (@Sendable (Message) -> Void)?
         /// An event with a name of its own; true if it was understood and is no message.
         var named: @Sendable (EventStreamParser.Event) -> Bool = { _ in false }
+        /// Something came after the answer.
+        var stray: @Sendable () -> Void = {}
         /// Where in the stream it is, and how long the server wants to be left alone after it ends.
         var mark: @Sendable (_ lastID: String?, _ retry: Duration?) -> Void = { _, _ in }
         /// The stream ended or broke off before the answer; true if the exchange goes on over another.
@@ -51,7 +53,7 @@ final class HTTPConnection: ChannelInboundHandler {
 
     /// How long a stream may stay open after its answer.
     private static let linger = TimeAmount.seconds(1)
-    /// What drips for longer than this comes at `leastPace` bytes a second, or is given up (F-28).
+    /// What drips for longer than this comes at `leastPace` bytes a second, or is given up: it holds a place for next to nothing.
     static let patienceWithDrips = TimeAmount.seconds(30)
     static let leastPace = 1024
 
@@ -170,6 +172,7 @@ final class HTTPConnection: ChannelInboundHandler {
     private func read(_ event: EventStreamParser.Event, _ context: ChannelHandlerContext) {
         // Whoever answers twice is not to be listened to.
         guard let exchange, !exchange.isOver else {
+            request?.hearing.stray()
             context.close(promise: nil)
             return
         }

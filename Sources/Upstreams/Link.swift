@@ -210,7 +210,7 @@ actor Link {
         _ revision: Revision, session: String? = nil, _ transport: any MessageTransport, _ board: Switchboard, _ offer: ServerOffer?
     ) -> Opened {
         let headers = Opened.headers(revision, session)
-        let ear = Ear(places: parts.ears) { [weak transport] onOpen throws(UpstreamFailure) in
+        let ear = Ear(places: transport is StreamableHTTP ? parts.ears : nil) { [weak transport] onOpen throws(UpstreamFailure) in
             guard let transport else { throw .abandoned }
             try await transport.hear(headers: headers, onOpen: onOpen)
         } isOver: { [weak transport] in
@@ -278,39 +278,5 @@ extension UpstreamFailure {
     /// A server that does not know the transport declines like this (ERA-4).
     fileprivate var isWrongTransport: Bool {
         if case .rejected(let status, _) = self { [400, 404, 405].contains(status) } else { false }
-    }
-}
-
-extension Link.Opened {
-    /// Beside every message of the handshake era.
-    var headers: [(String, String)] { headers(method: "", name: nil) }
-
-    func headers(method: String, name: String?) -> [(String, String)] {
-        revision.era == .modern ? ModernRequest.headers(method: method, name: name) : Self.headers(revision, session)
-    }
-
-    static func headers(_ revision: Revision, _ session: String?) -> [(String, String)] {
-        guard revision.era == .legacy else { return [] }
-        return [("MCP-Protocol-Version", revision.rawValue)] + (session.map { [("Mcp-Session-Id", $0)] } ?? [])
-    }
-
-    func close() {
-        ear.close()
-        transport.close()
-    }
-
-    /// Asks something in the gateway's own name.
-    func ask(_ method: String, _ params: [(String, JSONText?)], as client: Implementation, patience: Exchange.Patience = .handshake) async throws
-        -> Result<JSON, ProtocolError>
-    {
-        let exchange = transport.exchange(patience: patience)
-        try await send(method, params, as: client, on: exchange)
-        return try await exchange.response()
-    }
-
-    func send(_ method: String, _ params: [(String, JSONText?)], as client: Implementation, on exchange: Exchange) async throws {
-        let meta = revision.era == .modern ? JSONText.object(ModernRequest.envelope(client: client)) : nil
-        let body = Message.request(id: MessageID(exchange.id), method: method, params: .object(params + [("_meta", meta)]))
-        try await transport.send(Outbound(body: body, headers: headers(method: method, name: nil)), on: exchange, onSession: nil)
     }
 }

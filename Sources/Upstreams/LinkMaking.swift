@@ -8,6 +8,7 @@ struct LinkMaking: Sendable {
     let verdict: EraVerdict
     let errands: Errands
     let listenings: Listenings
+    let strays: Strays
 
     func link(for owner: Conversations.Owner, declaring capabilities: ClientCapabilities) -> Link {
         let surroundings = surroundings
@@ -23,7 +24,7 @@ struct LinkMaking: Sendable {
             }
             let parts = Link.Parts(
                 client: surroundings.client, verdict: verdict, credential: credential, errands: errands,
-                board: { Switchboard(user: owner.user, notice: hear) },
+                board: { [strays] in Switchboard(user: owner.user, strays: strays, notice: hear) },
                 transport: { [errands] board throws(UpstreamFailure) in
                     StreamableHTTP(
                         endpoint: try endpoint(), connections: surroundings.connections, credential: credential, board: board, errands: errands)
@@ -37,7 +38,7 @@ struct LinkMaking: Sendable {
             let restarts = Restarts()
             let parts = Link.Parts(
                 client: surroundings.client, verdict: verdict, errands: errands,
-                board: { Switchboard(isShared: command.isShared, user: owner.user, notice: hear) },
+                board: { [strays] in Switchboard(isShared: command.isShared, user: owner.user, strays: strays, notice: hear) },
                 transport: { board throws(UpstreamFailure) in
                     try restarts.admit()
                     let process = StdioProcess(

@@ -28,7 +28,7 @@ final class Listenings: Sendable {
     private static let mostPerOwner = 64
     private static let most = 256
 
-    let ears = Ear.Places(128)
+    let ears = Ear.Places(256)
     private let notices: Notices
     private let onOpen = Mutex<(@Sendable (Link.Opened) -> Void)?>(nil)
     private let state = Mutex(State())
@@ -65,7 +65,7 @@ final class Listenings: Sendable {
         for uri in uris { notices.take(.resourceUpdated(uri: uri, user: owner.user)) }
     }
 
-    /// Set once, by whoever makes the conversations.
+    /// What to do when a conversation is opened while lists are listened to. Set once, for processes.
     func whenOpened(_ action: @escaping @Sendable (Link.Opened) -> Void) { onOpen.withLock { $0 = action } }
 
     func opened(_ opened: Link.Opened) { if wantsLists { onOpen.withLock { $0 }?(opened) } }
@@ -73,11 +73,14 @@ final class Listenings: Sendable {
     // MARK: Lists
 
     /// - Parameter listening: nil for servers that are listened to while they run.
-    func hearLists(_ listening: @autoclosure () -> Listening?) {
+    /// - Returns: whether they were not heard so far.
+    @discardableResult
+    func hearLists(_ listening: @autoclosure () -> Listening?) -> Bool {
         state.withLock { state in
-            guard !state.isClosed, !state.wantsLists else { return }
+            guard !state.isClosed, !state.wantsLists else { return false }
             state.wantsLists = true
             state.lists = listening()
+            return true
         }
     }
 

@@ -30,6 +30,7 @@ final class StreamableHTTP: MessageTransport {
         var hearing = HTTPConnection.Hearing()
         hearing.head = { headers in onSession?(headers.first(name: "mcp-session-id")) }
         hearing.message = { [board] message in board.receive(message, .own(exchange)) }
+        hearing.stray = { [board] in board.stray() }
         hearing.mark = { id, retry in trail.mark(id, retry) }
         if request.isResumable { hearing.isResumed = { [weak self] in self?.resume(exchange, request, trail) ?? false } }
         do throws(UpstreamFailure) {

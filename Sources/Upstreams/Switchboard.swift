@@ -23,26 +23,24 @@ final class Switchboard: Sendable {
         var pending: [Int64: Exchange] = [:]
         var era: Revision.Era?
         var level: LogLevel?
-        var strays = 0
         var say: (@Sendable (JSONText) -> Bool)?
     }
 
     /// Whether calls of several users meet in the conversation.
     private let isShared: Bool
     private let user: UserID?
+    private let strays: Strays
     private let notice: @Sendable (UpstreamNotice) -> Void
     private let state = Mutex(State())
 
-    init(isShared: Bool = false, user: UserID? = nil, notice: @escaping @Sendable (UpstreamNotice) -> Void = { _ in }) {
+    init(isShared: Bool = false, user: UserID? = nil, strays: Strays = Strays(), notice: @escaping @Sendable (UpstreamNotice) -> Void = { _ in }) {
         self.isShared = isShared
         self.user = user
+        self.strays = strays
         self.notice = notice
     }
 
-    /// Messages that were nobody's.
-    var strays: Int { state.withLock { $0.strays } }
     var isBusy: Bool { state.withLock { $0.pending.values.contains { !$0.isListening } } }
-    var pendingCount: Int { state.withLock { $0.pending.count } }
 
     /// From here on the rules of that era hold.
     func agree(on era: Revision.Era) { state.withLock { $0.era = era } }
@@ -198,5 +196,14 @@ final class Switchboard: Sendable {
         if say?(answer) != true { stray() }
     }
 
-    private func stray() { state.withLock { $0.strays += 1 } }
+    /// Counts a message that is nobody's.
+    func stray() { strays.add() }
+}
+
+/// How many messages of a server were nobody's: answers to what was not asked, second answers, what the era does not know.
+final class Strays: Sendable {
+    private let number = Atomic<Int>(0)
+
+    var count: Int { number.load(ordering: .relaxed) }
+    func add() { number.add(1, ordering: .relaxed) }
 }

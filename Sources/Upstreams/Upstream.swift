@@ -44,6 +44,7 @@ package final class Upstream: Sendable {
     let listenings: Listenings
     private let surroundings: UpstreamSurroundings
     private let verdict: EraVerdict
+    private let strays: Strays
     let errands: Errands
 
     private static let mostPages = 100
@@ -56,20 +57,33 @@ package final class Upstream: Sendable {
         client = surroundings.client
         let verdict = EraVerdict(server.era)
         let errands = Errands(most: 512)
+        let strays = Strays()
         let listenings = Listenings(loop: surroundings.connections.loop) { surroundings.notice(server.id, $0) }
-        let making = LinkMaking(server: server, surroundings: surroundings, verdict: verdict, errands: errands, listenings: listenings)
+        let making = LinkMaking(
+            server: server, surroundings: surroundings, verdict: verdict, errands: errands, listenings: listenings, strays: strays)
         conversations = Conversations(verdict: verdict, errands: errands) { owner, capabilities in making.link(for: owner, declaring: capabilities) }
         self.verdict = verdict
         self.errands = errands
         self.listenings = listenings
+        self.strays = strays
+        guard case .stdio = server.transport else { return }
         listenings.whenOpened { [weak self] opened in errands.run { [weak self] in await self?.hearLists(of: opened) } }
     }
 
     /// The revision it was found to speak; nil before it was first asked.
     package var revision: Revision? { verdict.revision ?? (verdict.dialect == .modern ? ModernRequest.revision : nil) }
 
+    /// Whether it reads arguments in headers: over HTTP, in the stateless era.
+    package var takesParameterHeaders: Bool {
+        if case .stdio = server.transport { return false }
+        return revision?.era == .modern
+    }
+
     /// What it offers, as far as it was asked.
     package var knownOffer: ServerOffer? { verdict.offer }
+
+    /// How many messages of its were nobody's, and dropped.
+    package var strayMessages: Int { strays.count }
 
     /// What it offers; asked again when what is known is older than five minutes and no conversation says it.
     package func offer() async throws -> ServerOffer { try await offer(to: lister()) }
@@ -151,7 +165,7 @@ package final class Upstream: Sendable {
     private var isShared: Bool { if case .stdio(let command) = server.transport { command.isShared } else { false } }
 
     /// A process of all users is told of none of them what they can be asked: it could not tell whom it asks.
-    private func declared(_ capabilities: ClientCapabilities) -> ClientCapabilities {
+    func declared(_ capabilities: ClientCapabilities) -> ClientCapabilities {
         guard !isShared else { return .none }
         // Extensions are a matter of the stateless era, which hears of them with each request.
         var declared = capabilities

@@ -1,5 +1,5 @@
 package import Gateway
-import MCP
+package import MCP
 
 extension Upstream {
     /// Starts, or stops, hearing of changes of the lists. A URL is listened to all the time, a process while it runs.
@@ -8,17 +8,25 @@ extension Upstream {
     package func listen(_ isWanted: Bool) async {
         guard isWanted else { return await listenings.ignoreLists() }
         if case .stdio = server.transport {
-            listenings.hearLists(nil)
+            guard listenings.hearLists(nil) else { return }
             for opened in conversations.opened { await hearLists(of: opened) }
+            listsMayHaveChanged()
             return
         }
         listenings.hearLists(
             Listening { [weak self] onOpen in
                 guard let self else { throw UpstreamFailure.abandoned }
-                try await self.hearLists(onOpen)
-            } onGap: { [weak self] in
-                for kind in self?.knownOffer?.announced ?? [] { self?.listenings.take(.listChanged(kind), from: .gateway) }
+                try await self.hearLists { [weak self] in
+                    onOpen()
+                    self?.listsMayHaveChanged()
+                }
+            } onGap: {
             })
+    }
+
+    /// Nobody heard until a moment ago; what changed since the lists were read is found by reading them again.
+    private func listsMayHaveChanged() {
+        for kind in knownOffer?.announced ?? [] { listenings.take(.listChanged(kind), from: .gateway) }
     }
 
     private func hearLists(_ onOpen: @escaping @Sendable () -> Void) async throws {
@@ -37,7 +45,7 @@ extension Upstream {
     /// Over a process that runs anyway; one with a handshake needs no asking.
     func hearLists(of opened: Link.Opened) async {
         guard opened.revision.era == .modern, listenings.wantsLists else { return }
-        let announced = (try? await offer().announced) ?? []
+        let announced = knownOffer?.announced ?? []
         guard !announced.isEmpty else { return }
         let exchange = opened.transport.exchange(patience: .conversation, for: .listening)
         let (method, params) = ModernRequest.listen(announced, resources: [])
@@ -54,18 +62,19 @@ extension Upstream {
     /// Hears of changes of a resource until `unsubscribe` was called as often as this. Those who share a conversation share what is
     /// heard in it.
     ///
+    /// The server is asked whether or not it says that it takes subscriptions: some take them without saying so.
+    ///
+    /// - Parameter capabilities: what the client can be asked: it is heard in the conversation its calls are made in, for what a call
+    ///   changes in a process is told in that process alone.
     /// - Throws: `UpstreamFailure` if the server cannot be asked, or declines.
-    package func subscribe(_ uri: String, for principal: Principal) async throws {
+    package func subscribe(_ uri: String, for principal: Principal, declaring capabilities: ClientCapabilities = .none) async throws {
         let owner = owner(principal)
-        guard try await offer(to: owner).subscribes else {
-            throw UpstreamFailure.rejected(
-                status: 200, error: ProtocolError(code: -32601, message: "The server takes no subscriptions to resources."))
-        }
         let subscription = Listenings.Subscription(owner: owner, uri: uri)
+        let declared = declared(capabilities)
         let listening = try listenings.add(subscription) {
             Listening { [weak self] onOpen in
                 guard let self else { throw UpstreamFailure.abandoned }
-                try await self.hear(uri, owner, onOpen)
+                try await self.hear(uri, owner, declared, onOpen)
             } onGap: { [weak self] in
                 self?.listenings.take(.resourceUpdated(uri: uri, user: owner.user), from: owner)
             }
@@ -80,8 +89,10 @@ extension Upstream {
         await listenings.remove(Listenings.Subscription(owner: owner(principal), uri: uri))
     }
 
-    private func hear(_ uri: String, _ owner: Owner, _ onOpen: @escaping @Sendable () -> Void) async throws {
-        let (link, opened) = try await conversations.open(of: owner, declaring: nil)
+    private func hear(
+        _ uri: String, _ owner: Owner, _ capabilities: ClientCapabilities, _ onOpen: @escaping @Sendable () -> Void
+    ) async throws {
+        let (link, opened) = try await conversations.open(of: owner, declaring: capabilities)
         switch opened.revision.era {
         case .modern:
             try await hear(ModernRequest.listen([], resources: [uri]), over: opened) { params in

@@ -35,9 +35,10 @@ enum StdioServersFile {
     private static func draft(_ entry: JSON) throws(Refusal) -> ServerDraft {
         let members = try Members(entry.text.bytes, known: ["alias", "title", "path", "arguments", "environment", "shared", "era", "tags"])
         let alias = try members.alias()
+        let transport = Transport.stdio(try members.stdioCommand())
         return ServerDraft(
-            alias: alias, title: try members.title() ?? alias.description, transport: .stdio(try members.stdioCommand()),
-            era: try members.era() ?? .auto, tags: try members.tags() ?? [])
+            alias: alias, title: try members.title() ?? alias.description, transport: transport,
+            era: try members.era(over: transport) ?? .auto, tags: try members.tags() ?? [])
     }
 }
 

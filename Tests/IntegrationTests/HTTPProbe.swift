@@ -70,11 +70,11 @@ extension RunningGateway {
 
     /// POSTs a body to `/mcp` as the clients of the handshake era do.
     func mcp(
-        _ body: String, token: String?, headers: [(String, String)] = [], onBody: () async -> Void = {}
+        _ body: String, to path: String = "/mcp", token: String?, headers: [(String, String)] = [], onBody: () async -> Void = {}
     ) async throws -> Answer {
         var all = [("Content-Type", "application/json"), ("Accept", "application/json, text/event-stream")]
         if let token { all.append(("Authorization", "Bearer \(token)")) }
-        return try await send(.POST, "/mcp", headers: all + headers, body: Array(body.utf8), onBody: onBody)
+        return try await send(.POST, path, headers: all + headers, body: Array(body.utf8), onBody: onBody)
     }
 
     /// POSTs a request with the envelope and headers of 2026-07-28.

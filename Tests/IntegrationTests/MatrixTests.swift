@@ -94,7 +94,8 @@ private final class Stage: Sendable {
         var query = ""
         var body: JSONText?
         switch (row.operation, row.situation) {
-        case ("POST /mcp", let method): return try await message(method, role)
+        case ("POST /mcp", let method): return try await message(method, role, to: "/mcp", tool: "demo-http__echo")
+        case ("POST /servers/{alias}/mcp", let method): return try await message(method, role, to: "/servers/demo-http/mcp", tool: "echo")
         case ("POST /api/v1/servers", _): body = ["alias": .string("n\(number)"), "endpoint": .string(endpoint), "title": "New"]
         case (let operation, let whose) where operation.contains("/servers/{id}"):
             path = path.replacing("{id}", with: "\(try await server(whose, role).rawValue)")
@@ -141,12 +142,16 @@ private final class Stage: Sendable {
         return whole.replacing("{version}", with: "latest").replacing("**", with: "servers")
     }
 
-    private func message(_ method: String, _ role: String) async throws -> String {
+    private func message(_ method: String, _ role: String, to path: String, tool: String) async throws -> String {
         var params: JSONText = [:]
-        if method == "tools/call" { params = ["name": "demo-http__echo", "arguments": ["text": "x"]] }
+        if method == "tools/call" { params = ["name": .string(tool), "arguments": ["text": "x"]] }
+        if method == "resources/read" { params = ["uri": "nowhere://x"] }
+        if method == "prompts/get" { params = ["name": "nowhere__x"] }
+        if method == "logging/setLevel" { params = ["level": "info"] }
         if method == "initialize" { params = ["protocolVersion": "2025-11-25", "capabilities": [:], "clientInfo": ["name": "t", "version": "1"]] }
         let body: JSONText = ["jsonrpc": "2.0", "id": 1, "method": .string(method), "params": params]
-        let answer = try await gateway.mcp(body.description, token: tokens[role])
+        let headers = [("Content-Type", "application/json")] + (tokens[role].map { [("Authorization", "Bearer \($0)")] } ?? [])
+        let answer = try await gateway.send(.POST, path, headers: headers, body: Array(body.description.utf8))
         if let code = answer.json?["error"]?["code"]?.integer { return "\(code)" }
         return answer.status == 200 ? "ok" : "\(answer.status)"
     }

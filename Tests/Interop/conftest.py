@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from clients.current_client import CLIENTS
+from clients.current_client import CLIENTS, FASTMCP
 from gateway import Gateway
 from issuers import ISSUERS, Issuer, free_port
 from metadata_host import MetadataHost, metadata_host
 from oauth import ALLOWED_NETWORKS, add_demo_server, callback_at, fake_entra, serve_command, settings_behind
-from upstreams import ALIASES, Upstream, create_repository, describe, http_servers, register_all
+from upstreams import ALIASES, OPEN_HANDED, Upstream, create_repository, describe, everything_behind, http_servers, register_all
 
 Cells = dict[tuple[str, str], str]
 CELLS = pytest.StashKey[Cells]()
@@ -45,6 +45,15 @@ def upstreams(
     create_repository(repository)
     register_all(gateway, endpoints, repository)
     return describe(repository)
+
+
+@pytest.fixture(scope="session")
+def everything(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Gateway]:
+    """A gateway before the servers that offer everything."""
+    state = tmp_path_factory.mktemp("everything") / "state"
+    with Gateway(state, environment=OPEN_HANDED) as gateway, everything_behind(gateway):
+        pytestconfig.stash.setdefault(GATEWAY_OUTPUT, {})["everything"] = gateway.process.output
+        yield gateway
 
 
 @pytest.fixture(scope="session")
@@ -95,7 +104,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write("".join(output[-20:]))
     if cells := config.stash.get(CELLS, {}):
         terminalreporter.section("negotiated revisions: client with the gateway / gateway with the upstream")
-        rows = [["", *(client.name for client in CLIENTS)]]
-        rows += [[alias, *(cells.get((alias, client.name), "–") for client in CLIENTS)] for alias in ALIASES]
+        clients = (*CLIENTS, FASTMCP)
+        rows = [["", *(client.name for client in clients)]]
+        rows += [[alias, *(cells.get((alias, client.name), "–") for client in clients)] for alias in ALIASES]
         for row in rows:
             terminalreporter.write_line("".join(f"{column:<25}" for column in row).rstrip())

@@ -60,9 +60,13 @@ class Gateway:
     def bearer(self, user: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token(user)}"}
 
-    def register(self, alias: str, endpoint: str) -> None:
+    def endpoint_of(self, alias: str) -> str:
+        """Where one server is found by itself, under its own names."""
+        return f"{self.url}/servers/{alias}/mcp"
+
+    def register(self, alias: str, endpoint: str, title: str = "") -> None:
         """Registers an HTTP upstream through the API."""
-        record = {"alias": alias, "title": alias, "transport": "http", "endpoint": endpoint, "era": "auto", "tags": []}
+        record = {"alias": alias, "title": title or alias, "transport": "http", "endpoint": endpoint, "era": "auto", "tags": []}
         response = httpx2.post(self.registry, json=record, headers=self.bearer("admin"), timeout=DEADLINE)
         assert response.status_code == 201, response.text
 

@@ -8,7 +8,7 @@ directory=${1:-$here/../../.venv}
 mkdir -p "$directory"
 directory=$(cd "$directory" && pwd)
 
-for name in current legacy issuers; do
+for name in current legacy fastmcp issuers; do
     requirements=$here/requirements-$name.txt
     wanted=$(sha256sum < "$requirements")
     stamp=$directory/$name/requirements.sha256

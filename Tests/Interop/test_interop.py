@@ -11,7 +11,7 @@ import aiohttp
 import httpx2
 import pytest
 
-from clients.current_client import CLIENTS, CURRENT_CLIENTS, ClientKind, call, connect, converse, listing
+from clients.current_client import CLIENTS, CURRENT_CLIENTS, FASTMCP, ClientKind, call, connect, converse, listing
 from conftest import Cells
 from gateway import Gateway
 from processes import DEADLINE
@@ -19,7 +19,7 @@ from upstreams import ALIASES, DEMO_TOOLS, DEMOS, HTTP_UPSTREAMS, Upstream
 
 pytestmark = pytest.mark.anyio
 
-every_client = pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.name)
+every_client = pytest.mark.parametrize("client", (*CLIENTS, FASTMCP), ids=lambda client: client.name)
 both_eras = pytest.mark.parametrize("client", CURRENT_CLIENTS[:2], ids=lambda client: client.name)
 INVALID_PARAMS = -32602
 

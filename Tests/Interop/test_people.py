@@ -114,9 +114,13 @@ def test_a_confidential_client_of_the_operators_signs_its_users_in(gateway: Gate
     answer = client.redeem(code, asked, client_secret=made["client_secret"])
     assert answer.status_code == 200, answer.text
     renewed = mreg_json(gateway, "client", "rotate", client.id)["client_secret"]
+    answer = client.refresh(answer.json()["refresh_token"], client_secret=made["client_secret"])
+    assert answer.status_code == 200, "the former secret is good for a day beside its successor"
+    last = mreg_json(gateway, "client", "rotate", client.id, "--at-once")["client_secret"]
     refresh = answer.json()["refresh_token"]
-    assert is_refused(client.refresh(refresh, client_secret=made["client_secret"]), 401, "invalid_client")
-    assert client.refresh(refresh, client_secret=renewed).status_code == 200
+    for former in (made["client_secret"], renewed):
+        assert is_refused(client.refresh(refresh, client_secret=former), 401, "invalid_client")
+    assert client.refresh(refresh, client_secret=last).status_code == 200
 
 
 def test_a_key_is_made_on_the_command_line_and_used(gateway: Gateway) -> None:

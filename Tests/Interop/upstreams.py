@@ -80,6 +80,45 @@ def create_repository(path: Path) -> None:
     subprocess.run([*git, "commit", "--quiet", "--message", COMMIT_MESSAGE], check=True)
 
 
+@dataclass(frozen=True)
+class EverythingServer:
+    """A server that offers everything MCP has (servers/everything.py)."""
+
+    title: str
+    alias: str
+    # Of a process for each user, only that user sees what changed in it; lists are those of one that all share.
+    shared: str
+
+    @property
+    def name(self) -> str:
+        return self.title
+
+
+EVERYTHING = (
+    EverythingServer("current HTTP", "ec-http", "ec-http"),
+    EverythingServer("legacy HTTP", "el-http", "el-http"),
+    EverythingServer("current stdio", "ec-stdio", "ec-shared"),
+    EverythingServer("legacy stdio", "el-stdio", "el-shared"),
+)
+# A tool that comes later is used at once, and nobody is held up by how much one user may ask.
+OPEN_HANDED = {"MREG_TOOL_CHANGE_POLICY": "report", "MREG_FASTMCP_RATE_LIMIT_USER_RPM": "0"}
+
+
+@contextmanager
+def everything_behind(gateway: Gateway) -> Iterator[Gateway]:
+    """The gateway, before the servers that offer everything."""
+    current = [sys.executable, str(SERVERS / "everything_current.py")]
+    legacy = [str(LEGACY_PYTHON), str(SERVERS / "everything_legacy.py")]
+    with ExitStack() as stack:
+        for command, over_http, over_stdio in zip((current, legacy), EVERYTHING[:2], EVERYTHING[2:], strict=True):
+            process = ListeningProcess(command)
+            stack.callback(process.end)
+            gateway.register(over_http.alias, process.wait_for_url(), title=over_http.title)
+            gateway.add_stdio(over_stdio.alias, [*command, "--stdio"], "--title", over_stdio.title)
+            gateway.add_stdio(over_stdio.shared, [*command, "--stdio"], "--shared", "--title", over_stdio.title)
+        yield gateway
+
+
 @contextmanager
 def http_servers() -> Iterator[dict[str, str]]:
     """The four HTTP upstreams, started side by side; yields their endpoints by alias."""

@@ -328,18 +328,23 @@ struct AnswerTests {
         }
     }
 
-    @Test func `of two answers in a stream the first counts`() async throws {
+    @Test func `of two answers in a stream the first counts, and the connection is closed on the second`() async throws {
+        let closed = Signal()
         try await ScriptedServer.running(
             ScriptedServer.modern { _, reply in
                 try await reply.startEvents()
                 try await reply.event(result: Self.words)
                 try await reply.event(result: ["content": []])
-                try await reply.end()
+                await reply.closedByPeer()
+                closed.fire()
             }
         ) { server in
-            let call = try await Upstream(server).start()
+            let upstream = try Upstream(server)
+            let call = try await upstream.start()
             #expect(try await call.answer().get().text == Self.words)
             #expect(try await call.next() == nil)
+            await closed.wait()
+            #expect(upstream.strayMessages == 1)
         }
     }
 

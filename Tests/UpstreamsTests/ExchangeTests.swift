@@ -63,6 +63,27 @@ struct ExchangeTests {
         await #expect(throws: UpstreamFailure.lost("gone")) { try await exchange.next() }
     }
 
+    @Test func `a tool may say nothing for five minutes`() {
+        #expect(Exchange.Patience.call.idle > .seconds(300))
+        #expect(Exchange.Patience.call.total == .seconds(600))
+    }
+
+    @Test func `few large notifications fill it as well, and questions and the response still have room`() async throws {
+        let exchange = exchange()
+        let large = try JSON(parsing: JSONText.object([("n", 1), ("text", .string(String(repeating: "x", count: 1 << 18)))]).bytes)
+        for _ in 0..<100 { exchange.deliver(.notification(method: "n", params: large)) }
+        let question = try #require(ServerQuestion(method: "roots/list", params: nil))
+        #expect(exchange.pose(question, as: MessageID(1)) == nil)
+        exchange.deliver(try Self.result(-1))
+        var (notes, questions) = (0, 0)
+        while let event = try await exchange.next() {
+            if case .notification = event { notes += 1 }
+            if case .question = event { questions += 1 }
+        }
+        #expect(notes == 4)
+        #expect(questions == 1)
+    }
+
     @Test func `beyond its bound it drops notifications, never the response`() async throws {
         let exchange = exchange()
         for number in 1...1000 { exchange.deliver(try Self.note(number)) }

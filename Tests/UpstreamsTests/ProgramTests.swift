@@ -62,13 +62,16 @@ private struct Programs {
     }
 
     /// Everything runs while the body does, then is shut down as the program does it.
-    static func running(environment: [String: String] = [:], _ body: (Programs) async throws -> Void) async throws {
+    static func running(
+        environment: [String: String] = [:], notice: @escaping @Sendable (ServerID, UpstreamNotice) -> Void = { _, _ in },
+        _ body: (Programs) async throws -> Void
+    ) async throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "mreg-tests-\(UUID())")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
         let keeper = ProcessKeeper()
         let group = ServiceGroup(services: [keeper], logger: .quiet)
-        let programs = Programs(folder: folder, surroundings: try .testing(keeper: keeper, environment: environment))
+        let programs = Programs(folder: folder, surroundings: try .testing(keeper: keeper, environment: environment, notice: notice))
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await group.run() }
             do { try await body(programs) } catch {
@@ -191,6 +194,8 @@ struct ProgramTests {
             for number in 0..<5 {
                 #expect(try await upstream.ask("echo", ["n": .number(number)])["structuredContent"]?["n"]?.integer == Int64(number))
             }
+            // The last answer is still followed by its double.
+            #expect(upstream.strayMessages >= 24)
         }
     }
 
@@ -284,6 +289,136 @@ struct ProgramTests {
                 """)
             _ = try await upstream.ask("ask")
             #expect(try await upstream.ask()["structuredContent"]?["alone"]?.bool == true)
+        }
+    }
+
+    // MARK: Whose question it is
+
+    /// Asks when as many calls are under way as there are to be, and answers all of them with what it was told.
+    private static let asking = """
+        waiting = []
+        for question in elders():
+            if question.get("method") == "tools/call":
+                waiting.append(question)
+                if len(waiting) == int(sys.argv[1]):
+                    send({"jsonrpc": "2.0", "id": "q1", "method": "elicitation/create", "params": {"message": "?"}})
+            elif question.get("id") == "q1":
+                for call in waiting:
+                    text(call, told=question.get("result", question.get("error")))
+        """
+
+    @Test func `a question of a user's own program belongs to the call sent last that can be asked it`() async throws {
+        try await Programs.running { programs in
+            let upstream = try programs.server(Self.asking, arguments: ["2"])
+            let first = try await upstream.start { $0.capabilities = .forms }
+            let last = try await upstream.start { $0.capabilities = .forms }
+            await last.answer(try await last.question().0, .success(["action": "accept"]))
+            for call in [first, last] {
+                guard case .answer(let result) = try await call.next() else {
+                    Issue.record("something else was shown")
+                    return
+                }
+                #expect(try result.get()["structuredContent"]?["told"]?["action"]?.string == "accept")
+            }
+        }
+    }
+
+    /// It has not been told of anybody's capabilities, and cannot say whom it asks.
+    @Test(arguments: [1, 2])
+    func `a question of a program of all users is put only if one call is under way`(_ count: Int) async throws {
+        try await Programs.running { programs in
+            let upstream = try programs.server(Self.asking, arguments: [String(count)], isShared: true)
+            var calls: [UpstreamCall] = []
+            for user in 1...count { calls.append(try await upstream.start(as: Int64(user)) { $0.capabilities = .forms }) }
+            if count == 1 { await calls[0].answer(try await calls[0].question().0, .success(["action": "accept"])) }
+            for call in calls {
+                guard case .answer(let result) = try await call.next() else {
+                    Issue.record("something was shown")
+                    return
+                }
+                let told = try result.get()["structuredContent"]?["told"]
+                #expect(told?[count == 1 ? "action" : "code"] != nil)
+            }
+        }
+    }
+
+    @Test func `a stateless program is one for its user, whatever they can be asked; one with a handshake is not`() async throws {
+        let pid = """
+            for question in PRELUDE():
+                text(question, pid=os.getpid())
+            """
+        try await Programs.running { programs in
+            for (prelude, count) in [("questions", 1), ("elders", 2)] {
+                let upstream = try programs.server(pid.replacing("PRELUDE", with: prelude))
+                var seen: Set<Int64?> = []
+                for capabilities in [.forms, .none, .forms] as [ClientCapabilities] {
+                    seen.insert(try await upstream.start { $0.capabilities = capabilities }.answer().get()["structuredContent"]?["pid"]?.integer)
+                }
+                #expect(seen.count == count)
+            }
+        }
+    }
+
+    // MARK: Changes
+
+    @Test func `a stateless program is listened to while it runs, and its streams are told apart`() async throws {
+        let notes = Notes()
+        try await Programs.running(notice: { _, notice in notes.take(notice) }) { programs in
+            let upstream = try programs.server(
+                """
+                def note(method, stream, **params):
+                    params["_meta"] = {"io.modelcontextprotocol/subscriptionId": stream}
+                    send({"jsonrpc": "2.0", "method": "notifications/" + method, "params": params})
+
+                for line in sys.stdin:
+                    question = json.loads(line)
+                    method = question.get("method")
+                    if method == "server/discover":
+                        answer(question, {"supportedVersions": ["2026-07-28"],
+                            "capabilities": {"tools": {"listChanged": True}, "resources": {"subscribe": True}}})
+                    elif method == "subscriptions/listen":
+                        wanted = question["params"]["notifications"]
+                        note("subscriptions/acknowledged", question["id"], notifications=wanted)
+                        if "resourceSubscriptions" in wanted:
+                            note("resources/updated", question["id"] + 1000, uri="file:///a/stolen")
+                            note("resources/updated", question["id"], uri="file:///a")
+                        else:
+                            note("tools/list_changed", "x")
+                            note("tools/list_changed", question["id"])
+                    elif method == "notifications/cancelled":
+                        cancelled = question["params"]["requestId"]
+                    elif method == "tools/call":
+                        text(question)
+                """)
+            await upstream.listen(true)
+            _ = try await upstream.ask()
+            await notes.wait(for: .listChanged(.tools))
+            try await upstream.subscribe("file:///a", for: .test(1))
+            await notes.wait(for: .resourceUpdated(uri: "file:///a", user: UserID(1)))
+            #expect(notes.all == [.listChanged(.tools), .resourceUpdated(uri: "file:///a", user: UserID(1))])
+            await upstream.close()
+        }
+    }
+
+    @Test func `a program with a handshake that starts anew is subscribed to anew`() async throws {
+        let notes = Notes()
+        try await Programs.running(notice: { _, notice in notes.take(notice) }) { programs in
+            let upstream = try programs.server(
+                """
+                for question in elders(resources={"subscribe": True}):
+                    if question["method"] == "resources/subscribe":
+                        answer(question, {})
+                        uri = question["params"]["uri"]
+                        send({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": uri + "/" + str(os.getpid())}})
+                    elif question["method"] == "tools/call":
+                        sys.exit(0)
+                """)
+            try await upstream.subscribe("file:///a", for: .test(1))
+            #expect(await failure { try await upstream.ask() }?.kind == "lost")
+            // What may have been missed counts as changed.
+            await notes.wait(for: .resourceUpdated(uri: "file:///a", user: UserID(1)))
+            #expect(Set(notes.all).count >= 2)
+            await upstream.close()
         }
     }
 

@@ -39,12 +39,14 @@ extension EgressPolicy {
 }
 
 extension UpstreamSurroundings {
-    static func testing(egress: EgressPolicy = .loopback, keeper: ProcessKeeper = ProcessKeeper(), environment: [String: String] = [:]) throws -> Self
-    {
+    static func testing(
+        egress: EgressPolicy = .loopback, keeper: ProcessKeeper = ProcessKeeper(), environment: [String: String] = [:],
+        notice: @escaping @Sendable (ServerID, UpstreamNotice) -> Void = { _, _ in }
+    ) throws -> Self {
         UpstreamSurroundings(
             client: Implementation(name: "gateway", title: "Gateway", version: "1"),
             connections: try HTTPConnections(group: .singletonMultiThreadedEventLoopGroup, egress: egress), keeper: keeper,
-            environment: environment, logger: .quiet)
+            environment: environment, notice: notice, logger: .quiet)
     }
 }
 
@@ -61,18 +63,22 @@ extension Upstream {
     }
 
     /// Starts a call as the forwarder does.
-    func start(_ tool: String = "echo", _ arguments: JSONText = [:], as user: Int64 = 1, id: JSONText = 1, token: JSONText? = nil) async throws
-        -> UpstreamCall
-    {
+    ///
+    /// - Parameter change: what the caller wants besides.
+    func start(
+        _ tool: String = "echo", _ arguments: JSONText = [:], as user: Int64 = 1, id: JSONText = 1, token: JSONText? = nil,
+        _ change: (inout Outgoing) -> Void = { _ in }
+    ) async throws -> UpstreamCall {
         let meta: JSONText? = token.map { ["progressToken": $0] }
         let text: JSONText = [
             "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": ["name": "s__tool", "arguments": arguments, "_meta": meta],
         ]
         guard case .request(let incoming) = try Reading(Message(parsing: text.bytes), headers: RoutingHeaders()) else { throw NotARequest() }
-        let principal = Principal(user: UserID(user), name: "user-\(user)", tenant: TenantID(1), role: .user)
         let rules = ToolRules([ToolRule(ToolRuleID(1), .init(.allow, .everyone, .everything), createdAt: Timestamp(microseconds: 0))])
         let listed = Tool(tool, of: server.alias, exposedAs: "s__tool")
-        return try await ask(incoming.outgoing(as: tool), by: Policy().grant(listed, to: principal, under: rules))
+        var request = incoming.outgoing(as: tool)
+        change(&request)
+        return try await ask(request, by: Policy().grant(listed, to: .test(user), under: rules))
     }
 
     /// Calls a tool and waits for what it answers.
@@ -83,7 +89,33 @@ extension Upstream {
     private struct NotARequest: Error {}
 }
 
+extension Principal {
+    static func test(_ user: Int64) -> Self { Principal(user: UserID(user), name: "user-\(user)", tenant: TenantID(1), role: .user) }
+}
+
+extension ClientCapabilities {
+    static var forms: Self {
+        var capabilities = ClientCapabilities()
+        capabilities.elicitsForms = true
+        return capabilities
+    }
+
+    static var everything: Self {
+        var capabilities = forms
+        (capabilities.elicitsURLs, capabilities.samples, capabilities.listsRoots) = (true, true, true)
+        return capabilities
+    }
+}
+
 extension UpstreamCall {
+    /// The next question, with its id; everything before it is read over.
+    func question() async throws -> (MessageID, ServerQuestion) {
+        while let event = try await next() {
+            if case .question(let id, let question) = event { return (id, question) }
+        }
+        throw UpstreamFailure.garbled("no question")
+    }
+
     /// The answer, reading over progress.
     func answer() async throws -> Result<JSON, ProtocolError> {
         while let event = try await next() {

@@ -121,4 +121,70 @@ struct ToolsTests {
             #expect(tools.count == 1)
         }
     }
+
+    // MARK: Other lists
+
+    private static func offering(_ capabilities: JSONText, _ script: @escaping ScriptedServer.Script) -> ScriptedServer.Script {
+        { request, reply in
+            guard request.rpc == "server/discover" else { return try await script(request, reply) }
+            try await reply.result(["resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": capabilities])
+        }
+    }
+
+    @Test(arguments: ListKind.allCases)
+    func `each list is asked for under its own name, over all pages`(_ kind: ListKind) async throws {
+        let script = Self.offering(["tools": [:], "prompts": [:], "resources": [:]]) { request, reply in
+            guard request.rpc == kind.method else { return try await reply.error(-32601, "no", status: "200 OK") }
+            let isFirst = request.json?["params"]?["cursor"] == nil
+            let items: JSONText = [["name": isFirst ? "a" : "b"]]
+            try await reply.result(.object([(kind.member, items), ("nextCursor", isFirst ? "x" : nil)]))
+        }
+        try await ScriptedServer.running(script) { server in
+            let items = try await Upstream(server).list(kind)
+            #expect(items.map { $0["name"]?.string } == ["a", "b"])
+            #expect(server.requests(kind.method).allSatisfy { $0.headers["Mcp-Method"] == [kind.method] })
+        }
+    }
+
+    @Test(arguments: ListKind.allCases)
+    func `what is not offered is not asked for`(_ kind: ListKind) async throws {
+        let member = kind == .resourceTemplates ? "resources" : kind.member
+        let others: [(String, JSONText?)] = ["tools", "prompts", "resources"].filter { $0 != member }.map { ($0, [:]) }
+        try await ScriptedServer.running(Self.offering(.object(others)) { _, reply in try await reply.send("500 Oops", "") }) { server in
+            let items = try await Upstream(server).list(kind)
+            #expect(items.isEmpty)
+            #expect(server.asked == ["server/discover"])
+        }
+    }
+
+    @Test func `a server that says nothing of what it offers is asked for its tools alone`() async throws {
+        try await ScriptedServer.running(Self.offering([:]) { _, reply in try await reply.result(["tools": Self.tools(0..<1)]) }) { server in
+            let upstream = try Upstream(server)
+            #expect(try await upstream.list(.tools).count == 1)
+            #expect(try await upstream.list(.prompts).isEmpty)
+        }
+    }
+
+    @Test(arguments: [EraChoice.auto, .modern, .legacy])
+    func `what a server offers is known after it was asked`(_ era: EraChoice) async throws {
+        let capabilities: JSONText = ["prompts": ["listChanged": true], "logging": [:]]
+        let modern = Self.offering(capabilities) { _, reply in try await reply.send("404 Not Found", "") }
+        try await ScriptedServer.running { request, reply in
+            switch request.rpc {
+            case "initialize":
+                try await reply.result(["protocolVersion": "2025-11-25", "capabilities": capabilities, "serverInfo": ["name": "o", "version": "1"]])
+            case "notifications/initialized": try await reply.accept()
+            default: try await modern(request, reply)
+            }
+        } _: { server in
+            let upstream = try Upstream(server, era: era)
+            #expect(upstream.knownOffer == nil)
+            for _ in 0..<2 {
+                let offer = try await upstream.offer()
+                #expect(offer.kinds == [.prompts] && offer.announced == [.prompts] && offer.logs)
+            }
+            #expect(upstream.knownOffer != nil)
+            #expect(server.asked.count { $0 == "server/discover" || $0 == "initialize" } == 1)
+        }
+    }
 }

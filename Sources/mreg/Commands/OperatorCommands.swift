@@ -44,7 +44,7 @@ struct ServerCommand: ParsableCommand {
         @Flag(help: "Everybody may know that it is there: it is listed at /v0.1/servers.") var `public` = false
         @Option(help: "The tenant it belongs to.") var tenant: String?
         @Option(help: "Its URL, if it is not a program on this host.") var endpoint: String?
-        @Option(help: "auto, modern or legacy.") var era = "auto"
+        @Option(help: "auto, modern, legacy or sse (HTTP with server-sent events, as of 2024-11-05).") var era = "auto"
         @Option(help: "A variable for the program, NAME=value; may be repeated.") var env: [String] = []
         @Option(help: "A word to find it by; may be repeated.") var tag: [String] = []
         @Option(help: "What it is shown: none, static, client_credentials, per_user or on_behalf_of.") var auth: String?

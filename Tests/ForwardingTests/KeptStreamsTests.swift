@@ -4,7 +4,7 @@ import Testing
 
 @testable import Forwarding
 
-struct EventLogTests {
+struct KeptStreamsTests {
     private static let large: JSONText = .string(String(repeating: "x", count: (8 << 20) - 2))
 
     private func text(_ bytes: Int) -> JSONText { bytes == 8 << 20 ? Self.large : .string(String(repeating: "x", count: bytes - 2)) }
