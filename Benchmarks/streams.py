@@ -157,7 +157,7 @@ class Gateway:
         with open(f"/proc/{pid}/status") as status:
             fields = dict(line.split(":", 1) for line in status)
         return {
-            "descriptors": len(os.listdir(f"/proc/{pid}/fd")), "threads": int(fields["Threads"]), "MiB": int(fields["VmRSS"].split()[0]) / 1024,
+            "descriptors": len(os.listdir(f"/proc/{pid}/fd")), "threads": int(fields["Threads"]), "MiB": int(fields["VmRSS"].split()[0]) / 1024, "MiB of them anonymous": int(fields["RssAnon"].split()[0]) / 1024,
             "calls under way": self.gauge("mreg_calls_under_way"), "listeners": self.gauge("mreg_listeners")}
 
     def gauge(self, name):
