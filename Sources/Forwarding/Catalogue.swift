@@ -31,7 +31,7 @@ package final class Catalogue: Service {
         var wasWaitedFor = false
 
         /// Never asked, or not answered yet, and nobody found out yet that waiting does not help.
-        var isCold: Bool { lists == nil && failures == 0 && !wasWaitedFor }
+        var isCold: Bool { listing == nil && failures == 0 && !wasWaitedFor }
     }
 
     private struct State {
@@ -176,20 +176,29 @@ package final class Catalogue: Service {
     /// - Parameter alias: of the only server of the endpoint; nil for the endpoint of all.
     func table(of tenant: TenantID, only alias: ServerAlias? = nil) -> (table: RouteTable, isCold: Bool) {
         let (table, isCold, stale) = state.withLock { state -> (RouteTable, Bool, [ServerID]) in
-            let own = state.entries.filter { $0.value.upstream.server.tenant == tenant && (alias == nil || $0.value.upstream.server.alias == alias) }
-            let stale = own.filter { $0.value.asking == nil && Self.isDue($0.value) }
-            return (makeTable(of: tenant, own, isAggregate: alias == nil, &state), own.contains { $0.value.isCold }, Array(stale.keys))
+            var (isCold, stale, only) = (false, [ServerID](), ServerID?.none)
+            // Every request comes by here: nothing is copied but what there is to do.
+            for (server, entry) in state.entries {
+                let its = entry.upstream.server
+                guard its.tenant == tenant, alias == nil || its.alias == alias else { continue }
+                only = server
+                if entry.isCold { isCold = true }
+                if entry.asking == nil && Self.isDue(entry) { stale.append(server) }
+            }
+            return (alias == nil ? aggregate(of: tenant, &state) : verbatim(only, &state), isCold, stale)
         }
         for server in stale { remind.yield(server) }
         return (table, isCold)
     }
 
-    private func makeTable(of tenant: TenantID, _ own: [ServerID: Entry], isAggregate: Bool, _ state: inout State) -> RouteTable {
-        if isAggregate {
-            if state.tables[tenant] == nil { rebuild(tenant, nil, &state) }
-            return state.tables[tenant] ?? emptyTable
-        }
-        guard let (server, entry) = own.first else { return emptyTable }
+    private func aggregate(of tenant: TenantID, _ state: inout State) -> RouteTable {
+        if state.tables[tenant] == nil { rebuild(tenant, nil, &state) }
+        return state.tables[tenant] ?? emptyTable
+    }
+
+    /// - Parameter server: nil if there is none of that alias.
+    private func verbatim(_ server: ServerID?, _ state: inout State) -> RouteTable {
+        guard let server, let entry = state.entries[server] else { return emptyTable }
         if let table = state.verbatim[server] { return table }
         let part = RouteTable.Part(upstream: entry.upstream, lists: entry.lists)
         let table = RouteTable([part], isAggregate: false, answers: answers, originKey: originKey)
@@ -203,7 +212,7 @@ package final class Catalogue: Service {
     /// Why a server of the tenant never listed its tools, though it was asked; nil if it did, or was not, or is not there.
     func reasonForNoList(of alias: ServerAlias, in tenant: TenantID) -> String? {
         state.withLock { state in
-            state.entries.values.first { $0.upstream.server.alias == alias && $0.upstream.server.tenant == tenant && $0.lists == nil }?.lastFailure
+            state.entries.values.first { $0.upstream.server.alias == alias && $0.upstream.server.tenant == tenant && $0.listing == nil }?.lastFailure
         }.map { $0.hasSuffix(".") ? String($0.dropLast()) : $0 }
     }
 
@@ -220,6 +229,9 @@ package final class Catalogue: Service {
 
     /// Own names of a server's tools that may be called twice, as its owner said of what it lists now.
     package func idempotentTools(of server: ServerID) -> Set<ExactName> { state.withLock { $0.entries[server]?.judged.idempotent ?? [] } }
+
+    /// Messages of servers that were nobody's, of those that are registered now.
+    package var strayMessages: Int { upstreams.reduce(0) { $0 + $1.strayMessages } }
 
     /// The conversations with a tenant's servers, of all or of one.
     func upstreams(of tenant: TenantID, only alias: ServerAlias?) -> [Upstream] {

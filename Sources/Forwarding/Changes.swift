@@ -16,10 +16,10 @@ package final class Changes: Sendable {
     }
 
     private let state = Mutex(State())
-    private let mayHear: @Sendable (Principal, ServerAlias) -> Bool
+    private let mayHear: @Sendable (Principal, News, ServerAlias) -> Bool
 
-    /// - Parameter mayHear: whether a principal may know of anything at that server.
-    package init(mayHear: @escaping @Sendable (Principal, ServerAlias) -> Bool) { self.mayHear = mayHear }
+    /// - Parameter mayHear: whether a principal may use what changed at that server.
+    package init(mayHear: @escaping @Sendable (Principal, News, ServerAlias) -> Bool) { self.mayHear = mayHear }
 
     /// - Throws: `.overloaded` if there are too many.
     func add(_ listener: Listener) throws(Refusal) {
@@ -52,9 +52,8 @@ package final class Changes: Sendable {
     package func announce(_ news: [News], of alias: ServerAlias, in tenant: TenantID, for user: UserID? = nil) {
         let listeners = state.withLock { $0.listeners.values.filter { $0.principal.tenant == tenant && (user == nil || $0.principal.user == user) } }
         for listener in listeners where listener.only == nil || listener.only == alias {
-            guard mayHear(listener.principal, alias) else { continue }
             listener.hear(
-                news.map { news in
+                news.filter { mayHear(listener.principal, $0, alias) }.map { news in
                     switch news {
                     case .list(let kind): .list(kind)
                     case .resource(let uri): .resource(listener.only == nil ? ResourceURI.exposed(uri, of: alias) : uri)

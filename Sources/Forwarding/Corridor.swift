@@ -12,7 +12,7 @@ import Upstreams
 /// It never waits. What cannot be decided from memory is suspended, found out by the `Forwarder`, and decided again.
 package struct Corridor: Sendable {
     private let authenticator: Authenticator
-    private let policy: Policy
+    let policy: Policy
     let rules: RuleBook
     private let admission: Admission
     private let gate: CallGate
@@ -73,7 +73,8 @@ package struct Corridor: Sendable {
             decision.action = incoming.operation.method
 
             try policy.require(incoming.operation, of: principal)
-            if incoming.operation.goesToServer { try gate.checkRoom(for: principal) }
+            // Who comes back to a request that waits for them has its place already; any other is looked at again at the gate.
+            if incoming.operation.goesToServer && incoming.requestState == nil { try gate.checkRoom(for: principal) }
             decision.budgets = try findings.budgets ?? admission.admit(principal, incoming.operation, at: now)
             decision.outcome = try route(incoming, inbound, for: principal, findings, &decision, now)
         } catch let refusal as Refusal {
@@ -149,7 +150,9 @@ package struct Corridor: Sendable {
         case .discover: return .answer(answers.discover(instructions: instructions(inbound.resource, principal)))
         case .setLogLevel:
             guard let session = decision.session else { throw ProtocolError.needsSession(incoming.operation.method) }
-            guard let level = incoming.params?["level"]?.string.flatMap({ LogLevel(rawValue: $0) }) else { throw ProtocolError.invalidParams("") }
+            guard let level = incoming.params?["level"]?.string.flatMap({ LogLevel(rawValue: $0) }) else {
+                throw ProtocolError.invalidParams("\"level\" is no level of log messages.")
+            }
             return .session(session, .logLevel(level))
         case .list(let kind):
             guard let rules = rules.known(of: principal.tenant) else { return .suspend(.unknownRules) }
@@ -164,6 +167,7 @@ package struct Corridor: Sendable {
             return .answer(page.text(nextCursor: try page.next.map { try seal.seal(Array($0.utf8), binding) }))
         case .listen:
             guard let rules = rules.known(of: principal.tenant) else { return .suspend(.unknownRules) }
+            guard inbound.takesEvents else { throw ProtocolError.needsEventStream }
             var interest = try Interest(incoming.params?["notifications"])
             let (table, _) = catalogue.table(of: principal.tenant, only: inbound.resource.alias)
             // What the caller may not read is not honoured (S-28).

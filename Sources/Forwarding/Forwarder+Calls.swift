@@ -1,4 +1,5 @@
 import Access
+import Audit
 import Gateway
 import MCP
 import Synchronization
@@ -99,7 +100,7 @@ extension Forwarder {
         _ questions: [(key: String, question: ServerQuestion)], _ leg: Leg, _ state: CarriedState, for lifetime: Duration
     ) async -> Reply {
         guard let incoming = leg.closing.decision.incoming, let principal = leg.closing.decision.principal, let id = leg.closing.decision.id else {
-            return await leg.closing.refuse(.overloaded("The request could not be read."))
+            return await leg.closing.refuse(Self.undecided)
         }
         let capabilities = incoming.capabilities ?? .none
         if let unasked = questions.first(where: { !capabilities.permits($0.question) }) {
@@ -117,6 +118,8 @@ extension Forwarder {
 
     /// The client comes back to a request that waits.
     func resume(_ name: String, _ closing: Closing) async -> Reply {
+        // What cannot be put on record is not answered; the request waits on.
+        guard audit.isHealthy else { return await closing.refuse(.auditUnavailable) }
         guard let parked = parking.leave(name), parked.user == closing.decision.principal?.user else { return await closing.fail(.staleState) }
         var resumed = closing
         resumed.decision.outcome = .forward(parked.run.dispatch)

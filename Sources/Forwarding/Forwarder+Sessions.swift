@@ -1,3 +1,4 @@
+import Access
 import Gateway
 import Identity
 import MCP
@@ -8,7 +9,7 @@ extension Forwarder {
     // MARK: Shaking hands
 
     func open(_ incoming: Incoming, _ closing: Closing) async -> Reply {
-        guard let principal = closing.decision.principal, let id = closing.decision.id else { return await closing.refuse(.overloaded("")) }
+        guard let principal = closing.decision.principal, let id = closing.decision.id else { return await closing.refuse(Self.undecided) }
         // The performance guide's load script shakes hands without an id, and wants no session.
         let wantsSession = !id.isNull
         do throws(Refusal) {
@@ -22,7 +23,7 @@ extension Forwarder {
     }
 
     func change(_ session: ClientSession, _ wish: Decision.SessionWish, _ closing: Closing) async -> Reply {
-        guard let id = closing.decision.id, let principal = closing.decision.principal else { return await closing.refuse(.overloaded("")) }
+        guard let id = closing.decision.id else { return await closing.refuse(Self.undecided) }
         do {
             switch wish {
             case .logLevel(let level): try await corridor.sessions.change(session) { $0.logLevel = level.rawValue }
@@ -31,7 +32,7 @@ extension Forwarder {
                     return await closing.fail(.invalidParams("A session subscribes to at most \(Interest.mostResources) resources."))
                 }
                 if !session.record.subscriptions.contains(uri) {
-                    try await subscribe(session, uri, to: dispatch.upstream, dispatch.request.uri, principal)
+                    try await subscribe(session, uri, to: dispatch.upstream, dispatch.request.uri, dispatch.grant)
                     try await corridor.sessions.change(session) { $0.subscriptions.insert(uri) }
                 }
             case .unsubscribe(let uri, _):
@@ -148,7 +149,7 @@ extension Forwarder {
         changes.remove(session.listener)
         try changes.add(session.listener)
         keepHearing(principal, closing.inbound.resource)
-        await resubscribe(session, principal, closing.inbound.resource)
+        resubscribe(session, principal, closing.inbound.resource)
         session.readerCame()
         let pending = Mutex<[Change]>([])
         let stream = ReplyStream { wait in
@@ -169,19 +170,34 @@ extension Forwarder {
     }
 
     /// After a restart nobody told the servers yet what this session subscribed to.
-    private func resubscribe(_ session: ClientSession, _ principal: Principal, _ resource: Resource) async {
-        let (table, _) = catalogue.table(of: principal.tenant, only: resource.alias)
-        for uri in session.takeUnsubscribed() {
-            guard let route = table.route(resource: uri) else { continue }
-            try? await subscribe(session, uri, to: route.upstream, route.name, principal)
+    private func resubscribe(_ session: ClientSession, _ principal: Principal, _ resource: Resource) {
+        let wanted = readable(session.takeUnsubscribed(), principal, resource)
+        guard !wanted.isEmpty else { return }
+        // Unstructured on purpose: whoever opens the stream does not wait for all servers. It ends with the last answer; a session
+        // that is over by then lets go of what came too late.
+        Task {
+            for (uri, route, grant) in wanted { try? await subscribe(session, uri, to: route.upstream, route.name, grant) }
         }
     }
 
-    private func subscribe(_ session: ClientSession, _ uri: String, to upstream: Upstream, _ name: String, _ principal: Principal) async throws {
-        try await upstream.subscribe(name, for: principal, declaring: session.capabilities)
+    /// The ways to those of the resources that the principal may read.
+    private func readable(_ uris: some Sequence<String>, _ principal: Principal, _ resource: Resource) -> [(uri: String, route: Route, grant: Grant)]
+    {
+        guard let rules = corridor.rules.known(of: principal.tenant) else { return [] }
+        let (table, _) = catalogue.table(of: principal.tenant, only: resource.alias)
+        return uris.compactMap { uri in
+            guard let route = table.route(resource: uri),
+                let grant = corridor.policy.grant(besidesTools: route.upstream.server.alias, to: principal, under: rules)
+            else { return nil }
+            return (uri, route, grant)
+        }
+    }
+
+    private func subscribe(_ session: ClientSession, _ uri: String, to upstream: Upstream, _ name: String, _ grant: Grant) async throws {
+        try await upstream.subscribe(name, by: grant, declaring: session.capabilities)
         session.subscribed(uri) {
             // Unstructured on purpose: whoever lets go does not wait for the server to be told.
-            Task { await upstream.unsubscribe(name, for: principal) }
+            Task { await upstream.unsubscribe(name, for: grant.principal) }
         }
     }
 
@@ -232,7 +248,7 @@ extension Forwarder {
 
     /// `subscriptions/listen`: acknowledged first, then what changes, until the client goes away or its credential ends (S-27, S-28).
     func listen(_ interest: Interest, _ closing: Closing) async -> Reply {
-        guard let id = closing.decision.id, let principal = closing.decision.principal else { return await closing.refuse(.overloaded("")) }
+        guard let id = closing.decision.id, let principal = closing.decision.principal else { return await closing.refuse(Self.undecided) }
         let resource = closing.inbound.resource
         let listener = Listener(interest, principal: principal, only: resource.alias)
         do throws(Refusal) {
@@ -245,10 +261,9 @@ extension Forwarder {
         }
         let ticket = running.add(of: principal) { listener.end() }
         keepHearing(principal, resource)
-        let (table, _) = catalogue.table(of: principal.tenant, only: resource.alias)
-        let routes = interest.resources.compactMap { table.route(resource: $0) }
-        let capabilities = closing.decision.incoming?.capabilities ?? .none
-        for route in routes { try? await route.upstream.subscribe(route.name, for: principal, declaring: capabilities) }
+        let subscriptions = StreamSubscriptions(readable(interest.resources, principal, resource).map { ($0.route, $0.grant) })
+        // Acknowledged first: many servers may take a while.
+        subscriptions.begin(declaring: closing.decision.incoming?.capabilities ?? .none)
 
         enum Step { case acknowledge, listen, ended }
         let state = Mutex<(step: Step, pending: [Change])>((.acknowledge, []))
@@ -275,8 +290,7 @@ extension Forwarder {
             self.running.remove(ticket)
             self.changes.remove(listener)
             listener.end()
-            // Unstructured on purpose: whoever leaves does not wait for the servers to be told.
-            Task { for route in routes { await route.upstream.unsubscribe(route.name, for: principal) } }
+            subscriptions.end()
         }
         return Reply(body: .stream(stream), status: .answered, budgets: closing.decision.budgets ?? [])
     }

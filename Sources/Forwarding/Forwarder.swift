@@ -74,7 +74,7 @@ package struct Forwarder: Sendable {
         case .open(let incoming): return await open(incoming, closing)
         case .session(let session, let wish): return await change(session, wish, closing)
         case .listen(let interest): return await listen(interest, closing)
-        case .suspend: return await closing.refuse(.overloaded("The request could not be decided; try again."))
+        case .suspend: return await closing.refuse(Self.undecided)
         }
     }
 
@@ -115,6 +115,9 @@ package struct Forwarder: Sendable {
         if findings.principal == nil { findings.principal = decision.principal }
     }
 
+    /// What no request should be told: the corridor hands on none without a caller and an id.
+    static let undecided = Refusal.overloaded("The request could not be decided; try again.")
+
     private func answer(_ result: JSONText?, _ closing: Closing) async -> Reply {
         guard let result, let id = closing.decision.id else { return Reply(body: .none, status: .accepted, budgets: []) }
         return await closing.answer(Message.result(result, to: id))
@@ -131,7 +134,7 @@ package struct Forwarder: Sendable {
         if audit.durability == .strict {
             do throws(Refusal) { try await closing.intend() } catch { return await closing.refuse(error) }
         }
-        guard let incoming = closing.decision.incoming else { return await closing.refuse(.overloaded("The request could not be read.")) }
+        guard let incoming = closing.decision.incoming else { return await closing.refuse(Self.undecided) }
         do {
             let run = try await CallRun.start(dispatch, incoming, closing.decision.session)
             let ticket = running.add(of: dispatch.grant.principal) { run.abandon(.signedOut) }

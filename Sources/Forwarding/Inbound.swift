@@ -12,11 +12,13 @@ package struct Inbound: Sendable {
     /// The client's, where it is known: not that of a proxy in between.
     package let address: IPAddress?
     package let body: [UInt8]
+    /// Whether the client takes a stream for an answer.
+    package let takesEvents: Bool
     package let caller: Caller
 
     package init(
         requestID: RequestID, resource: Resource = .mcp, authorization: [String], routing: RoutingHeaders, address: IPAddress?, body: [UInt8],
-        caller: Caller = .staying
+        takesEvents: Bool = true, caller: Caller = .staying
     ) {
         self.requestID = requestID
         self.resource = resource
@@ -24,6 +26,7 @@ package struct Inbound: Sendable {
         self.routing = routing
         self.address = address
         self.body = body
+        self.takesEvents = takesEvents
         self.caller = caller
     }
 }

@@ -8,16 +8,22 @@ struct ListView: Sendable {
     /// Pages hold this many entries.
     static let pageLength = 100
 
-    /// The same for everybody who sees the same entries.
+    /// The same for everybody who sees the same entries; two lists may have the same by chance or by malice.
     let mark: UInt64
+    /// Servers that the list says are missing from it.
+    private let missing: [String]
     private let keys: [String]
     let items: [JSONText]
     private let pages: [ListPage]
     private let write: @Sendable (ArraySlice<JSONText>, _ next: String?) -> ListPage
 
     /// - Parameter entries: each under the name or URI it is shown by, no two under the same.
-    init(_ entries: [(key: String, text: JSONText)], mark: UInt64, write: @escaping @Sendable (ArraySlice<JSONText>, _ next: String?) -> ListPage) {
+    init(
+        _ entries: [(key: String, text: JSONText)], missing: [String] = [], mark: UInt64,
+        write: @escaping @Sendable (ArraySlice<JSONText>, _ next: String?) -> ListPage
+    ) {
         self.mark = mark
+        self.missing = missing
         self.write = write
         keys = entries.map(\.key)
         items = entries.map(\.text)
@@ -26,6 +32,11 @@ struct ListView: Sendable {
             let end = min(start + Self.pageLength, entries.count)
             return write(entries[start..<end].map(\.text)[...], end < entries.count ? entries[end - 1].key : nil)
         }
+    }
+
+    /// Whether it lists exactly these, byte for byte.
+    func lists(_ keys: [String], missing: [String]) -> Bool {
+        self.missing == missing && self.keys.elementsEqual(keys) { $0.utf8.elementsEqual($1.utf8) }
     }
 
     var byteCount: Int { pages.reduce(0) { $0 + $1.byteCount * 2 } }
@@ -93,8 +104,9 @@ final class ListViews: Sendable {
     }
 
     /// A view of the same entries that somebody of another class has already.
-    func view(marked mark: UInt64, of kind: ListKind, in era: Revision.Era) -> ListView? {
-        state.withLock { $0.entries.first { $0.key.kind == kind && $0.key.era == era && $0.value.view.mark == mark }?.value.view }
+    func view(of keys: [String], missing: [String], marked mark: UInt64, _ kind: ListKind, in era: Revision.Era) -> ListView? {
+        let view = state.withLock { $0.entries.first { $0.key.kind == kind && $0.key.era == era && $0.value.view.mark == mark }?.value.view }
+        return view?.lists(keys, missing: missing) ?? false ? view : nil
     }
 
     var count: Int { state.withLock { $0.entries.count } }

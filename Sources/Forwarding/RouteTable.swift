@@ -138,13 +138,14 @@ struct RouteTable: Sendable {
         }
         let chosen = (listed[kind] ?? []).filter(mayUse)
         let missing = unasked.filter { rules.showsAnything(of: $0, to: principal) }.map(\.description)
-        let mark = Self.hash(chosen.map(\.key), missing)
-        if let view = views.view(marked: mark, of: kind, in: era) {
+        let keys = chosen.map(\.key)
+        let mark = Self.hash(keys, missing)
+        if let view = views.view(of: keys, missing: missing, marked: mark, kind, in: era) {
             views.keep(view, for: key)
             return view
         }
         let notice = missing.isEmpty ? nil : (originKey, ["unavailable": .array(missing.map { .string($0) })] as JSONText)
-        let view = ListView(chosen.map { ($0.key, era == .legacy ? $0.legacy : $0.modern) }, mark: mark) { [answers] items, next in
+        let view = ListView(chosen.map { ($0.key, era == .legacy ? $0.legacy : $0.modern) }, missing: missing, mark: mark) { [answers] items, next in
             ListPage(answers, kind, Array(items), next: next, in: era, notice: notice)
         }
         views.keep(view, for: key)

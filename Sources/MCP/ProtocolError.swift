@@ -30,6 +30,8 @@ package struct ProtocolError: Error, Hashable, Sendable {
     /// A session we never gave, or gave in another life; the client is to shake hands again (L-3).
     package static let unknownSession = Self(code: -32600, message: "There is no such session; send initialize without one.", place: .session)
     package static let missingSession = Self(code: -32600, message: "This needs the header Mcp-Session-Id once.", place: .envelope)
+    package static let needsEventStream = Self(
+        code: -32600, message: "subscriptions/listen is answered with a stream: accept text/event-stream.", place: .envelope)
     package static func needsSession(_ method: String) -> Self {
         Self(code: -32600, message: "\(method) needs a session: send initialize first, and Mcp-Session-Id from then on.")
     }

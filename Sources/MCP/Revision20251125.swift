@@ -124,8 +124,3 @@ package enum LegacyRequest {
         ("resources/unsubscribe", [("uri", .string(uri))])
     }
 }
-
-extension ProtocolError {
-    static let questionNotRelayed = ProtocolError(
-        code: -32603, message: "The tool asked the user a question, and this gateway does not relay questions yet. Nothing more was done.")
-}

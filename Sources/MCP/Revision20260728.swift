@@ -147,7 +147,6 @@ enum ModernAnswer {
 
     /// A result without a type is a legacy server's, and complete.
     static func checkComplete(_ result: JSON) throws(ProtocolError) {
-        if isQuestion(result) { throw .questionNotRelayed }
         guard let type = result["resultType"], type.string != "complete" else { return }
         throw ProtocolError(code: -32603, message: "The server answered with a result of the unknown type \(type.text.description.cut(32)).")
     }

@@ -83,7 +83,8 @@ struct MCPEndpoint: Sendable {
                 protocolVersion: request.headers[values: .protocolVersion], method: request.headers[values: .mcpMethod],
                 name: request.headers[values: .mcpName], sessionID: request.headers[values: .sessionID],
                 travelling: request.headers.filter { Self.travels($0.name) }.map { ($0.name.rawName, $0.value) }),
-            address: context.client, body: body, caller: Departure.caller(at: context.channel))
+            address: context.client, body: body, takesEvents: Accept(request.headers[values: .accept]).takesEvents,
+            caller: Departure.caller(at: context.channel))
     }
 
     /// What of a request's headers is for the server: what repeats its arguments (S-7), and the trace.

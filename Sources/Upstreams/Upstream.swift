@@ -124,8 +124,6 @@ package final class Upstream: Sendable {
         return Array(items.prefix(Self.mostItems))
     }
 
-    package func tools() async throws -> [JSON] { try await list(.tools) }
-
     /// Starts a request on a caller's behalf. Whatever comes of it is read from what this returns.
     ///
     /// - Parameter grant: policy's permission to make it.

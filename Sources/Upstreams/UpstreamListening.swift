@@ -1,3 +1,4 @@
+package import Access
 package import Gateway
 package import MCP
 
@@ -64,11 +65,13 @@ extension Upstream {
     ///
     /// The server is asked whether or not it says that it takes subscriptions: some take them without saying so.
     ///
-    /// - Parameter capabilities: what the client can be asked: it is heard in the conversation its calls are made in, for what a call
-    ///   changes in a process is told in that process alone.
+    /// - Parameters:
+    ///   - grant: policy's permission to use what the server has besides tools.
+    ///   - capabilities: what the client can be asked: it is heard in the conversation its calls are made in, for what a call
+    ///     changes in a process is told in that process alone.
     /// - Throws: `UpstreamFailure` if the server cannot be asked, or declines.
-    package func subscribe(_ uri: String, for principal: Principal, declaring capabilities: ClientCapabilities = .none) async throws {
-        let owner = owner(principal)
+    package func subscribe(_ uri: String, by grant: Grant, declaring capabilities: ClientCapabilities = .none) async throws {
+        let owner = owner(grant.principal)
         let subscription = Listenings.Subscription(owner: owner, uri: uri)
         let declared = declared(capabilities)
         let listening = try listenings.add(subscription) {

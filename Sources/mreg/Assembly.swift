@@ -122,7 +122,11 @@ struct Assembly {
         let fetchers = try Self.fetchers(egress)
         let shared = Self.sharedIssuer(settings, mode, fetchers, origin, logger, now)
         let rules = RuleBook(try await database.allToolRules()) { try await database.toolRules(of: $0) }
-        let changes = Changes { rules.known(of: $0.tenant)?.showsAnything(of: $1, to: $0) ?? false }
+        let changes = Changes { principal, news, alias in
+            guard let rules = rules.known(of: principal.tenant) else { return false }
+            if case .list(.tools) = news { return rules.showsAnything(of: alias, to: principal) }
+            return rules.permits(principal, besidesTools: alias)
+        }
         let clientSessions = ClientSessions(
             store: ClientSessionStore(save: { try await database.save($0) }, delete: { try await database.deleteClientSessions($0) }),
             kept: try await database.clientSessions(), changes: changes, now: { now().wall })
@@ -229,7 +233,7 @@ struct Assembly {
             pacing: pacing, rules: desk, tools: tools, policy: policy, forwarder: forwarder, audit: audit,
             sessions: sessions, registry: registry, publicServers: publicServers, discovery: Self.discovery(catalogue, rules),
             queries: queries,
-            metrics: metrics, gauges: { Self.gauges(catalogue, database, sessions) + Self.gauges(running, changes, clientSessions) },
+            metrics: metrics, gauges: { Self.gauges(catalogue, database, sessions) + Self.gauges(running, changes, clientSessions, catalogue) },
             health: [
                 HealthComponent("database") { await Self.state { try await database.probe() } },
                 HealthComponent("buckets") { await Self.state { try hotState.probe() } },
@@ -406,11 +410,16 @@ struct Assembly {
     }
 
     /// What is open for clients.
-    private static func gauges(_ running: RunningCalls, _ changes: Changes, _ clientSessions: ClientSessions) -> [Gauge] {
+    private static func gauges(_ running: RunningCalls, _ changes: Changes, _ clientSessions: ClientSessions, _ catalogue: Catalogue)
+        -> [Gauge]
+    {
         [
             Gauge(name: "mreg_calls_under_way", help: "Calls under way or parked, and streams of changes.", value: Double(running.count)),
             Gauge(name: "mreg_listeners", help: "Clients that hear of changes.", value: Double(changes.count)),
             Gauge(name: "mreg_client_sessions", help: "Sessions of clients with a handshake.", value: Double(clientSessions.count)),
+            Gauge(
+                name: "mreg_stray_messages", help: "Messages of servers that answered nobody, since each was registered or changed.",
+                value: Double(catalogue.strayMessages)),
         ]
     }
 

@@ -49,6 +49,22 @@ struct ListViewTests {
         #expect(mine.mark != theirs.mark)
     }
 
+    /// The mark is short, and a server chooses its names.
+    @Test func `lists that only share a mark are not taken for one another`() {
+        let write = { @Sendable (items: ArraySlice<JSONText>, next: String?) in
+            ListPage(
+                Answers(gateway: Implementation(name: "g", title: "G", version: "0"), instructions: ""), .tools, Array(items), next: next,
+                in: .legacy, notice: nil)
+        }
+        let views = ListViews()
+        let key = ListViews.Key(kind: .tools, era: .legacy, policy: openRules.policyClass(of: person(1)))
+        views.keep(ListView([("hidden", "hidden")], missing: ["gone"], mark: 7, write: write), for: key)
+        #expect(views.view(of: ["hidden"], missing: ["gone"], marked: 7, .tools, in: .legacy) != nil)
+        for (keys, missing) in [(["shown"], ["gone"]), (["hidden"], []), ([], ["gone"]), (["hidden", "hidden"], ["gone"])] {
+            #expect(views.view(of: keys, missing: missing, marked: 7, .tools, in: .legacy) == nil)
+        }
+    }
+
     @Test func `as many views are kept as there is room for, and one that was let go is written the same again`() throws {
         let table = routeTable([RouteTable.Part(upstream: try upstream("s"), tools: try (0..<120).map { try tool("t\($0)") })])
         let users = Int64(ListViews.most + 50)

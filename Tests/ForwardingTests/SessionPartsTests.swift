@@ -115,7 +115,7 @@ struct ChangesTests {
     private static let t = ServerAlias("t")!
 
     @Test func `what changed is told once, to whom it concerns and who wants it`() async throws {
-        let changes = Changes { _, _ in true }
+        let changes = Changes { _, _, _ in true }
         let all = Listener(Interest(lists: [.tools, .resources], resources: ["mcp.s+file:///x"]), principal: ada, only: nil)
         let one = Listener(Interest(lists: [.tools, .prompts], resources: ["file:///x"]), principal: ada, only: Self.t)
         for listener in [all, one] { try changes.add(listener) }
@@ -129,7 +129,7 @@ struct ChangesTests {
     }
 
     @Test func `nobody hears of another tenant, of a server hidden from them, or of another user's conversation`() async throws {
-        let changes = Changes { principal, alias in principal.user == UserID(1) || alias != Self.s }
+        let changes = Changes { principal, _, alias in principal.user == UserID(1) || alias != Self.s }
         let mine = Listener(Interest(lists: [.tools], resources: ["mcp.s+a:b"]), principal: ada, only: nil)
         let theirs = Listener(Interest(lists: [.tools], resources: ["mcp.s+a:b"]), principal: bob, only: nil)
         for listener in [mine, theirs] { try changes.add(listener) }
@@ -141,7 +141,7 @@ struct ChangesTests {
     }
 
     @Test func `a user has so many streams and no more, and leaving makes room`() throws {
-        let changes = Changes { _, _ in true }
+        let changes = Changes { _, _, _ in true }
         let listeners = (0...Changes.mostPerUser).map { _ in Listener(Interest(), principal: ada, only: nil) }
         for listener in listeners.dropLast() { try changes.add(listener) }
         #expect(throws: Refusal.self) { try changes.add(listeners[Changes.mostPerUser]) }
@@ -164,7 +164,7 @@ struct ClientSessionsTests {
         }
     }
 
-    private static let changes = Changes { _, _ in true }
+    private static let changes = Changes { _, _, _ in true }
     private static let now = Timestamp(microseconds: 1_000_000_000_000)
 
     private static func handshake() throws -> Incoming {

@@ -15,7 +15,7 @@ from gateway import Gateway
 from issuers import free_port
 from processes import DEADLINE
 from upstreams import EVERYTHING, OPEN_HANDED, everything_behind
-from wire import LEGACY, Wire, check, events, legacy, modern
+from wire import LEGACY, Wire, answer_to, check, events, legacy, modern
 
 OUTCOME_UNKNOWN = 1004
 every_server = pytest.mark.parametrize("alias", [server.alias for server in EVERYTHING])
@@ -155,6 +155,24 @@ def test_a_call_that_says_nothing_ends_with_its_connection_too(alias: str, every
 
 def is_cancelled(wire: Wire, alias: str, key: str) -> bool:
     return bool(wire.call(f"{alias}__cancelled", key=key).result["content"][0]["text"] == "yes")
+
+
+# Requests that wait for their client
+
+
+def test_who_has_room_for_one_call_can_still_answer_what_it_waits_for(tmp_path: Path) -> None:
+    with (
+        Gateway(tmp_path / "state", environment={**OPEN_HANDED, "MREG_IN_FLIGHT_PER_USER": "1"}) as gateway,
+        everything_behind(gateway),
+    ):
+        wire = modern(gateway.endpoint, gateway.token("only-one"))
+        asked = wire.call("el-http__ask_form").result
+        assert asked["resultType"] == "input_required"
+        assert wire.call("el-http__echo", text="x").answer["error"]["code"] == 1001, "the call that waits has the place"
+        answers = {key: answer_to(question) for key, question in asked["inputRequests"].items()}
+        params = {"name": "el-http__ask_form", "arguments": {}, "inputResponses": answers, "requestState": asked["requestState"]}
+        assert wire.send("tools/call", params).result["content"][0]["text"] == "Hello, Zoë!"
+        assert wire.call("el-http__echo", text="x").result["content"][0]["text"] == "x"
 
 
 # Restarts

@@ -119,6 +119,16 @@ def test_a_client_that_did_not_declare_tasks_gets_none(gateway: Gateway, raw: Ra
     assert params["_meta"][META + "clientCapabilities"] == {}
 
 
+# Streams
+
+
+def test_who_takes_no_stream_is_told_so_rather_than_kept_waiting(gateway: Gateway, raw: RawUpstream) -> None:
+    params = {"notifications": {"toolsListChanged": True}}
+    status, refused = ask(gateway, "subscriptions/listen", params, headers={"Accept": "application/json"})
+    assert (status, refused["error"]["code"]) == (400, -32600), refused
+    assert "text/event-stream" in refused["error"]["message"]
+
+
 # Arguments in headers
 
 

@@ -491,7 +491,7 @@ struct ProgramTests {
                         text(question, pid=os.getpid())
                 """, isShared: true)
             let before = try await upstream.ask()["structuredContent"]?["pid"]?.integer
-            #expect(await failure { try await upstream.tools() }?.kind == "rejected")
+            #expect(await failure { try await upstream.list(.tools) }?.kind == "rejected")
             #expect(try await upstream.ask()["structuredContent"]?["pid"]?.integer == before)
         }
     }

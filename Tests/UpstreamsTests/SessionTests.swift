@@ -54,9 +54,9 @@ struct SessionTests {
         let sessions = Sessions()
         try await ScriptedServer.running(sessions.script) { server in
             let upstream = try Upstream(server)
-            _ = try await upstream.tools()
+            _ = try await upstream.list(.tools)
             sessions.forgetAll()
-            #expect(try await upstream.tools().count == 1)
+            #expect(try await upstream.list(.tools).count == 1)
             #expect(server.requests("server/discover").count == 1)
         }
     }

@@ -87,6 +87,13 @@ extension Upstream {
     }
 
     private struct NotARequest: Error {}
+
+    /// Subscribes as somebody who may use everything the server has.
+    func subscribe(_ uri: String, for principal: Principal, declaring capabilities: ClientCapabilities = .none) async throws {
+        let rules = ToolRules([ToolRule(ToolRuleID(1), .init(.allow, .everyone, .everything), createdAt: Timestamp(microseconds: 0))])
+        guard let grant = Policy().grant(besidesTools: server.alias, to: principal, under: rules) else { throw NotARequest() }
+        try await subscribe(uri, by: grant, declaring: capabilities)
+    }
 }
 
 extension Principal {

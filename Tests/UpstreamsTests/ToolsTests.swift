@@ -19,7 +19,7 @@ struct ToolsTests {
             }
         }
         try await ScriptedServer.running(script) { server in
-            let tools = try await Upstream(server).tools()
+            let tools = try await Upstream(server).list(.tools)
             #expect(tools.map { $0["name"]?.string } == ["t0", "t1", "t2", "t3", "t4"])
             #expect(server.requests("tools/list").first?.json?["params"]?["cursor"] == nil)
             #expect(server.requests("tools/list").allSatisfy { $0.headers["Mcp-Method"] == ["tools/list"] && $0.headers["Mcp-Name"].isEmpty })
@@ -33,7 +33,7 @@ struct ToolsTests {
             try await reply.result(["tools": Self.tools(at...at), "nextCursor": .string(String((at + 1) % length))])
         }
         try await ScriptedServer.running(script) { server in
-            _ = try await Upstream(server).tools()
+            _ = try await Upstream(server).list(.tools)
             #expect(server.requests("tools/list").count == length + 1)
         }
     }
@@ -44,7 +44,7 @@ struct ToolsTests {
             try await reply.result(["tools": [], "nextCursor": .string(String(at + 1))])
         }
         try await ScriptedServer.running(script) { server in
-            let tools = try await Upstream(server).tools()
+            let tools = try await Upstream(server).list(.tools)
             #expect(tools.isEmpty)
             #expect(server.requests("tools/list").count == 100)
         }
@@ -55,7 +55,7 @@ struct ToolsTests {
             try await reply.result(["tools": Self.tools(0..<1500), "nextCursor": .string(String(Int.random(in: 0..<Int.max)))])
         }
         try await ScriptedServer.running(script) { server in
-            let tools = try await Upstream(server).tools()
+            let tools = try await Upstream(server).list(.tools)
             #expect(tools.count == 2000)
             #expect(server.requests("tools/list").count == 2)
         }
@@ -65,7 +65,7 @@ struct ToolsTests {
     func `a cursor that is no string ends the list`(_ cursor: JSONText) async throws {
         let script = ScriptedServer.modern { _, reply in try await reply.result(["tools": Self.tools(0..<2), "nextCursor": cursor]) }
         try await ScriptedServer.running(script) { server in
-            let tools = try await Upstream(server).tools()
+            let tools = try await Upstream(server).list(.tools)
             #expect(tools.count == 2)
         }
     }
@@ -74,14 +74,14 @@ struct ToolsTests {
     @Test(arguments: [["resultType": "complete"], ["tools": [:]], ["tools": .null], []] as [JSONText])
     func `a result without a list of tools is garbled`(_ result: JSONText) async throws {
         try await ScriptedServer.running(ScriptedServer.modern { _, reply in try await reply.result(result) }) { server in
-            #expect(await failure { try await Upstream(server).tools() }?.kind == "garbled")
+            #expect(await failure { try await Upstream(server).list(.tools) }?.kind == "garbled")
         }
     }
 
     @Test func `a server that has none says so in its own words`() async throws {
         let script = ScriptedServer.modern { _, reply in try await reply.error(-32601, "Method not found", status: "200 OK") }
         try await ScriptedServer.running(script) { server in
-            let failure = await failure { try await Upstream(server).tools() }
+            let failure = await failure { try await Upstream(server).list(.tools) }
             #expect(failure == .rejected(status: 200, error: ProtocolError(code: -32601, message: "Method not found")))
         }
     }
@@ -97,7 +97,7 @@ struct ToolsTests {
             try await reply.result(["tools": Self.tools(0..<1)])
         }
         try await ScriptedServer.running(script) { server in
-            let tools = try await Upstream(server).tools()
+            let tools = try await Upstream(server).list(.tools)
             #expect(tools.count == 1)
             #expect(server.requests("tools/list").count == 2)
         }
@@ -117,7 +117,7 @@ struct ToolsTests {
             try await reply.end()
         }
         try await ScriptedServer.running(script) { server in
-            let tools = try await Upstream(server).tools()
+            let tools = try await Upstream(server).list(.tools)
             #expect(tools.count == 1)
         }
     }
