@@ -591,6 +591,8 @@ struct ProgramTests {
             try await Programs.running { programs in
                 let upstream = try programs.server("exec(alive('pass'))\n" + echo, arguments: [String(port)])
                 _ = try await upstream.ask()
+                // A connection that is closed before it is served is seen by nobody.
+                await witness.isThere.wait()
                 kept = upstream
             }
             await witness.isGone.wait()
