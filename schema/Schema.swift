@@ -28,5 +28,6 @@ package enum Schema {
         Migration("v0014-server-tools", PackageResources.v0014_server_tools_sql),
         Migration("v0015-client-sessions", PackageResources.v0015_client_sessions_sql),
         Migration("v0016-public-servers", PackageResources.v0016_public_servers_sql),
+        Migration("v0017-replicas", PackageResources.v0017_replicas_sql),
     ]
 }

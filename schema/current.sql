@@ -196,6 +196,30 @@ CREATE INDEX idx_oauth_grants_user ON oauth_grants (user_id, created_at DESC);
 
 CREATE INDEX idx_oauth_grants_expires ON oauth_grants (expires_at);
 
+CREATE TABLE published_servers (
+    published_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenants (tenant_id),
+    alias TEXT NOT NULL CHECK (length(alias) BETWEEN 1 AND 12),
+    is_listed INTEGER NOT NULL CHECK (is_listed IN (0, 1)),
+    status_changed_at INTEGER NOT NULL,
+    UNIQUE (tenant_id, alias)
+) STRICT;
+
+CREATE TABLE published_versions (
+    published_id INTEGER NOT NULL REFERENCES published_servers (published_id) ON DELETE CASCADE,
+    number INTEGER NOT NULL CHECK (number >= 0),
+    origin TEXT NOT NULL,
+    title TEXT NOT NULL CHECK (length(title) BETWEEN 1 AND 100),
+    description TEXT NOT NULL CHECK (length(description) BETWEEN 1 AND 100),
+    published_at INTEGER NOT NULL,
+    PRIMARY KEY (published_id, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER published_versions_are_final BEFORE UPDATE ON published_versions
+BEGIN
+    SELECT RAISE(ABORT, 'what was published does not change');
+END;
+
 CREATE TABLE rate_limit_buckets (
     bucket_key TEXT NOT NULL,
     level INTEGER NOT NULL,
@@ -250,13 +274,16 @@ CREATE TABLE server_registrations (
     tags TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL, credential_mode TEXT NOT NULL DEFAULT 'none'
-    CHECK (credential_mode IN ('none', 'static', 'client_credentials', 'per_user', 'on_behalf_of')), credential TEXT NOT NULL DEFAULT '{}',
+    CHECK (credential_mode IN ('none', 'static', 'client_credentials', 'per_user', 'on_behalf_of')), credential TEXT NOT NULL DEFAULT '{}', description TEXT CHECK (length(description) BETWEEN 1 AND 100), is_public INTEGER NOT NULL DEFAULT 0 CHECK (is_public IN (0, 1)), replicas TEXT NOT NULL DEFAULT '[]', strategy TEXT NOT NULL DEFAULT 'round_robin'
+    CHECK (strategy IN ('round_robin', 'weighted', 'least_connections', 'random', 'consistent_hash')),
     UNIQUE (tenant_id, alias),
     CHECK ((transport = 'http') = (endpoint IS NOT NULL)),
     CHECK ((transport = 'stdio') = (command IS NOT NULL))
 ) STRICT;
 
 CREATE INDEX idx_server_registrations_tenant_status ON server_registrations (tenant_id, status, created_at DESC);
+
+CREATE INDEX idx_server_registrations_public ON server_registrations (tenant_id, alias) WHERE is_public = 1;
 
 CREATE TABLE server_tools (
     server_id INTEGER NOT NULL REFERENCES server_registrations (server_id) ON DELETE CASCADE,

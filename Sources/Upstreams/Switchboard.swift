@@ -42,6 +42,8 @@ final class Switchboard: Sendable {
     /// Messages that were nobody's.
     var strays: Int { state.withLock { $0.strays } }
     var isBusy: Bool { state.withLock { $0.pending.values.contains { !$0.isListening } } }
+    /// Whether each request stands for itself.
+    var isStateless: Bool { state.withLock { $0.era } == .modern }
     var pendingCount: Int { state.withLock { $0.pending.count } }
 
     /// From here on the rules of that era hold.

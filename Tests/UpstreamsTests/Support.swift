@@ -2,6 +2,7 @@ import Access
 import Gateway
 import Logging
 import MCP
+import NIOCore
 import NIOPosix
 import Synchronization
 import Testing
@@ -39,12 +40,18 @@ extension EgressPolicy {
 }
 
 extension UpstreamSurroundings {
-    static func testing(egress: EgressPolicy = .loopback, keeper: ProcessKeeper = ProcessKeeper(), environment: [String: String] = [:]) throws -> Self
-    {
+    static func testing(
+        egress: EgressPolicy = .loopback, keeper: ProcessKeeper = ProcessKeeper(), environment: [String: String] = [:],
+        sealed: [String: Secret<String>] = [:], now: @escaping @Sendable () -> Moment = clock
+    ) throws -> Self {
         UpstreamSurroundings(
             client: Implementation(name: "gateway", title: "Gateway", version: "1"),
             connections: try HTTPConnections(group: .singletonMultiThreadedEventLoopGroup, egress: egress), keeper: keeper,
-            environment: environment, logger: .quiet)
+            environment: environment, sealedEnvironment: { _ in sealed }, now: now, logger: .quiet)
+    }
+
+    static let clock: @Sendable () -> Moment = {
+        Moment(wall: Timestamp(microseconds: 0), boot: BootInstant(nanoseconds: Int64(NIODeadline.now().uptimeNanoseconds)))
     }
 }
 
