@@ -58,12 +58,19 @@ final class Diary: Sendable {
 
     /// The end of what it wrote, from the beginning of a line on if more was written.
     var text: String {
-        let (bytes, isCut) = state.withLock { state in (state.bytes.suffix(Self.capacity), state.isCut || state.bytes.count > Self.capacity) }
-        guard isCut else { return String(decoding: hiding(Array(bytes)), as: UTF8.self) }
-        // What is left of a secret that was cut through goes with it.
-        let rest = bytes.dropFirst(secrets.first.map { $0.count - 1 } ?? 0)
-        let whole = rest.firstIndex(of: 0x0A).map { rest[($0 + 1)...] } ?? rest
-        return String(decoding: hiding(Array(whole)), as: UTF8.self)
+        let (bytes, isCut) = state.withLock { ($0.bytes, $0.isCut) }
+        let shown = hiding(isCut ? Array(bytes.dropFirst(remnant(at: bytes))) : bytes)
+        guard isCut || shown.count > Self.capacity else { return String(decoding: shown, as: UTF8.self) }
+        let end = shown.suffix(Self.capacity)
+        let whole = end.firstIndex(of: 0x0A).map { end[($0 + 1)...] } ?? end
+        return String(decoding: whole, as: UTF8.self)
+    }
+
+    /// How much of the beginning may be the rest of a secret that was cut through.
+    private func remnant(at bytes: [UInt8]) -> Int {
+        secrets.map { secret in
+            (1..<secret.count).reversed().first { bytes.starts(with: secret.suffix($0)) } ?? 0
+        }.max() ?? 0
     }
 
     private func hiding(_ bytes: [UInt8]) -> [UInt8] {

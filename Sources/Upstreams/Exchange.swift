@@ -155,11 +155,12 @@ final class Exchange: Sendable {
             state.silence = nil
             return (taker, action, state.questions)
         }
+        // Whoever hears the answer finds that it was taken note of.
+        if case .response = event { takeWatcher()?(nil) }
         taker?.resume(returning: event)
         guard case .response = event else { return }
         disarm()
         action?(questions)
-        takeWatcher()?(nil)
     }
 
     private func takeWatcher() -> (@Sendable (UpstreamFailure?) -> Void)? {
@@ -233,10 +234,10 @@ final class Exchange: Sendable {
             return state
         }
         guard let ended else { return nil }
+        takeWatcher()?(failure)
         ended.taker?.resume(throwing: failure)
         disarm()
         ended.onEnd?(ended.questions)
-        takeWatcher()?(failure)
         return ended.onAbandon
     }
 

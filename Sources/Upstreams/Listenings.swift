@@ -66,9 +66,15 @@ final class Listenings: Sendable {
     }
 
     /// Set once, by whoever makes the conversations.
+    /// How many conversations were opened.
+    let openings = Atomic<Int>(0)
+
     func whenOpened(_ action: @escaping @Sendable (Link.Opened) -> Void) { onOpen.withLock { $0 = action } }
 
-    func opened(_ opened: Link.Opened) { if wantsLists { onOpen.withLock { $0 }?(opened) } }
+    func opened(_ opened: Link.Opened) {
+        openings.add(1, ordering: .relaxed)
+        if wantsLists { onOpen.withLock { $0 }?(opened) }
+    }
 
     // MARK: Lists
 

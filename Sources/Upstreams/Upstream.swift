@@ -55,7 +55,6 @@ package final class Upstream: Sendable {
     var connections: HTTPConnections { surroundings.connections }
     private let verdict: EraVerdict
     let errands: Errands
-    private let opened = Atomic<Int>(0)
 
     private static let mostPages = 100
     private static let mostItems = 2000
@@ -79,10 +78,7 @@ package final class Upstream: Sendable {
         self.listenings = listenings
         self.replicas = replicas
         self.diaries = diaries
-        listenings.whenOpened { [weak self] opened in
-            self?.opened.add(1, ordering: .relaxed)
-            errands.run { [weak self] in await self?.hearLists(of: opened) }
-        }
+        listenings.whenOpened { [weak self] opened in errands.run { [weak self] in await self?.hearLists(of: opened) } }
     }
 
     /// The revision it was found to speak; nil before it was first asked.
@@ -159,7 +155,7 @@ package final class Upstream: Sendable {
     package func closeIdle() async { await conversations.closeIdle(keeping: listenings.owners) }
 
     /// How many conversations were opened with it, or processes started.
-    package var openings: Int { opened.load(ordering: .relaxed) }
+    package var openings: Int { listenings.openings.load(ordering: .relaxed) }
 
     /// Ends a user's conversations: the next ones show another credential, or none.
     package func endConversation(of user: UserID) async { await conversations.close(of: .user(user)) }

@@ -68,9 +68,10 @@ extension Upstream {
     }
 
     /// Starts a call as the forwarder does.
-    func start(_ tool: String = "echo", _ arguments: JSONText = [:], as user: Int64 = 1, id: JSONText = 1, token: JSONText? = nil) async throws
-        -> UpstreamCall
-    {
+    func start(
+        _ tool: String = "echo", _ arguments: JSONText = [:], as user: Int64 = 1, id: JSONText = 1, token: JSONText? = nil,
+        isIdempotent: Bool = false
+    ) async throws -> UpstreamCall {
         let meta: JSONText? = token.map { ["progressToken": $0] }
         let text: JSONText = [
             "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": ["name": "s__tool", "arguments": arguments, "_meta": meta],
@@ -79,7 +80,7 @@ extension Upstream {
         let principal = Principal(user: UserID(user), name: "user-\(user)", tenant: TenantID(1), role: .user)
         let rules = ToolRules([ToolRule(ToolRuleID(1), .init(.allow, .everyone, .everything), createdAt: Timestamp(microseconds: 0))])
         let listed = Tool(tool, of: server.alias, exposedAs: "s__tool")
-        return try await ask(incoming.outgoing(as: tool), by: Policy().grant(listed, to: principal, under: rules))
+        return try await ask(incoming.outgoing(as: tool), by: Policy().grant(listed, to: principal, under: rules), isIdempotent: isIdempotent)
     }
 
     /// Calls a tool and waits for what it answers.
