@@ -29,5 +29,6 @@ package enum Schema {
         Migration("v0015-server-tools", PackageResources.v0015_server_tools_sql),
         Migration("v0016-client-sessions", PackageResources.v0016_client_sessions_sql),
         Migration("v0017-public-servers", PackageResources.v0017_public_servers_sql),
+        Migration("v0018-replicas", PackageResources.v0018_replicas_sql),
     ]
 }

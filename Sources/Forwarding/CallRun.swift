@@ -31,6 +31,7 @@ actor CallRun {
     nonisolated let dispatch: Dispatch
     private let incoming: Incoming
     private let session: ClientSession?
+    private let isIdempotent: Bool
     private var call: UpstreamCall
     private var rounds = 0
     private var lastProgress: Double?
@@ -44,17 +45,21 @@ actor CallRun {
     private var outbox: [JSONText] = []
     private nonisolated let current: Mutex<(call: UpstreamCall, ended: UpstreamFailure?)>
 
-    init(_ dispatch: Dispatch, _ incoming: Incoming, _ session: ClientSession?, call: UpstreamCall) {
+    init(_ dispatch: Dispatch, _ incoming: Incoming, _ session: ClientSession?, isIdempotent: Bool, call: UpstreamCall) {
         self.dispatch = dispatch
         self.incoming = incoming
         self.session = session
+        self.isIdempotent = isIdempotent
         self.call = call
         current = Mutex((call, nil))
     }
 
     /// Sends the request.
-    static func start(_ dispatch: Dispatch, _ incoming: Incoming, _ session: ClientSession?) async throws -> CallRun {
-        CallRun(dispatch, incoming, session, call: try await dispatch.upstream.ask(dispatch.request, by: dispatch.grant))
+    ///
+    /// - Parameter isIdempotent: whether the server's owner said of the tool that calling it twice is as good as once.
+    static func start(_ dispatch: Dispatch, _ incoming: Incoming, _ session: ClientSession?, isIdempotent: Bool = false) async throws -> CallRun {
+        let call = try await dispatch.upstream.ask(dispatch.request, by: dispatch.grant, isIdempotent: isIdempotent)
+        return CallRun(dispatch, incoming, session, isIdempotent: isIdempotent, call: call)
     }
 
     /// Ends it from any thread: nobody waits for its answer any more, or nobody may have it.
@@ -197,7 +202,7 @@ actor CallRun {
     private func askAgain(_ round: Round, _ answers: JSONText) async throws {
         self.round = nil
         let call = try await dispatch.upstream.ask(
-            dispatch.request.retry(answers: answers, state: round.required.state), by: dispatch.grant)
+            dispatch.request.retry(answers: answers, state: round.required.state), by: dispatch.grant, isIdempotent: isIdempotent)
         self.call = call
         let ended = current.withLock { current in
             current.call = call

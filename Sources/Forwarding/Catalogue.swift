@@ -20,6 +20,8 @@ package final class Catalogue: Service {
         var others: [ListKind: [JSON]] = [:]
         var lists: [ListKind: [JSON]]? { listing.map { _ in others.merging([.tools: judged.used]) { $1 } } }
         var askedAt: NIODeadline?
+        /// How many conversations with it had been opened by then.
+        var openings = 0
         var failures = 0
         var lastFailure: String?
         var asking: (question: Question, task: Task<Void, Never>)?
@@ -58,6 +60,8 @@ package final class Catalogue: Service {
         /// Tools that wait for somebody's approval.
         package let waitingCount: Int
         package let lastFailure: String?
+        /// Its endpoints, if it is reached by URL.
+        package let replicas: [ReplicaCondition]
     }
 
     private let answers: Answers
@@ -143,7 +147,7 @@ package final class Catalogue: Service {
         state.withLock { $0.entries[server] }.map {
             Condition(
                 revision: $0.upstream.revision, toolCount: $0.lists?[.tools]?.count, waitingCount: pins.pins(of: server).waiting.count,
-                lastFailure: $0.lastFailure)
+                lastFailure: $0.lastFailure, replicas: $0.upstream.replicaConditions)
         }
     }
 
@@ -303,7 +307,9 @@ package final class Catalogue: Service {
         guard let askedAt = entry.askedAt else { return true }
         let age = NIODeadline.now() - askedAt
         guard entry.failures == 0 else { return age > retryAfter * min(entry.failures, 12) }
-        return age > freshFor
+        guard case .stdio = entry.upstream.server.transport else { return age > freshFor }
+        // A program lists the same until it is started anew, and for a list alone none is started (P-13).
+        return age > freshFor && entry.upstream.openings > entry.openings
     }
 
     /// One question to a server runs at a time; everybody waits for that one.
@@ -338,6 +344,7 @@ package final class Catalogue: Service {
             guard var entry = state.entries[server], entry.upstream === upstream else { return [] }
             entry.asking = nil
             entry.askedAt = .now()
+            entry.openings = upstream.openings
             // It may have changed after its list was read.
             if entry.isOutdated { remind.yield(server) }
             entry.failures = failure == nil ? 0 : entry.failures + 1
@@ -434,5 +441,6 @@ package final class Catalogue: Service {
         for task in state.withLock({ $0.entries.values.compactMap { $0.asking?.task } }) { task.cancel() }
     }
 
-    private var upstreams: [Upstream] { state.withLock { $0.entries.values.map(\.upstream) } }
+    /// The conversations with all active servers.
+    package var upstreams: [Upstream] { state.withLock { $0.entries.values.map(\.upstream) } }
 }

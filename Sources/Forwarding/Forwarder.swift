@@ -136,7 +136,7 @@ package struct Forwarder: Sendable {
         }
         guard let incoming = closing.decision.incoming else { return await closing.refuse(Self.undecided) }
         do {
-            let run = try await CallRun.start(dispatch, incoming, closing.decision.session)
+            let run = try await CallRun.start(dispatch, incoming, closing.decision.session, isIdempotent: isIdempotent(dispatch))
             let ticket = running.add(of: dispatch.grant.principal) { run.abandon(.signedOut) }
             if await isSignedOut(closing.inbound) { run.abandon(.signedOut) }
             let leg = Leg(run: run, pass: pass, ticket: ticket, closing: closing, forwarder: self)
@@ -145,6 +145,12 @@ package struct Forwarder: Sendable {
             pass.leave()
             return await closing.give(up: error, dispatch)
         }
+    }
+
+    /// Whether the server's owner said of the tool that is called that twice is as good as once.
+    private func isIdempotent(_ dispatch: Dispatch) -> Bool {
+        guard case .callTool = dispatch.operation, let name = dispatch.request.name else { return false }
+        return catalogue.idempotentTools(of: dispatch.upstream.server.id).contains(ExactName(name))
     }
 
     /// Whether the credential was refused since it was looked at: whoever ended the calls made with it could not find this one.
@@ -168,6 +174,7 @@ package struct Forwarder: Sendable {
 
     static func refusal(_ error: any Error, _ server: String) -> Refusal {
         guard let failure = error as? UpstreamFailure else { return .upstreamUnavailable(server: server, reason: "the gateway could not ask it") }
+        if case .resting(let reason, let wait) = failure { return .upstreamUnavailable(server: server, reason: reason, retryAfter: wait) }
         return failure.mayHaveActed
             ? .outcomeUnknown(server: server, reason: failure.reason) : .upstreamUnavailable(server: server, reason: failure.reason)
     }

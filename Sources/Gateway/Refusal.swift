@@ -15,7 +15,7 @@ package enum Refusal: Error, Hashable, Sendable {
     case invalid(String)
     case conflict(String)
     /// Nothing was done: the server could not be reached, or was not asked.
-    case upstreamUnavailable(server: String, reason: String)
+    case upstreamUnavailable(server: String, reason: String, retryAfter: Duration? = nil)
     /// The call was sent, and whether it took effect is not known. Never retried by the gateway.
     case outcomeUnknown(server: String, reason: String)
     /// The record of the call cannot be written, so the call is not made or its answer is withheld.
@@ -69,7 +69,7 @@ package enum Refusal: Error, Hashable, Sendable {
         case .notFound(let what): "There is no \(what)."
         case .invalid(let why): why
         case .conflict(let why): why
-        case .upstreamUnavailable(let server, let reason): "The server “\(server)” could not be asked: \(reason)."
+        case .upstreamUnavailable(let server, let reason, _): "The server “\(server)” could not be asked: \(reason)."
         case .outcomeUnknown(let server, let reason):
             "The call was sent to “\(server)”, but no answer came back (\(reason)). It may have taken effect; check before repeating it."
         case .auditUnavailable: "The gateway cannot record anything at the moment, so nothing is done; /health says why."
@@ -86,7 +86,7 @@ extension Refusal {
         switch self {
         case .throttled(let throttle): throttle.retryAfter
         case .blocked(let wait): wait
-        case .overloaded(_, let wait): wait
+        case .overloaded(_, let wait), .upstreamUnavailable(_, _, let wait): wait
         default: nil
         }
     }

@@ -42,14 +42,17 @@ package struct StdioCommand: Hashable, Sendable {
     package let path: String
     package let arguments: [String]
     package let environment: [String: String]
+    /// Names of further variables, whose values lie sealed in the vault.
+    package let sealedNames: [String]
     /// One process for everybody. Only for servers that keep nothing between calls and hold nobody's credentials;
     /// otherwise each user gets a process of their own.
     package let isShared: Bool
 
-    package init(path: String, arguments: [String], environment: [String: String] = [:], isShared: Bool = false) {
+    package init(path: String, arguments: [String], environment: [String: String] = [:], sealedNames: [String] = [], isShared: Bool = false) {
         self.path = path
         self.arguments = arguments
         self.environment = environment
+        self.sealedNames = sealedNames.sorted()
         self.isShared = isShared
     }
 }
@@ -75,6 +78,9 @@ package struct ServerRecord: Hashable, Sendable {
     /// What it is for, in 1 to 100 characters; nil if its owner did not say.
     package var description: String?
     package var transport: Transport
+    /// Where else it can be asked, if it is reached by URL; at most `ServerReplica.most`.
+    package var replicas: [ServerReplica]
+    package var strategy: BalancingStrategy
     package var status: Status
     /// Whether everybody may know that it is there, signed in or not. Whom it serves is another matter.
     package var isPublic: Bool
@@ -86,7 +92,8 @@ package struct ServerRecord: Hashable, Sendable {
 
     package init(
         id: ServerID, tenant: TenantID, owner: UserID, alias: ServerAlias, title: String, description: String? = nil, transport: Transport,
-        status: Status, isPublic: Bool = false, era: EraChoice, tags: [String], credential: UpstreamCredential = .none, createdAt: Timestamp,
+        replicas: [ServerReplica] = [], strategy: BalancingStrategy = .roundRobin, status: Status, isPublic: Bool = false, era: EraChoice,
+        tags: [String], credential: UpstreamCredential = .none, createdAt: Timestamp,
         updatedAt: Timestamp
     ) {
         self.id = id
@@ -96,6 +103,8 @@ package struct ServerRecord: Hashable, Sendable {
         self.title = title
         self.description = description
         self.transport = transport
+        self.replicas = replicas
+        self.strategy = strategy
         self.status = status
         self.isPublic = isPublic
         self.era = era
@@ -110,6 +119,7 @@ extension ServerRecord {
     /// Whether nothing differs that a conversation with the server depends on.
     package func isReached(like other: ServerRecord) -> Bool {
         (tenant, alias, transport, era, credential) == (other.tenant, other.alias, other.transport, other.era, other.credential)
+            && (replicas, strategy) == (other.replicas, other.strategy)
     }
 }
 
@@ -119,6 +129,8 @@ package struct ServerDraft: Sendable {
     package var title: String
     package var description: String?
     package var transport: Transport
+    package var replicas: [ServerReplica]
+    package var strategy: BalancingStrategy
     package var status: ServerRecord.Status
     package var isPublic: Bool
     package var era: EraChoice
@@ -126,21 +138,28 @@ package struct ServerDraft: Sendable {
     package var credential: UpstreamCredential
     /// What the credential keeps to itself, on its way to the vault.
     package var secret: Secret<String>?
+    /// The values of a program's sealed variables, on their way to the vault.
+    package var sealedEnvironment: [String: Secret<String>]
 
     package init(
-        alias: ServerAlias, title: String, description: String? = nil, transport: Transport, status: ServerRecord.Status = .active,
-        isPublic: Bool = false, era: EraChoice = .auto, tags: [String] = [], credential: UpstreamCredential = .none, secret: Secret<String>? = nil
+        alias: ServerAlias, title: String, description: String? = nil, transport: Transport, replicas: [ServerReplica] = [],
+        strategy: BalancingStrategy = .roundRobin, status: ServerRecord.Status = .active, isPublic: Bool = false, era: EraChoice = .auto,
+        tags: [String] = [], credential: UpstreamCredential = .none, secret: Secret<String>? = nil,
+        sealedEnvironment: [String: Secret<String>] = [:]
     ) {
         self.alias = alias
         self.title = title
         self.description = description
         self.transport = transport
+        self.replicas = replicas
+        self.strategy = strategy
         self.status = status
         self.isPublic = isPublic
         self.era = era
         self.tags = tags
         self.credential = credential
         self.secret = secret
+        self.sealedEnvironment = sealedEnvironment
     }
 }
 

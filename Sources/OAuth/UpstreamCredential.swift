@@ -124,11 +124,12 @@ extension UpstreamCredential {
     /// To whom the secret may be shown, and for whom: one that was given for other places is not used.
     package func places(of server: ServerRecord) -> [String] {
         let origin = server.transport.httpEndpoint.map(\.origin.description) ?? ""
+        let others = Set(server.replicas.map { Endpoint($0.endpoint)?.origin.description ?? "" }).subtracting([origin]).sorted()
         switch self {
         case .none, .onBehalfOf: return []
-        case .fixed(let header): return [origin, header.lowercased()]
+        case .fixed(let header): return [origin, header.lowercased()] + others
         case .clientCredentials(let client), .perUser(let client):
-            return [origin, client.issuer ?? client.tokenEndpoint ?? "", client.clientID ?? ""]
+            return [origin, client.issuer ?? client.tokenEndpoint ?? "", client.clientID ?? ""] + others
         }
     }
 }

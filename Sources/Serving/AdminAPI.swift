@@ -13,10 +13,12 @@ import Reports
 /// An auditor sees their own tenant. Only an admin sees another one, and that is itself put on record before the answer.
 struct AdminAPI: Sendable {
     let queries: AdminQueries
+    let registry: Registry
     let policy: Policy
     let signedIn: SignedIn
 
     private static let pageLength = 100
+    private static let mostServers = 1000
 
     func addRoutes(to router: Router<GatewayContext>) {
         let admin = router.group("/api/v1/admin")
@@ -33,6 +35,7 @@ struct AdminAPI: Sendable {
         }
         read(admin, "tenant-analytics", ["hours", "tenant"], isOfAll: true) { asked, _ in try await analytics(asked) }
         read(admin, "tenant-analytics/:tenant", ["hours"], isOfAll: true) { asked, _ in try await analytics(asked) }
+        read(admin, "upstreams", ["tenant"]) { asked, _ in try await upstreams(asked) }
         read(admin, "audit", ["hours", "tenant", "user", "limit", "cursor"], isOfAll: true) { asked, _ in try await audit(asked) }
         read(admin, "sessions", ["active", "tenant", "limit", "cursor"], isOfAll: true) { asked, _ in try await sessions(asked) }
 
@@ -113,6 +116,12 @@ struct AdminAPI: Sendable {
         let since = try asked.since(hours: 24, most: 2160)
         let tenants = try await queries.tenantAnalytics(asked.reach, since)
         return ["since": .string(since.rfc3339), "until": .string(asked.now.rfc3339), "tenants": .array(tenants.map(AdminText.written))]
+    }
+
+    /// How a tenant's servers are doing, and each of their endpoints.
+    private func upstreams(_ asked: Asked) async throws -> JSONText {
+        let servers = try await registry.list(asked.tenant ?? asked.principal.tenant, ServerFilter(), nil, Self.mostServers)
+        return ["servers": .array(servers.map { ServerText.health($0, registry.condition($0.id)) })]
     }
 
     private func audit(_ asked: Asked) async throws -> JSONText {

@@ -66,19 +66,32 @@ package struct ControlAPI: Sendable {
                     body,
                     known: [
                         "tenant", "alias", "title", "description", "public", "path", "arguments", "environment", "shared", "endpoint", "era", "tags",
-                        "credential",
+                        "credential", "replicas", "strategy", "secret_environment",
                     ])
                 let user = try await operatorUser(try members.string("tenant"), context)
                 let alias = try members.alias()
                 let transport = try await transport(members)
+                let replicas = try ServerText.replicas(members, beside: transport) ?? []
+                for replica in replicas { if let endpoint = Endpoint(replica.endpoint) { try await registry.admitEndpoint(endpoint) } }
                 let credential = try members.credential(for: transport)
                 let draft = ServerDraft(
                     alias: alias, title: try members.title() ?? alias.description, description: try members.description()?.value,
-                    transport: transport, isPublic: try members.bool("public") ?? false, era: try members.era(over: transport) ?? .auto,
+                    transport: transport, replicas: replicas, strategy: try members.strategy() ?? .roundRobin,
+                    isPublic: try members.bool("public") ?? false, era: try members.era(over: transport) ?? .auto,
                     tags: try members.tags() ?? [], credential: credential?.credential ?? .none,
-                    secret: credential?.secret)
+                    secret: credential?.secret, sealedEnvironment: try members.sealedEnvironment())
                 let server = try await registry.create(draft, user.id, user.tenant, record(context, user, "server.create", alias.description))
                 return .json(ServerText.written(server, await registry.check(server.id)), status: .created)
+            }
+        }
+        router.get("/servers/:alias/log") { request, context in
+            try await answering(context) {
+                let user = try await operatorUser(request.uri.queryParameters["tenant"].map { String($0) }, context)
+                let server = try await server(context, of: user.tenant)
+                guard case .stdio = server.transport else {
+                    throw Refusal.invalid("“\(server.alias)” is no program of this host's, so it has no log here.")
+                }
+                return .json(["processes": .array(registry.errorOutput(server.id).map(ServerText.written))])
             }
         }
         router.patch("/servers/:alias") { request, context in

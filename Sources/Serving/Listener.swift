@@ -162,7 +162,7 @@ package enum Listener {
         RegistryAPI(servers: house.publicServers).addRoutes(to: router)
         CardsAPI(servers: house.publicServers, gateway: house.gateway).addRoutes(to: router)
         DiscoveryAPI(desk: house.discovery, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
-        AdminAPI(queries: house.queries, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
+        AdminAPI(queries: house.queries, registry: house.registry, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
         let connect = ConnectPages(desk: house.connect.desk, pages: Pages(), signedIn: signedIn)
         connect.addRoutes(to: router)
         ConnectionsAPI(

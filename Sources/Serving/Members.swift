@@ -113,9 +113,13 @@ package struct Members {
 
     func endpoint() throws(Refusal) -> Endpoint? {
         guard let text = try string("endpoint", longest: 2048) else { return nil }
+        return try Self.endpoint(text, "\"endpoint\"")
+    }
+
+    private static func endpoint(_ text: String, _ name: String) throws(Refusal) -> Endpoint {
         guard let endpoint = Endpoint(text) else {
             throw .invalid(
-                "\"endpoint\" is an absolute http or https URL without user name, fragment or characters that URLs escape, with its host in the usual form."
+                "\(name) is an absolute http or https URL without user name, fragment or characters that URLs escape, with its host in the usual form."
             )
         }
         return endpoint
@@ -126,6 +130,34 @@ package struct Members {
         if era == .sse, case .stdio = transport { throw .invalid("\"era\" is \"sse\" for URLs only; a program speaks \"modern\" or \"legacy\".") }
         return era
     }
+
+    /// Where else a server can be asked; an empty list takes back what was said.
+    func replicas() throws(Refusal) -> [ServerReplica]? {
+        guard let value = json["replicas"] else { return nil }
+        let form = "\"replicas\" is a list of at most \(ServerReplica.most) objects with an \"endpoint\" and perhaps a \"weight\"."
+        guard value.kind == .array, value.elements.count <= ServerReplica.most else { throw .invalid(form) }
+        var replicas: [ServerReplica] = []
+        for element in value.elements {
+            guard element.isObject, element.members.allSatisfy({ ["endpoint", "weight"].contains($0.name) }),
+                let text = element["endpoint"]?.string
+            else { throw .invalid(form) }
+            let endpoint = try Self.endpoint(text, "The \"endpoint\" of a replica")
+            var weight = 1
+            if let number = element["weight"] {
+                guard let whole = number.integer.flatMap({ Int(exactly: $0) }), ServerReplica.weights.contains(whole) else {
+                    throw .invalid(
+                        "The \"weight\" of a replica is a whole number from \(ServerReplica.weights.lowerBound) to \(ServerReplica.weights.upperBound)."
+                    )
+                }
+                weight = whole
+            }
+            replicas.append(ServerReplica(endpoint: endpoint.description, weight: weight))
+        }
+        return replicas
+    }
+
+    func strategy() throws(Refusal) -> BalancingStrategy? { try oneOf("strategy") }
+
     func status() throws(Refusal) -> ServerRecord.Status? { try oneOf("status") }
     package func tags() throws(Refusal) -> [String]? {
         let tags = try strings("tags", most: 20, longest: 64)
@@ -144,9 +176,21 @@ package struct Members {
         guard let path = try string("path", longest: 1024), path.hasPrefix("/") else {
             throw .invalid("Name either an \"endpoint\", or a program by its absolute \"path\".")
         }
+        let environment = try stringsByName("environment", most: 64, longest: 16 << 10) ?? [:]
+        let sealed = try sealedEnvironment()
+        if let twice = sealed.keys.first(where: { environment[$0] != nil }) { throw .invalid("The variable \(twice.cut(64)) is there twice.") }
         return StdioCommand(
-            path: path, arguments: try strings("arguments", most: 256, longest: 16 << 10) ?? [],
-            environment: try stringsByName("environment", most: 64, longest: 16 << 10) ?? [:], isShared: try bool("shared") ?? false)
+            path: path, arguments: try strings("arguments", most: 256, longest: 16 << 10) ?? [], environment: environment,
+            sealedNames: Array(sealed.keys), isShared: try bool("shared") ?? false)
+    }
+
+    /// A program's variables whose values go to the vault.
+    func sealedEnvironment() throws(Refusal) -> [String: Secret<String>] {
+        let sealed = try stringsByName("secret_environment", most: 16, longest: 16 << 10) ?? [:]
+        guard sealed.reduce(0, { $0 + ($1.key + $1.value).utf8.count }) <= 32 << 10, sealed.values.allSatisfy({ !$0.isEmpty }) else {
+            throw .invalid("\"secret_environment\" holds at most 32 KiB, and no empty values.")
+        }
+        return sealed.mapValues { Secret($0) }
     }
 
     private func oneOf<Value: RawRepresentable & CaseIterable>(_ name: String) throws(Refusal) -> Value? where Value.RawValue == String {

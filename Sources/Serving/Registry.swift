@@ -12,6 +12,8 @@ package struct Registry: Sendable {
     /// Asks the server now.
     package var check: @Sendable (ServerID) async -> ServerCondition?
     package var condition: @Sendable (ServerID) -> ServerCondition?
+    /// What the latest processes of a server wrote to stderr, oldest first, without secrets.
+    package var errorOutput: @Sendable (ServerID) -> [ProcessOutput]
     /// Whether the gateway may connect to what an endpoint's name resolves to.
     package var admitEndpoint: @Sendable (Endpoint) async throws(Refusal) -> Void
 
@@ -24,6 +26,7 @@ package struct Registry: Sendable {
         delete: @escaping @Sendable (ServerRecord, AuditRecord) async throws -> Void,
         check: @escaping @Sendable (ServerID) async -> ServerCondition?,
         condition: @escaping @Sendable (ServerID) -> ServerCondition?,
+        errorOutput: @escaping @Sendable (ServerID) -> [ProcessOutput] = { _ in [] },
         admitEndpoint: @escaping @Sendable (Endpoint) async throws(Refusal) -> Void
     ) {
         self.list = list
@@ -34,6 +37,7 @@ package struct Registry: Sendable {
         self.delete = delete
         self.check = check
         self.condition = condition
+        self.errorOutput = errorOutput
         self.admitEndpoint = admitEndpoint
     }
 }
@@ -46,11 +50,57 @@ package struct ServerCondition: Hashable, Sendable {
     /// Tools that wait for somebody's approval.
     package let waitingCount: Int
     package let lastFailure: String?
+    package let replicas: [EndpointCondition]
 
-    package init(revision: String?, toolCount: Int?, waitingCount: Int = 0, lastFailure: String?) {
+    package init(revision: String?, toolCount: Int?, waitingCount: Int = 0, lastFailure: String?, replicas: [EndpointCondition] = []) {
         self.revision = revision
         self.toolCount = toolCount
         self.waitingCount = waitingCount
         self.lastFailure = lastFailure
+        self.replicas = replicas
+    }
+}
+
+/// How one endpoint of a server is doing.
+package struct EndpointCondition: Hashable, Sendable {
+    package let endpoint: String
+    package let weight: Int
+    /// Of its circuit breaker: `closed`, `open`, `half_open`.
+    package let state: String
+    package let faultsInRow: Int
+    package let lastFault: String?
+    package let lastFaultAt: Timestamp?
+    package let openedAt: Timestamp?
+    /// Requests under way at it, and conversations that stay with it.
+    package let underWay: Int
+    package let conversations: Int
+
+    package init(
+        endpoint: String, weight: Int, state: String, faultsInRow: Int, lastFault: String?, lastFaultAt: Timestamp?, openedAt: Timestamp?,
+        underWay: Int, conversations: Int
+    ) {
+        self.endpoint = endpoint
+        self.weight = weight
+        self.state = state
+        self.faultsInRow = faultsInRow
+        self.lastFault = lastFault
+        self.lastFaultAt = lastFaultAt
+        self.openedAt = openedAt
+        self.underWay = underWay
+        self.conversations = conversations
+    }
+}
+
+/// What one process of a server wrote to stderr.
+package struct ProcessOutput: Hashable, Sendable {
+    /// Whose process it is; nil for everybody's, or the gateway's own.
+    package let user: UserID?
+    package let startedAt: Timestamp
+    package let text: String
+
+    package init(user: UserID?, startedAt: Timestamp, text: String) {
+        self.user = user
+        self.startedAt = startedAt
+        self.text = text
     }
 }

@@ -17,9 +17,17 @@ enum ServerText {
             ("transport", .string(server.transport.name)),
         ]
         switch server.transport {
-        case .http(let endpoint): members.append(("endpoint", .string(endpoint)))
+        case .http(let endpoint):
+            members += [
+                ("endpoint", .string(endpoint)), ("replicas", written(server, condition?.replicas ?? [])),
+                ("strategy", .string(server.strategy.rawValue)),
+            ]
         // Arguments and environment may hold what only the operator may see; they stay on the host.
-        case .stdio(let command): members += [("command", .string(command.path)), ("shared", .bool(command.isShared))]
+        case .stdio(let command):
+            members += [
+                ("command", .string(command.path)), ("shared", .bool(command.isShared)),
+                ("secret_environment", .array(command.sealedNames.map { .string($0) })),
+            ]
         }
         members += [
             ("status", .string(server.status.rawValue)), ("era", .string(server.era.rawValue)),
@@ -32,12 +40,49 @@ enum ServerText {
         return .object(members)
     }
 
+    /// All its endpoints, the first one first; of a server that is not active nothing is known but where they are.
+    private static func written(_ server: ServerRecord, _ conditions: [EndpointCondition]) -> JSONText {
+        if !conditions.isEmpty { return .array(conditions.map(written)) }
+        let first = server.transport.httpEndpoint.map { [ServerReplica(endpoint: $0.description)] } ?? []
+        return .array((first + server.replicas).map { ["endpoint": .string($0.endpoint), "weight": .number($0.weight), "state": .null] })
+    }
+
+    /// What somebody who looks after servers wants to know of one.
+    static func health(_ server: ServerRecord, _ condition: ServerCondition?) -> JSONText {
+        [
+            "id": .number(server.id.rawValue), "alias": .string(server.alias.description), "transport": .string(server.transport.name),
+            "status": .string(server.status.rawValue), "revision": condition?.revision.map { .string($0) } ?? .null,
+            "tools": condition?.toolCount.map { .number($0) } ?? .null,
+            "last_failure": condition?.lastFailure.map { .string($0) } ?? .null, "strategy": .string(server.strategy.rawValue),
+            "replicas": written(server, condition?.replicas ?? []),
+        ]
+    }
+
+    static func written(_ condition: EndpointCondition) -> JSONText {
+        [
+            "endpoint": .string(condition.endpoint), "weight": .number(condition.weight), "state": .string(condition.state),
+            "faults_in_row": .number(condition.faultsInRow), "last_fault": condition.lastFault.map { .string($0) } ?? .null,
+            "last_fault_at": condition.lastFaultAt.map { .string($0.rfc3339) } ?? .null,
+            "opened_at": condition.openedAt.map { .string($0.rfc3339) } ?? .null, "under_way": .number(condition.underWay),
+            "conversations": .number(condition.conversations),
+        ]
+    }
+
+    static func written(_ output: ProcessOutput) -> JSONText {
+        [
+            "user_id": output.user.map { .number($0.rawValue) } ?? .null, "started_at": .string(output.startedAt.rfc3339),
+            "stderr": .string(output.text),
+        ]
+    }
+
     /// What may be told of it.
     static func written(_ credential: UpstreamCredential) -> JSONText {
         .object([("mode", .string(credential.mode))] + credential.members.map { ($0.name, .string($0.value)) })
     }
 
-    private static let changeable: Set<String> = ["title", "description", "endpoint", "era", "status", "public", "tags", "credential"]
+    private static let changeable: Set<String> = [
+        "title", "description", "endpoint", "era", "status", "public", "tags", "credential", "replicas", "strategy",
+    ]
 
     /// A registration over HTTP.
     ///
@@ -57,9 +102,24 @@ enum ServerText {
         let credential = try members.credential(for: transport)
         return ServerDraft(
             alias: alias, title: try members.title() ?? alias.description, description: try members.description()?.value, transport: transport,
+            replicas: try replicas(members, beside: transport) ?? [], strategy: try members.strategy() ?? .roundRobin,
             status: try members.status() ?? .active, isPublic: try members.bool("public") ?? false, era: try members.era(over: transport) ?? .auto,
             tags: try members.tags() ?? [],
             credential: credential?.credential ?? .none, secret: credential?.secret)
+    }
+
+    static func replicas(_ members: Members, beside transport: Transport) throws(Refusal) -> [ServerReplica]? {
+        guard let replicas = try members.replicas() else { return nil }
+        try check(replicas, beside: transport)
+        return replicas
+    }
+
+    private static func check(_ replicas: [ServerReplica], beside transport: Transport) throws(Refusal) {
+        guard !replicas.isEmpty else { return }
+        guard let first = transport.httpEndpoint else { throw .invalid("A stdio server has no \"replicas\".") }
+        guard Set(replicas.map(\.endpoint) + [first.description]).count == replicas.count + 1 else {
+            throw .invalid("Each of the server's endpoints is named once.")
+        }
     }
 
     /// A change over HTTP: what is not mentioned stays.
@@ -78,10 +138,14 @@ enum ServerText {
             guard case .http = server.transport else { throw .invalid("A stdio server has no \"endpoint\".") }
             changed.transport = .http(endpoint: endpoint.description)
         }
+        if let replicas = try replicas(members, beside: changed.transport) { changed.replicas = replicas }
+        if let strategy = try members.strategy() { changed.strategy = strategy }
+        try check(changed.replicas, beside: changed.transport)
         let credential = try members.credential(for: changed.transport)
         if let credential { changed.credential = credential.credential }
         guard credential != nil || changed.credential.places(of: changed) == changed.credential.places(of: server) else {
-            throw .invalid("What the server is shown was given for another place: give \"credential\" again with the new \"endpoint\".")
+            throw .invalid(
+                "What the server is shown was given for another place: give \"credential\" again with the new \"endpoint\" or \"replicas\".")
         }
         return (changed, credential?.secret)
     }

@@ -85,7 +85,7 @@ struct ServersAPI: Sendable {
         try policy.require(.writeOwnServers, of: principal)
         let draft = try ServerText.draft(try await request.wholeBody())
         try policy.requireCreate(draft.alias, by: principal)
-        try await admit(draft.transport)
+        try await admit(draft.transport, draft.replicas)
         try admit(draft.credential, by: principal)
         let record = signedIn.record(context, principal, action: "server.create", target: draft.alias.description, status: .created)
         let server = try await registry.create(draft, principal.user, principal.tenant, record)
@@ -98,14 +98,16 @@ struct ServersAPI: Sendable {
         let server = try await find(context, principal)
         try policy.requireWrite(server, by: principal)
         let (changed, secret) = try ServerText.change(try await request.wholeBody(), of: server)
-        if changed.credential != server.credential || changed.transport != server.transport { try admit(changed.credential, by: principal) }
-        if changed.transport != server.transport { try await admit(changed.transport) }
+        let isElsewhere = changed.transport != server.transport || changed.replicas != server.replicas
+        if changed.credential != server.credential || isElsewhere { try admit(changed.credential, by: principal) }
+        if isElsewhere { try await admit(changed.transport, changed.replicas) }
         let saved = try await registry.update(changed, server.updatedAt, secret, record(context, principal, "server.change", server))
         return .json(ServerText.written(saved, registry.condition(saved.id)))
     }
 
-    private func admit(_ transport: Transport) async throws(Refusal) {
-        if case .http(let text) = transport, let endpoint = Endpoint(text) { try await registry.admitEndpoint(endpoint) }
+    private func admit(_ transport: Transport, _ replicas: [ServerReplica]) async throws(Refusal) {
+        if let endpoint = transport.httpEndpoint { try await registry.admitEndpoint(endpoint) }
+        for replica in replicas { if let endpoint = Endpoint(replica.endpoint) { try await registry.admitEndpoint(endpoint) } }
     }
 
     /// Whoever says where a server is gets what it is shown; of other people's accounts at the issuer that is for an admin alone.

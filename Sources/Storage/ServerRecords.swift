@@ -59,22 +59,24 @@ extension Database {
             let sql = """
                 INSERT INTO server_registrations
                 (tenant_id, owner_id, alias, title, description, transport, endpoint, command, status, is_public, era, tags, credential_mode, \
-                credential, created_at, updated_at)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                credential, replicas, strategy, created_at, updated_at)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """
             try db.execute(
                 sql: sql,
                 arguments: [
                     tenant.rawValue, owner.rawValue, draft.alias.description, draft.title, draft.description, draft.transport.name,
                     draft.transport.endpoint, try draft.transport.commandText(), draft.status.rawValue, draft.isPublic, draft.era.rawValue,
-                    try text(of: draft.tags), draft.credential.mode, try draft.credential.columnText(), audit.at.microseconds, audit.at.microseconds,
+                    try text(of: draft.tags), draft.credential.mode, try draft.credential.columnText(),
+                    try text(of: draft.replicas.map(ReplicaColumn.init)), draft.strategy.rawValue, audit.at.microseconds, audit.at.microseconds,
                 ])
             // Read before the audit row is written, which is an insertion too.
             let id = ServerID(db.lastInsertedRowID)
             try ledger.append(audit, db)
             return ServerRecord(
                 id: id, tenant: tenant, owner: owner, alias: draft.alias, title: draft.title, description: draft.description,
-                transport: draft.transport, status: draft.status, isPublic: draft.isPublic, era: draft.era, tags: draft.tags,
+                transport: draft.transport, replicas: draft.replicas, strategy: draft.strategy, status: draft.status, isPublic: draft.isPublic,
+                era: draft.era, tags: draft.tags,
                 credential: draft.credential,
                 createdAt: audit.at, updatedAt: audit.at)
         }
@@ -87,7 +89,7 @@ extension Database {
         try await write { db, ledger in
             let sql = """
                 UPDATE server_registrations SET title = ?, description = ?, transport = ?, endpoint = ?, command = ?, status = ?, is_public = ?, \
-                era = ?, tags = ?, credential_mode = ?, credential = ?, updated_at = ?
+                era = ?, tags = ?, credential_mode = ?, credential = ?, replicas = ?, strategy = ?, updated_at = ?
                 WHERE server_id = ? AND tenant_id = ? AND updated_at = ?
                 """
             // Two changes within one microsecond still get two moments.
@@ -97,7 +99,7 @@ extension Database {
                 arguments: [
                     server.title, server.description, server.transport.name, server.transport.endpoint, try server.transport.commandText(),
                     server.status.rawValue, server.isPublic, server.era.rawValue, try text(of: server.tags), server.credential.mode,
-                    try server.credential.columnText(), moment,
+                    try server.credential.columnText(), try text(of: server.replicas.map(ReplicaColumn.init)), server.strategy.rawValue, moment,
                     server.id.rawValue, server.tenant.rawValue, basis.microseconds,
                 ])
             guard db.changesCount == 1 else {
@@ -133,7 +135,17 @@ private struct CommandColumn: Codable {
     let path: String
     let arguments: [String]
     let environment: [String: String]
+    /// Absent where there are none.
+    let sealedNames: [String]?
     let isShared: Bool
+}
+
+/// `ServerReplica` as its column holds it.
+private struct ReplicaColumn: Codable {
+    let endpoint: String
+    let weight: Int
+
+    init(_ replica: ServerReplica) { (endpoint, weight) = (replica.endpoint, replica.weight) }
 }
 
 extension Transport {
@@ -145,7 +157,9 @@ extension Transport {
     fileprivate func commandText() throws -> String? {
         guard case .stdio(let command) = self else { return nil }
         return try text(
-            of: CommandColumn(path: command.path, arguments: command.arguments, environment: command.environment, isShared: command.isShared))
+            of: CommandColumn(
+                path: command.path, arguments: command.arguments, environment: command.environment,
+                sealedNames: command.sealedNames.isEmpty ? nil : command.sealedNames, isShared: command.isShared))
     }
 }
 
@@ -161,18 +175,24 @@ extension ServerRecord {
             transport = .http(endpoint: endpoint)
         } else if let text: String = row["command"], let column = try? JSONDecoder().decode(CommandColumn.self, from: Data(text.utf8)) {
             transport = .stdio(
-                StdioCommand(path: column.path, arguments: column.arguments, environment: column.environment, isShared: column.isShared))
+                StdioCommand(
+                    path: column.path, arguments: column.arguments, environment: column.environment,
+                    sealedNames: column.sealedNames ?? [], isShared: column.isShared))
         } else {
             return nil
         }
         guard let alias = ServerAlias(row["alias"]), let status = Status(rawValue: row["status"]), let era = EraChoice(rawValue: row["era"]),
             let tags = try? JSONDecoder().decode([String].self, from: Data((row["tags"] as String).utf8)),
             let members = try? JSONDecoder().decode([String: String].self, from: Data((row["credential"] as String).utf8)),
-            let credential = UpstreamCredential(mode: row["credential_mode"], members: members)
+            let credential = UpstreamCredential(mode: row["credential_mode"], members: members),
+            let replicas = try? JSONDecoder().decode([ReplicaColumn].self, from: Data((row["replicas"] as String).utf8)),
+            let strategy = BalancingStrategy(rawValue: row["strategy"])
         else { return nil }
         self.init(
             id: ServerID(row["server_id"]), tenant: TenantID(row["tenant_id"]), owner: UserID(row["owner_id"]), alias: alias,
-            title: row["title"], description: row["description"], transport: transport, status: status, isPublic: row["is_public"], era: era,
+            title: row["title"], description: row["description"], transport: transport,
+            replicas: replicas.map { ServerReplica(endpoint: $0.endpoint, weight: $0.weight) }, strategy: strategy, status: status,
+            isPublic: row["is_public"], era: era,
             tags: tags, credential: credential,
             createdAt: Timestamp(microseconds: row["created_at"]), updatedAt: Timestamp(microseconds: row["updated_at"]))
     }

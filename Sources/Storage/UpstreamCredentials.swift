@@ -2,6 +2,12 @@ package import Gateway
 import LMDB
 import Sealing
 
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
 /// What users gave the gateway for single upstreams; who is connected to which stands in the record of truth.
 extension TokenVault {
     /// - Parameter credential: any bytes, at most `longestSecret` with a few for its frame.
@@ -41,7 +47,7 @@ extension TokenVault {
     package func forgetCredentials(for server: ServerID) throws {
         try forgetCredentials(from: VaultKey.credentialPrefix) { _, other in other == server }
         try write(isDeletion: true) { transaction in
-            for key in [VaultKey.serverSecret(server), .clientRegistration(server)] { try delete(key, in: transaction) }
+            for key in [VaultKey.serverSecret(server), .clientRegistration(server), .serverEnvironment(server)] { try delete(key, in: transaction) }
         }
     }
 
@@ -49,6 +55,18 @@ extension TokenVault {
     package func storeSecret(_ secret: Secret<[UInt8]>, of server: ServerID) throws { try store(secret, under: .serverSecret(server)) }
     package func secret(of server: ServerID) throws -> Secret<[UInt8]>? { try held(.serverSecret(server)) }
     package func forgetSecret(of server: ServerID) throws { try write(isDeletion: true) { try delete(.serverSecret(server), in: $0) } }
+
+    /// Variables of a server's program, by name, in place of those that were given before.
+    package func storeEnvironment(_ variables: [String: Secret<String>], of server: ServerID) throws {
+        guard !variables.isEmpty else { return try write(isDeletion: true) { try delete(.serverEnvironment(server), in: $0) } }
+        try store(Secret(Array(try JSONEncoder().encode(variables.mapValues(\.revealed)))), under: .serverEnvironment(server))
+    }
+
+    /// - Throws: also if what is there is no environment.
+    package func environment(of server: ServerID) throws -> [String: Secret<String>] {
+        guard let bytes = try held(.serverEnvironment(server)) else { return [:] }
+        return try JSONDecoder().decode([String: String].self, from: Data(bytes.revealed)).mapValues(Secret.init)
+    }
 
     /// What a server's authorization server knows the gateway as.
     package func storeRegistration(_ registration: Secret<[UInt8]>, for server: ServerID) throws {

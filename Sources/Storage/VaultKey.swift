@@ -11,6 +11,7 @@ enum VaultKey: Hashable, Sendable {
     case upstreamCredential(UserID, ServerID)
     case serverSecret(ServerID)
     case clientRegistration(ServerID)
+    case serverEnvironment(ServerID)
 
     /// A kind and its owner's number, as the contract names them.
     var name: String {
@@ -23,6 +24,7 @@ enum VaultKey: Hashable, Sendable {
         case .upstreamCredential(let user, let server): "\(Self.credentialPrefix)\(user.rawValue):\(server.rawValue)"
         case .serverSecret(let server): "server_secret:\(server.rawValue)"
         case .clientRegistration(let server): "client_registration:\(server.rawValue)"
+        case .serverEnvironment(let server): "server_environment:\(server.rawValue)"
         }
     }
 
@@ -42,7 +44,7 @@ enum VaultKey: Hashable, Sendable {
         case .accessToken(let user), .tokenMetadata(let user), .refreshToken(let user), .idToken(let user), .refreshIntent(let user),
             .upstreamCredential(let user, _):
             user
-        case .serverSecret, .clientRegistration: nil
+        case .serverSecret, .clientRegistration, .serverEnvironment: nil
         }
     }
 
@@ -66,6 +68,7 @@ enum VaultKey: Hashable, Sendable {
             self = .upstreamCredential(user, server)
         case ("server_secret", 2): self = .serverSecret(ServerID(number))
         case ("client_registration", 2): self = .clientRegistration(ServerID(number))
+        case ("server_environment", 2): self = .serverEnvironment(ServerID(number))
         default: return nil
         }
         guard name.utf8.elementsEqual(bytes) else { return nil }
@@ -75,7 +78,7 @@ enum VaultKey: Hashable, Sendable {
     func binding(_ expiresAt: Timestamp) -> [UInt8] {
         let expiry = withUnsafeBytes(of: expiresAt.microseconds.bigEndian) { Array($0) }
         switch self {
-        case .serverSecret(let server), .clientRegistration(let server):
+        case .serverSecret(let server), .clientRegistration(let server), .serverEnvironment(let server):
             return Binding(kind: "server", owner: String(server.rawValue), place: name, detail: expiry).bytes
         default: return Binding(kind: "user", owner: owner.map { String($0.rawValue) } ?? "", place: name, detail: expiry).bytes
         }

@@ -51,7 +51,7 @@ final class Conversations: Sendable {
     private static let most = 1024
     private static let mostPerOwner = 4
     /// Longer than any call, so that no call under way counts as idle.
-    private static let keptIdle = TimeAmount.minutes(15)
+    static let keptIdle = TimeAmount.minutes(15)
 
     private let verdict: EraVerdict
     private let errands: Errands
@@ -66,11 +66,15 @@ final class Conversations: Sendable {
 
     /// A conversation of that owner's, opened if need be.
     ///
-    /// - Parameter capabilities: what a handshake has to declare; nil if it does not matter.
-    func open(of owner: Owner, declaring capabilities: ClientCapabilities?) async throws -> (link: Link, opened: Link.Opened) {
+    /// - Parameters:
+    ///   - capabilities: what a handshake has to declare; nil if it does not matter.
+    ///   - avoided: replicas it is not to be held with, if there is another.
+    func open(of owner: Owner, declaring capabilities: ClientCapabilities?, avoiding avoided: Set<Int> = []) async throws -> (
+        link: Link, opened: Link.Opened
+    ) {
         while true {
             let link = try link(of: owner, declaring: capabilities)
-            let opened = try await link.open()
+            let opened = try await link.open(avoiding: avoided)
             if opened.revision.era == .modern || capabilities == nil || link.capabilities == capabilities { return (link, opened) }
             // It was joined before anybody knew that the server wants a handshake; now that is known, and the next is another.
         }
@@ -105,8 +109,10 @@ final class Conversations: Sendable {
     var opened: [Link.Opened] { state.withLock { state in state.byOwner.values.flatMap { $0.compactMap(\.link.opened) } } }
 
     /// Ends the conversations nobody used for a quarter of an hour, but for those of `kept`.
-    func closeIdle(keeping kept: Set<Owner>) async {
-        let cutoff = NIODeadline.now() - Self.keptIdle
+    ///
+    /// - Parameter idle: how long instead of a quarter of an hour.
+    func closeIdle(keeping kept: Set<Owner>, after idle: TimeAmount = keptIdle) async {
+        let cutoff = NIODeadline.now() - idle
         let idle = state.withLock { state in
             var idle = state.takeDisplaced()
             for (owner, held) in state.byOwner where !kept.contains(owner) {

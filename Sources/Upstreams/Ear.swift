@@ -106,7 +106,7 @@ final class Ear: Sendable {
             } catch {
                 switch error {
                 case .rejected, .turnedAway, .credential, .abandoned, .signedOut, .garbled: return error
-                case .lost, .timedOut, .unreachable: if isOver() { return error }
+                case .lost, .timedOut, .unreachable, .resting: if isOver() { return error }
                 }
             }
             heard.answered()

@@ -62,6 +62,8 @@ final class Exchange: Sendable {
         var timer: Scheduled<Void>?
         var onAbandon: (@Sendable () -> Void)?
         var onEnd: (@Sendable ([MessageID]) -> Void)?
+        var watcher: (@Sendable (UpstreamFailure?) -> Void)?
+        var replica: Int?
         var questions: [MessageID] = []
         var progress: Double?
 
@@ -110,6 +112,20 @@ final class Exchange: Sendable {
         if isOver { action([]) }
     }
 
+    /// Which replica of the server it went to; nil while it went to none.
+    var replica: Int? { state.withLock { $0.replica } }
+
+    /// Notes where it goes, and tells how it ended: nil for an answer. Set once.
+    func watch(at replica: Int, _ watcher: @escaping @Sendable (UpstreamFailure?) -> Void) {
+        let ended = state.withLock { state -> UpstreamFailure?? in
+            state.replica = replica
+            if state.isOver { return .some(state.failure) }
+            state.watcher = watcher
+            return nil
+        }
+        if let ended { watcher(ended) }
+    }
+
     // MARK: The transport's side
 
     func deliver(_ event: Event) {
@@ -139,10 +155,19 @@ final class Exchange: Sendable {
             state.silence = nil
             return (taker, action, state.questions)
         }
+        // Whoever hears the answer finds that it was taken note of.
+        if case .response = event { takeWatcher()?(nil) }
         taker?.resume(returning: event)
         guard case .response = event else { return }
         disarm()
         action?(questions)
+    }
+
+    private func takeWatcher() -> (@Sendable (UpstreamFailure?) -> Void)? {
+        state.withLock { state in
+            defer { state.watcher = nil }
+            return state.watcher
+        }
     }
 
     private typealias Ending = @Sendable ([MessageID]) -> Void
@@ -209,6 +234,7 @@ final class Exchange: Sendable {
             return state
         }
         guard let ended else { return nil }
+        takeWatcher()?(failure)
         ended.taker?.resume(throwing: failure)
         disarm()
         ended.onEnd?(ended.questions)

@@ -42,6 +42,15 @@ package final class HTTPConnections: Sendable {
         _ = try await dialing.addresses(of: endpoint)
     }
 
+    /// Whether an origin has as many connections as it may have.
+    func isFull(_ endpoint: Endpoint) -> Bool { pools.withLock { ($0[endpoint.origin]?.open ?? 0) >= Self.mostPerOrigin } }
+
+    /// Finds out whether an endpoint takes a connection, and sends nothing over it.
+    func touch(_ endpoint: Endpoint) async throws(UpstreamFailure) {
+        let channel = try await dialing.connect(to: endpoint) { _ in }
+        channel.close(promise: nil)
+    }
+
     /// Sends a request whose answer goes to the exchange.
     ///
     /// - Parameter user: whose own credential is in it, if it is somebody's.

@@ -14,7 +14,7 @@ final class HTTPWithSSE: MessageTransport {
 
     private static let mostPending = 256
 
-    private let endpoint: Endpoint
+    private let berth: Berth
     private let connections: HTTPConnections
     private let credential: OwnCredential?
     private let board: Switchboard
@@ -22,13 +22,15 @@ final class HTTPWithSSE: MessageTransport {
     private let state = Mutex(State())
     private let over = Question()
 
-    init(endpoint: Endpoint, connections: HTTPConnections, credential: OwnCredential? = nil, board: Switchboard, errands: Errands) {
-        self.endpoint = endpoint
+    init(_ berth: Berth, connections: HTTPConnections, credential: OwnCredential? = nil, board: Switchboard, errands: Errands) {
+        self.berth = berth
         self.connections = connections
         self.credential = credential
         self.board = board
         self.errands = errands
     }
+
+    private var endpoint: Endpoint { berth.bound.endpoint }
 
     /// Opens the stream and waits to be told where to post.
     ///
@@ -42,7 +44,7 @@ final class HTTPWithSSE: MessageTransport {
         state.withLock { $0.stream = stream }
         stream.onEnd { [weak self] _ in self?.ended(told) }
         do throws(UpstreamFailure) {
-            try await connections.send(stream, get, to: endpoint, of: credential?.user)
+            try await connections.send(stream, get, at: berth.bound, of: credential?.user)
         } catch {
             stream.fail(error)
             throw error
@@ -130,7 +132,7 @@ final class HTTPWithSSE: MessageTransport {
             let (target, isClosed) = state.withLock { ($0.target, $0.isClosed) }
             guard let target, !isClosed else { throw .unreachable("its event stream has ended") }
             let shown = try await credential?.show()
-            try await connections.send(delivery, .post(message, to: target, shown), to: target, of: credential?.user)
+            try await connections.send(delivery, .post(message, to: target, shown), at: berth.bound, target: target, of: credential?.user)
         } catch {
             delivery.fail(error)
             throw error
@@ -161,6 +163,7 @@ final class HTTPWithSSE: MessageTransport {
     func endSession(headers: [(String, String)]) async {}
 
     var isClosed: Bool { state.withLock { $0.isClosed } }
+    var replica: Int? { berth.bound.number }
 
     func close() {
         let stream = state.withLock { state in

@@ -35,9 +35,12 @@ actor Link {
         let errands: Errands
         let board: @Sendable () -> Switchboard
         /// The way to the server that is tried first; nothing is sent yet.
-        let transport: @Sendable (Switchboard) throws(UpstreamFailure) -> any MessageTransport
-        /// The way servers of the first revision know, for those that can be reached by it.
-        var sse: (@Sendable (Switchboard) throws(UpstreamFailure) -> HTTPWithSSE)?
+        /// Not to the replicas it is given, if there is another.
+        let transport: @Sendable (Switchboard, Set<Int>) throws(UpstreamFailure) -> any MessageTransport
+        /// The way servers of the first revision know, for those that can be reached by it; to the replica of the other transport.
+        var sse: (@Sendable (Switchboard, any MessageTransport) throws(UpstreamFailure) -> HTTPWithSSE)?
+        /// Whether there is a replica beside those.
+        var hasOther: @Sendable (Set<Int>) -> Bool = { _ in false }
         let ears: Ear.Places
         var onOpen: @Sendable (Opened) -> Void = { _ in }
         var onGap: @Sendable () -> Void = {}
@@ -73,22 +76,23 @@ actor Link {
         try await credential.turnedAway(why)
     }
 
-    func open() async throws -> Opened {
+    /// - Parameter avoided: replicas it is not to be held with, if there is another.
+    func open(avoiding avoided: Set<Int> = []) async throws -> Opened {
         if isClosed { throw UpstreamFailure.unreachable("the conversation was closed") }
-        if let opened, !opened.transport.isClosed { return opened }
-        let opening = self.opening ?? begin()
+        if let opened, !opened.transport.isClosed, !(opened.transport.replica.map(avoided.contains) ?? false) { return opened }
+        let opening = self.opening ?? begin(avoiding: avoided)
         await opening.question.wait()
         guard let outcome = opening.outcome else { throw UpstreamFailure.unreachable("the caller went away before it was asked") }
         return try outcome.get()
     }
 
-    private func begin() -> Opening {
+    private func begin(avoiding avoided: Set<Int>) -> Opening {
         let opening = Opening()
         self.opening = opening
         // Unstructured on purpose: the handshake belongs to every waiter and must outlive the one that asked first.
         opening.task = Task {
             let outcome: Result<Opened, any Error>
-            do { outcome = .success(try await self.handshake()) } catch { outcome = .failure(error) }
+            do { outcome = .success(try await self.handshake(avoiding: avoided)) } catch { outcome = .failure(error) }
             self.end(opening, outcome)
         }
         return opening
@@ -130,10 +134,15 @@ actor Link {
 
     // MARK: Finding out what the server speaks (ERA-4, ERA-5)
 
-    private func handshake() async throws -> Opened {
-        var mayRenew = true
+    private func handshake(avoiding avoided: Set<Int>) async throws -> Opened {
+        var (mayRenew, repetitions, tried) = (true, 0, avoided)
         while true {
-            do { return try await introduce() } catch UpstreamFailure.turnedAway(let why) {
+            do { return try await introduce(&tried) } catch let failure as UpstreamFailure
+                where Repetition.reading.isAllowed(after: failure, times: repetitions, hasSpoken: false, hasOther: parts.hasOther(tried))
+            {
+                // Of the call nothing was sent yet.
+                repetitions += 1
+            } catch UpstreamFailure.turnedAway(let why) {
                 try await turnedAway(why)
                 guard mayRenew else { throw UpstreamFailure.turnedAway(why) }
                 mayRenew = false
@@ -141,15 +150,17 @@ actor Link {
         }
     }
 
-    private func introduce() async throws -> Opened {
+    /// - Parameter tried: the replica that is tried is added.
+    private func introduce(_ tried: inout Set<Int>) async throws -> Opened {
         let board = parts.board()
-        let transport = try parts.transport(board)
+        let transport = try parts.transport(board, tried)
+        if let replica = transport.replica { tried.insert(replica) }
         listen(transport, board, headers: [])
         do {
             switch verdict.dialect {
             case .modern: return modern(transport, board, nil)
             case .legacy: return try await initialize(transport, board)
-            case .sse: return try await introduceBySSE()
+            case .sse: return try await introduceBySSE(beside: transport)
             case nil:
                 let opened = try await find(transport, board)
                 verdict.settle(opened.revision, isSSE: opened.transport is HTTPWithSSE)
@@ -175,7 +186,7 @@ actor Link {
         if era == .modern { return modern(transport, board, offer) }
         do { return try await initialize(transport, board) } catch let failure as UpstreamFailure where failure.isWrongTransport {
             guard parts.sse != nil else { throw failure }
-            do { return try await introduceBySSE() } catch let other as UpstreamFailure {
+            do { return try await introduceBySSE(beside: transport) } catch let other as UpstreamFailure {
                 switch other {
                 case .turnedAway, .credential: throw other
                 default: throw failure
@@ -184,10 +195,10 @@ actor Link {
         }
     }
 
-    private func introduceBySSE() async throws -> Opened {
+    private func introduceBySSE(beside other: any MessageTransport) async throws -> Opened {
         guard let make = parts.sse else { throw UpstreamFailure.unreachable("HTTP+SSE is a way to reach a URL, and it has none") }
         let board = parts.board()
-        let transport = try make(board)
+        let transport = try make(board, other)
         listen(transport, board, headers: [])
         do {
             try await transport.connect()

@@ -9,6 +9,8 @@ struct LinkMaking: Sendable {
     let errands: Errands
     let listenings: Listenings
     let strays: Strays
+    let replicas: Replicas
+    let diaries: Diaries
 
     func link(for owner: Conversations.Owner, declaring capabilities: ClientCapabilities) -> Link {
         let surroundings = surroundings
@@ -16,39 +18,50 @@ struct LinkMaking: Sendable {
         let onOpen: @Sendable (Link.Opened) -> Void = { [listenings] in listenings.opened($0) }
         let onGap: @Sendable () -> Void = { [listenings, verdict] in listenings.missed(by: owner, announced: verdict.offer?.announced ?? []) }
         switch server.transport {
-        case .http(let text):
+        case .http:
             let credential = credential(for: owner)
-            let endpoint: @Sendable () throws(UpstreamFailure) -> Endpoint = { () throws(UpstreamFailure) in
-                guard let endpoint = Endpoint(text) else { throw .unreachable("its URL is not usable") }
-                return endpoint
-            }
             let parts = Link.Parts(
                 client: surroundings.client, verdict: verdict, credential: credential, errands: errands,
                 board: { [strays] in Switchboard(user: owner.user, strays: strays, notice: hear) },
-                transport: { [errands] board throws(UpstreamFailure) in
+                transport: { [errands, replicas] board, avoided throws(UpstreamFailure) in
                     StreamableHTTP(
-                        endpoint: try endpoint(), connections: surroundings.connections, credential: credential, board: board, errands: errands)
+                        try Berth(replicas, for: owner.user, avoiding: avoided), connections: surroundings.connections, credential: credential,
+                        board: board, errands: errands)
                 },
-                sse: { [errands] board throws(UpstreamFailure) in
-                    HTTPWithSSE(
-                        endpoint: try endpoint(), connections: surroundings.connections, credential: credential, board: board, errands: errands)
-                }, ears: listenings.ears, onOpen: onOpen, onGap: onGap)
+                sse: { [errands] board, other throws(UpstreamFailure) in
+                    guard let other = other as? StreamableHTTP else { throw .unreachable("it is reached in no other way") }
+                    return HTTPWithSSE(
+                        other.berth, connections: surroundings.connections, credential: credential, board: board, errands: errands)
+                }, hasOther: { [replicas] in replicas.hasOther(than: $0) }, ears: listenings.ears, onOpen: onOpen, onGap: onGap)
             return Link(declaring: capabilities, parts)
         case .stdio(let command):
             let restarts = Restarts()
             let parts = Link.Parts(
                 client: surroundings.client, verdict: verdict, errands: errands,
                 board: { [strays] in Switchboard(isShared: command.isShared, user: owner.user, strays: strays, notice: hear) },
-                transport: { board throws(UpstreamFailure) in
+                transport: { [server, diaries] board, _ throws(UpstreamFailure) in
+                    let sealed = try Self.sealed(command, of: server, surroundings)
                     try restarts.admit()
                     let process = StdioProcess(
-                        command, environment: surroundings.environment, loop: surroundings.connections.loop, logger: surroundings.logger, board: board
+                        command, environment: surroundings.environment, sealed: sealed,
+                        diary: diaries.begin(of: owner.user, hiding: Diary.secrets(command.environment, sealed), at: surroundings.now().wall),
+                        loop: surroundings.connections.loop, logger: surroundings.logger, board: board
                     ) { restarts.ended() }
                     try surroundings.keeper.keep(process)
                     return process
                 }, ears: listenings.ears, onOpen: onOpen, onGap: onGap)
             return Link(declaring: capabilities, parts)
         }
+    }
+
+    private static func sealed(
+        _ command: StdioCommand, of server: ServerRecord, _ surroundings: UpstreamSurroundings
+    ) throws(UpstreamFailure) -> [String: Secret<String>] {
+        guard !command.sealedNames.isEmpty else { return [:] }
+        guard let values = try? surroundings.sealedEnvironment(server.id), command.sealedNames.allSatisfy({ values[$0] != nil }) else {
+            throw .unreachable("the values of its sealed variables (\(command.sealedNames.joined(separator: ", "))) cannot be had; register it anew")
+        }
+        return values.filter { command.sealedNames.contains($0.key) }
     }
 
     private func credential(for owner: Conversations.Owner) -> OwnCredential? {

@@ -65,10 +65,16 @@ final class Listenings: Sendable {
         for uri in uris { notices.take(.resourceUpdated(uri: uri, user: owner.user)) }
     }
 
+    /// How many conversations were opened.
+    let openings = Atomic<Int>(0)
+
     /// What to do when a conversation is opened while lists are listened to. Set once, for processes.
     func whenOpened(_ action: @escaping @Sendable (Link.Opened) -> Void) { onOpen.withLock { $0 = action } }
 
-    func opened(_ opened: Link.Opened) { if wantsLists { onOpen.withLock { $0 }?(opened) } }
+    func opened(_ opened: Link.Opened) {
+        openings.add(1, ordering: .relaxed)
+        if wantsLists { onOpen.withLock { $0 }?(opened) }
+    }
 
     // MARK: Lists
 

@@ -6,6 +6,8 @@ struct Outbound: Sendable {
     let headers: [(String, String)]
     /// Whether a stream that breaks off before the answer may be gone on with, if the server numbered its events (C-10).
     var isResumable = false
+    /// Replicas it does not go to if there is another, by number.
+    var avoiding: Set<Int> = []
 }
 
 /// The way to one server for one owner: an HTTP endpoint, or a child process. What the server says comes in over a `Switchboard`.
@@ -34,11 +36,15 @@ protocol MessageTransport: AnyObject, Sendable {
     /// Says goodbye to a session.
     func endSession(headers: [(String, String)]) async
 
-    /// Whether nothing can be sent any more.
+    /// The replica it stays with; nil if it has none, or goes wherever there is least to do.
+    var replica: Int? { get }
+
+    /// Whether nothing can be sent any more, or the conversation is better held elsewhere.
     var isClosed: Bool { get }
     func close()
 }
 
 extension MessageTransport {
+    var replica: Int? { nil }
     func exchange(patience: Exchange.Patience) -> Exchange { exchange(patience: patience, for: .own) }
 }

@@ -27,9 +27,13 @@ extension Link.Opened {
         return try await exchange.response()
     }
 
-    func send(_ method: String, _ params: [(String, JSONText?)], as client: Implementation, on exchange: Exchange) async throws {
+    /// - Parameter avoided: replicas it does not go to if there is another.
+    func send(
+        _ method: String, _ params: [(String, JSONText?)], as client: Implementation, on exchange: Exchange, avoiding avoided: Set<Int> = []
+    ) async throws {
         let meta = revision.era == .modern ? JSONText.object(ModernRequest.envelope(client: client)) : nil
         let body = Message.request(id: MessageID(exchange.id), method: method, params: .object(params + [("_meta", meta)]))
-        try await transport.send(Outbound(body: body, headers: headers(method: method, name: nil)), on: exchange, onSession: nil)
+        let outbound = Outbound(body: body, headers: headers(method: method, name: nil), avoiding: avoided)
+        try await transport.send(outbound, on: exchange, onSession: nil)
     }
 }

@@ -14,7 +14,7 @@ import Synchronization
 /// A server that runs as a child process and speaks one JSON message per line.
 ///
 /// Its own process group, no shell, a small environment. It ends when its stdin closes, else by SIGTERM, else by
-/// SIGKILL, and its own children with it. What it writes to stderr is logged for who debugs.
+/// SIGKILL, and its own children with it. What it writes to stderr is kept for who debugs.
 final class StdioProcess: MessageTransport {
     private struct State {
         var isClosed = false
@@ -36,6 +36,7 @@ final class StdioProcess: MessageTransport {
 
     private let command: StdioCommand
     private let environment: [String: String]
+    private let diary: Diary
     private let loop: any EventLoop
     private let logger: Logger
     private let board: Switchboard
@@ -51,11 +52,14 @@ final class StdioProcess: MessageTransport {
     private let end: AsyncStream<Void>.Continuation
 
     init(
-        _ command: StdioCommand, environment: [String: String], loop: any EventLoop, logger: Logger, board: Switchboard,
+        _ command: StdioCommand, environment: [String: String], sealed: [String: Secret<String>], diary: Diary, loop: any EventLoop, logger: Logger,
+        board: Switchboard,
         onEnd: @escaping @Sendable () -> Void
     ) {
         self.command = command
         self.environment = environment.filter { Self.inherited.contains($0.key) }.merging(command.environment) { $1 }
+            .merging(sealed.mapValues(\.revealed)) { $1 }
+        self.diary = diary
         self.loop = loop
         self.logger = logger
         self.board = board
@@ -237,8 +241,9 @@ final class StdioProcess: MessageTransport {
     private func readErrors(_ output: SubprocessOutputSequence) async {
         do {
             for try await chunk in output {
-                let text = String(decoding: chunk.withUnsafeBytes { Array($0.suffix(2048)) }, as: UTF8.self)
-                logger.debug("a stdio server wrote to stderr", metadata: ["server.command": "\(command.path)", "stderr": "\(text)"])
+                for line in diary.append(chunk.withUnsafeBytes { Array($0) }) {
+                    logger.debug("a stdio server wrote to stderr", metadata: ["server.command": "\(command.path)", "stderr": "\(line)"])
+                }
             }
         } catch {
             // Stderr is for people; its end says nothing about the server.

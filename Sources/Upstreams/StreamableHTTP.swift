@@ -5,15 +5,15 @@ import Synchronization
 
 /// Streamable HTTP, seen from the client: each message is a POST of its own.
 final class StreamableHTTP: MessageTransport {
-    private let endpoint: Endpoint
+    let berth: Berth
     private let connections: HTTPConnections
     private let credential: OwnCredential?
     private let board: Switchboard
     private let errands: Errands
 
     /// - Parameter credential: nil for a server that is shown none.
-    init(endpoint: Endpoint, connections: HTTPConnections, credential: OwnCredential? = nil, board: Switchboard, errands: Errands) {
-        self.endpoint = endpoint
+    init(_ berth: Berth, connections: HTTPConnections, credential: OwnCredential? = nil, board: Switchboard, errands: Errands) {
+        self.berth = berth
         self.connections = connections
         self.credential = credential
         self.board = board
@@ -35,9 +35,10 @@ final class StreamableHTTP: MessageTransport {
         if request.isResumable { hearing.isResumed = { [weak self] in self?.resume(exchange, request, trail) ?? false } }
         do throws(UpstreamFailure) {
             let shown = try await credential?.show()
-            var post = HTTPConnection.Request.post(request, to: endpoint, shown)
+            let replica = try berth.place(isStateless: board.isStateless, avoiding: request.avoiding)
+            var post = HTTPConnection.Request.post(request, to: replica.endpoint, shown)
             post.hearing = hearing
-            try await connections.send(exchange, post, to: endpoint, of: credential?.user)
+            try await connections.send(exchange, post, at: replica, of: credential?.user)
         } catch {
             exchange.fail(error)
             throw error
@@ -48,7 +49,8 @@ final class StreamableHTTP: MessageTransport {
         let exchange = exchange(patience: .probe)
         do throws(UpstreamFailure) {
             let shown = try await credential?.show()
-            try await connections.send(exchange, .post(message, to: endpoint, shown), to: endpoint, of: credential?.user)
+            let replica = try berth.place(isStateless: board.isStateless, avoiding: [])
+            try await connections.send(exchange, .post(message, to: replica.endpoint, shown), at: replica, of: credential?.user)
         } catch {
             exchange.fail(error)
             throw error
@@ -59,7 +61,7 @@ final class StreamableHTTP: MessageTransport {
         } catch let failure as UpstreamFailure {
             switch failure {
             case .lost, .timedOut, .abandoned, .signedOut: throw failure
-            case .rejected, .garbled, .unreachable, .turnedAway, .credential: break
+            case .rejected, .garbled, .unreachable, .resting, .turnedAway, .credential: break
             }
         } catch {
             // An exchange fails with nothing else.
@@ -75,15 +77,17 @@ final class StreamableHTTP: MessageTransport {
     func endSession(headers: [(String, String)]) async {
         let exchange = exchange(patience: .farewell)
         do {
-            let request = HTTPConnection.Request.bare(.DELETE, endpoint, headers, try await credential?.show())
-            try await connections.send(exchange, request, to: endpoint, of: credential?.user)
+            let request = HTTPConnection.Request.bare(.DELETE, berth.bound.endpoint, headers, try await credential?.show())
+            try await connections.send(exchange, request, at: berth.bound, of: credential?.user)
             _ = try await exchange.response()
         } catch {
             // The server forgets the session by itself in time.
         }
     }
 
-    var isClosed: Bool { false }
+    /// The stateless go elsewhere by themselves.
+    var isClosed: Bool { !board.isStateless && berth.isDown }
+    var replica: Int? { board.isStateless ? nil : berth.bound.number }
     func close() {}
 
     // MARK: Going on where a stream broke off
@@ -125,15 +129,17 @@ final class StreamableHTTP: MessageTransport {
             do {
                 try await Task.sleep(for: next.pause)
                 guard !exchange.isOver, let self else { return exchange.fail(failure) }
+                // Where the rest of it is.
+                let endpoint = self.berth.replicas.all[exchange.replica ?? self.berth.bound.number].endpoint
                 let shown = try await self.credential?.show()
                 var get = HTTPConnection.Request.bare(
-                    .GET, self.endpoint, request.headers + [("Accept", "text/event-stream"), ("Last-Event-ID", next.id)], shown)
+                    .GET, endpoint, request.headers + [("Accept", "text/event-stream"), ("Last-Event-ID", next.id)], shown)
                 get.refusal = { status, _ in .lost("its event stream broke off, and going on with it was answered with HTTP status \(status)") }
                 get.hearing.isContinuation = true
                 get.hearing.message = { [board = self.board] message in board.receive(message, .resumed(exchange)) }
                 get.hearing.mark = { id, retry in trail.mark(id, retry) }
                 get.hearing.isResumed = { [weak self] in self?.resume(exchange, request, trail) ?? false }
-                try await self.connections.send(exchange, get, to: self.endpoint, of: self.credential?.user)
+                try await self.connections.send(exchange, get, to: endpoint, of: self.credential?.user)
             } catch {
                 exchange.fail(failure)
             }
@@ -145,10 +151,11 @@ final class StreamableHTTP: MessageTransport {
     func hear(headers: [(String, String)], onOpen: @escaping @Sendable () -> Void) async throws(UpstreamFailure) {
         let exchange = exchange(patience: .listening, for: .listening)
         do {
-            var get = HTTPConnection.Request.bare(.GET, endpoint, headers + [("Accept", "text/event-stream")], try await credential?.show())
+            var get = HTTPConnection.Request.bare(
+                .GET, berth.bound.endpoint, headers + [("Accept", "text/event-stream")], try await credential?.show())
             get.hearing.head = { _ in onOpen() }
             get.hearing.message = { [board] message in board.receive(message, .aside) }
-            try await connections.send(exchange, get, to: endpoint, of: credential?.user)
+            try await connections.send(exchange, get, at: berth.bound, of: credential?.user)
             _ = try await exchange.response()
         } catch let failure as UpstreamFailure {
             exchange.abandon(failure)

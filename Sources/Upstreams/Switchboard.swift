@@ -41,6 +41,9 @@ final class Switchboard: Sendable {
     }
 
     var isBusy: Bool { state.withLock { $0.pending.values.contains { !$0.isListening } } }
+    /// Whether each request stands for itself.
+    var isStateless: Bool { state.withLock { $0.era } == .modern }
+    var pendingCount: Int { state.withLock { $0.pending.count } }
 
     /// From here on the rules of that era hold.
     func agree(on era: Revision.Era) { state.withLock { $0.era = era } }

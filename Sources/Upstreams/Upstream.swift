@@ -11,21 +11,28 @@ package struct UpstreamSurroundings: Sendable {
     let keeper: ProcessKeeper
     let environment: [String: String]
     let credentials: Credentials
+    /// The values of a program's sealed variables.
+    let sealedEnvironment: @Sendable (ServerID) throws -> [String: Secret<String>]
+    let now: @Sendable () -> Moment
     let notice: @Sendable (ServerID, UpstreamNotice) -> Void
     let logger: Logger
 
     /// - Parameters:
     ///   - environment: the gateway's own; a child sees only the few names in `StdioProcess.inherited`.
+    ///   - sealedEnvironment: the values of a program's sealed variables, by name.
     ///   - notice: told what servers say outside of calls, the same thing at most twice a second. It must not wait for anything.
     package init(
         client: Implementation, connections: HTTPConnections, keeper: ProcessKeeper, environment: [String: String], credentials: Credentials = .none,
-        notice: @escaping @Sendable (ServerID, UpstreamNotice) -> Void = { _, _ in }, logger: Logger
+        sealedEnvironment: @escaping @Sendable (ServerID) throws -> [String: Secret<String>] = { _ in [:] },
+        notice: @escaping @Sendable (ServerID, UpstreamNotice) -> Void = { _, _ in }, now: @escaping @Sendable () -> Moment, logger: Logger
     ) {
         self.client = client
         self.connections = connections
         self.keeper = keeper
         self.environment = environment
         self.credentials = credentials
+        self.sealedEnvironment = sealedEnvironment
+        self.now = now
         self.notice = notice
         self.logger = logger
     }
@@ -42,7 +49,10 @@ package final class Upstream: Sendable {
     let client: Implementation
     let conversations: Conversations
     let listenings: Listenings
+    let replicas: Replicas
+    let diaries: Diaries
     private let surroundings: UpstreamSurroundings
+    var connections: HTTPConnections { surroundings.connections }
     private let verdict: EraVerdict
     private let strays: Strays
     let errands: Errands
@@ -59,13 +69,18 @@ package final class Upstream: Sendable {
         let errands = Errands(most: 512)
         let strays = Strays()
         let listenings = Listenings(loop: surroundings.connections.loop) { surroundings.notice(server.id, $0) }
+        let replicas = Replicas(server, now: surroundings.now)
+        let diaries = Diaries()
         let making = LinkMaking(
-            server: server, surroundings: surroundings, verdict: verdict, errands: errands, listenings: listenings, strays: strays)
+            server: server, surroundings: surroundings, verdict: verdict, errands: errands, listenings: listenings, strays: strays,
+            replicas: replicas, diaries: diaries)
         conversations = Conversations(verdict: verdict, errands: errands) { owner, capabilities in making.link(for: owner, declaring: capabilities) }
         self.verdict = verdict
         self.errands = errands
         self.listenings = listenings
         self.strays = strays
+        self.replicas = replicas
+        self.diaries = diaries
         guard case .stdio = server.transport else { return }
         listenings.whenOpened { [weak self] opened in errands.run { [weak self] in await self?.hearLists(of: opened) } }
     }
@@ -126,14 +141,17 @@ package final class Upstream: Sendable {
 
     /// Starts a request on a caller's behalf. Whatever comes of it is read from what this returns.
     ///
-    /// - Parameter grant: policy's permission to make it.
-    package func ask(_ request: Outgoing, by grant: Grant) async throws -> UpstreamCall {
+    /// - Parameters:
+    ///   - grant: policy's permission to make it.
+    ///   - isIdempotent: whether the server's owner said of the tool that calling it twice is as good as once.
+    package func ask(_ request: Outgoing, by grant: Grant, isIdempotent: Bool = false) async throws -> UpstreamCall {
         let owner = owner(grant.principal)
         let declared = declared(request.capabilities)
-        let call = UpstreamCall(client: client, request: request) { [conversations] in
-            try await conversations.open(of: owner, declaring: declared)
+        let repetition = Repetition(method: request.method, isMarked: isIdempotent)
+        let call = UpstreamCall(client: client, request: request, repetition: repetition, replicas: replicas) { [conversations] avoided in
+            try await conversations.open(of: owner, declaring: declared, avoiding: avoided)
         }
-        try await call.start()
+        try await call.begin()
         return call
     }
 
@@ -146,6 +164,9 @@ package final class Upstream: Sendable {
 
     /// Ends the conversations nobody used for a quarter of an hour, and in which nobody listens.
     package func closeIdle() async { await conversations.closeIdle(keeping: listenings.owners) }
+
+    /// How many conversations were opened with it, or processes started.
+    package var openings: Int { listenings.openings.load(ordering: .relaxed) }
 
     /// Ends a user's conversations: the next ones show another credential, or none.
     package func endConversation(of user: UserID) async { await conversations.close(of: .user(user)) }
@@ -171,13 +192,19 @@ package final class Upstream: Sendable {
         return declared
     }
 
+    private func hasOther(than tried: Set<Int>, _ replica: Int?) -> Bool { replica.map { replicas.hasOther(than: tried.union([$0])) } ?? false }
+
     /// Asks something in the gateway's own name that changes nothing, so it may be asked twice.
     func request(_ method: String, _ params: [(String, JSONText?)], owner: Owner) async throws -> JSON {
+        let repetition = Repetition(method: method, isMarked: false)
         var (mayReopen, mayRenew) = (true, true)
+        var tried: Set<Int> = []
         while true {
-            let (link, opened) = try await conversations.open(of: owner, declaring: nil)
+            let (link, opened) = try await conversations.open(of: owner, declaring: nil, avoiding: tried)
+            let exchange = opened.transport.exchange(patience: .handshake)
             do {
-                switch try await opened.ask(method, params, as: client) {
+                try await opened.send(method, params, as: client, on: exchange, avoiding: tried)
+                switch try await exchange.response() {
                 case .success(let result): return result
                 case .failure(let error): throw UpstreamFailure.rejected(status: 200, error: error)
                 }
@@ -185,6 +212,10 @@ package final class Upstream: Sendable {
                 try await link.turnedAway(why)
                 guard mayRenew else { throw UpstreamFailure.turnedAway(why) }
                 mayRenew = false
+            } catch let failure as UpstreamFailure
+                where repetition.isAllowed(after: failure, times: tried.count, hasSpoken: false, hasOther: hasOther(than: tried, exchange.replica))
+            {
+                tried.formUnion(exchange.replica.map { [$0] } ?? [])
             } catch let failure as UpstreamFailure where mayReopen && failure.isWorthReopening {
                 // A server may have forgotten us, or learned a new era.
                 mayReopen = false
@@ -202,7 +233,7 @@ extension UpstreamFailure {
     /// Whether another conversation may fare better: not where the server answered in so many words, or nobody asks.
     fileprivate var isWorthReopening: Bool {
         switch self {
-        case .rejected(200, _), .abandoned, .signedOut, .unreachable, .turnedAway, .credential: false
+        case .rejected(200, _), .abandoned, .signedOut, .unreachable, .resting, .turnedAway, .credential: false
         default: true
         }
     }

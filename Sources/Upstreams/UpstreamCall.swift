@@ -23,21 +23,49 @@ package final class UpstreamCall: Sendable {
 
     private let client: Implementation
     private let request: Outgoing
-    private let open: @Sendable () async throws -> (link: Link, opened: Link.Opened)
+    private let repetition: Repetition
+    private let replicas: Replicas
+    private let open: @Sendable (_ avoiding: Set<Int>) async throws -> (link: Link, opened: Link.Opened)
     private let sent = Mutex<Sent?>(nil)
     private let isServerTold = Atomic<Bool>(false)
+    private let abandoned = Mutex<UpstreamFailure?>(nil)
+    private let hasSpoken = Atomic<Bool>(false)
+    /// Replicas that were tried in vain.
+    private let tried = Mutex<Set<Int>>([])
 
-    init(client: Implementation, request: Outgoing, open: @escaping @Sendable () async throws -> (link: Link, opened: Link.Opened)) {
+    init(
+        client: Implementation, request: Outgoing, repetition: Repetition, replicas: Replicas,
+        open: @escaping @Sendable (_ avoiding: Set<Int>) async throws -> (link: Link, opened: Link.Opened)
+    ) {
         self.client = client
         self.request = request
+        self.repetition = repetition
+        self.replicas = replicas
         self.open = open
     }
 
     /// What it was sent in.
     package var revision: Revision { sent.withLock { $0?.opened.revision } ?? ModernRequest.revision }
 
-    func start() async throws {
-        let (link, opened) = try await open()
+    func begin() async throws {
+        do { try await start() } catch let failure as UpstreamFailure where goesElsewhere(after: failure) { try await start() }
+    }
+
+    /// Whether it is made once more, at another replica than the one it was just sent to.
+    private func goesElsewhere(after failure: UpstreamFailure) -> Bool {
+        guard let replica = sent.withLock({ $0?.exchange.replica }) else { return false }
+        return tried.withLock { tried in
+            let isAllowed = repetition.isAllowed(
+                after: failure, times: tried.count, hasSpoken: hasSpoken.load(ordering: .relaxed),
+                hasOther: replicas.hasOther(than: tried.union([replica])))
+            if isAllowed { tried.insert(replica) }
+            return isAllowed
+        }
+    }
+
+    private func start() async throws {
+        let avoided = tried.withLock { $0 }
+        let (link, opened) = try await open(avoided)
         await raiseLevel(opened)
         // Some servers ask on the stream beside those of requests, even for the sake of one.
         if opened.session != nil, request.capabilities.canBeAsked { await opened.ear.open() }
@@ -48,9 +76,15 @@ package final class UpstreamCall: Sendable {
         let params = request.params(for: opened.revision, client: client, progressToken: .number(exchange.id))
         let body = Message.request(id: MessageID(exchange.id), method: request.method, params: params)
         sent.withLock { $0 = Sent(exchange: exchange, link: link, opened: opened) }
+        // Who gave it up meanwhile found only the one before.
+        if let why = abandoned.withLock({ $0 }) {
+            exchange.abandon(why)
+            throw why
+        }
         let headers = opened.headers(method: request.method, name: request.name) + request.headers
         try await opened.transport.send(
-            Outbound(body: body, headers: headers, isResumable: opened.revision.era == .legacy), on: exchange, onSession: nil)
+            Outbound(body: body, headers: headers, isResumable: opened.revision.era == .legacy, avoiding: avoided), on: exchange,
+            onSession: nil)
     }
 
     /// A server with a handshake logs at one level for the whole conversation: the most verbose that anybody in it wants. Whether it
@@ -73,6 +107,10 @@ package final class UpstreamCall: Sendable {
             do {
                 guard let event = try await current.exchange.next(orSilenceAfter: wait) else { return nil }
                 switch event {
+                case .progress, .log, .question: hasSpoken.store(true, ordering: .relaxed)
+                default: break
+                }
+                switch event {
                 case .progress(let params): return .progress(params)
                 case .log(let params): return .log(params)
                 case .question(let id, let question): return .question(id, question)
@@ -84,6 +122,8 @@ package final class UpstreamCall: Sendable {
                 // The server refused because it no longer knows the session: it did not act, so the call may go again.
                 mayReopen = false
                 await current.link.reset(current.opened, keepingVerdict: true)
+                try await start()
+            } catch let failure as UpstreamFailure where goesElsewhere(after: failure) {
                 try await start()
             } catch UpstreamFailure.turnedAway(let why) {
                 try await current.link.turnedAway(why)
@@ -102,7 +142,7 @@ package final class UpstreamCall: Sendable {
             } catch let failure as UpstreamFailure {
                 switch failure {
                 case .abandoned, .signedOut, .timedOut: tellServer(current)
-                case .unreachable, .rejected, .turnedAway, .credential, .lost, .garbled: break
+                case .unreachable, .resting, .rejected, .turnedAway, .credential, .lost, .garbled: break
                 }
                 throw failure
             }
@@ -124,6 +164,7 @@ package final class UpstreamCall: Sendable {
 
     /// Ends it: nobody waits for its answer any more, or nobody may have it.
     package func abandon(_ why: UpstreamFailure = .abandoned) {
+        abandoned.withLock { $0 = $0 ?? why }
         guard let current = sent.withLock({ $0 }), !current.exchange.isOver else { return }
         current.exchange.abandon(why)
         tellServer(current)

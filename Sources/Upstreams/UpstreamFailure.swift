@@ -7,6 +7,8 @@ package import MCP
 package enum UpstreamFailure: Error, Hashable, Sendable {
     /// Nothing was sent.
     case unreachable(String)
+    /// Nothing was sent, for the server kept failing: it is left alone that long.
+    case resting(String, retryAfter: Duration)
     /// The server declined at the HTTP level, with its status and, if it said so, why.
     case rejected(status: Int, error: ProtocolError?)
     /// The server turned away what the gateway showed it, and did nothing else.
@@ -26,7 +28,7 @@ package enum UpstreamFailure: Error, Hashable, Sendable {
 
     package var reason: String {
         switch self {
-        case .unreachable(let why): why
+        case .unreachable(let why), .resting(let why, _): why
         case .rejected(401, _), .rejected(403, _): "it wants credentials the gateway does not have for it"
         case .rejected(let status, let error): "it answered with HTTP status \(status)" + (error.map { ": \($0.message)" } ?? "")
         case .turnedAway: "it does not take the credential that the gateway has for it"
@@ -43,7 +45,7 @@ package enum UpstreamFailure: Error, Hashable, Sendable {
     /// success without an answer is an action whose result is missing; only a refusal is certain.
     package var mayHaveActed: Bool {
         switch self {
-        case .unreachable, .turnedAway, .credential: false
+        case .unreachable, .resting, .turnedAway, .credential: false
         case .rejected(let status, _): status < 300 || status >= 500
         case .lost, .timedOut, .garbled, .abandoned, .signedOut: true
         }

@@ -149,7 +149,7 @@ struct Assembly {
         let hearing = NoticeDoor()
         let surroundings = UpstreamSurroundings(
             client: gateway, connections: connections, keeper: processes, environment: environment, credentials: credentials.shown,
-            notice: { hearing.tell($0, $1) }, logger: logger)
+            sealedEnvironment: { try vault.environment(of: $0) }, notice: { hearing.tell($0, $1) }, now: now, logger: logger)
         let pins = try await Self.pinBook(database, settings, logger, now)
         let catalogue = Catalogue(
             answers: answers, originKey: Self.originKey(origin.withLock { $0 }), changes: changes, pins: pins, logger: logger
@@ -283,7 +283,7 @@ struct Assembly {
         services =
             [
                 DatabaseService(database: database, state: state, mark: mark), audit, sessions, clientSessions, housekeeping, keeper, addresses,
-                processes, catalogue,
+                processes, catalogue, HealthProber { catalogue.upstreams },
                 refresher,
             ]
             + mode.companions + [
@@ -326,7 +326,7 @@ struct Assembly {
         @Sendable func condition(_ condition: Catalogue.Condition) -> ServerCondition {
             ServerCondition(
                 revision: condition.revision?.rawValue, toolCount: condition.toolCount, waitingCount: condition.waitingCount,
-                lastFailure: condition.lastFailure)
+                lastFailure: condition.lastFailure, replicas: condition.replicas.map(EndpointCondition.init))
         }
         return Registry(
             list: { try await database.servers(of: $0, filter: $1, after: $2, limit: $3) },
@@ -337,7 +337,10 @@ struct Assembly {
                     throw Refusal.invalid("\(command.path) is not a program this gateway may run.")
                 }
                 let server = try await database.createServer(draft, owner: owner, tenant: tenant, audit: audit)
-                do { try vault.keep(draft.secret, of: server) } catch {
+                do {
+                    try vault.keep(draft.secret, of: server)
+                    if !draft.sealedEnvironment.isEmpty { try vault.storeEnvironment(draft.sealedEnvironment, of: server.id) }
+                } catch {
                     // Without its secret it would be of no use, and its alias would be taken.
                     var undone = audit
                     undone.action = "server.delete"
@@ -368,6 +371,10 @@ struct Assembly {
             },
             check: { await catalogue.check($0).map(condition) },
             condition: { catalogue.condition(of: $0).map(condition) },
+            errorOutput: { id in
+                let output = catalogue.upstreams.first { $0.server.id == id }?.errorOutput ?? []
+                return output.map { ProcessOutput(user: $0.user, startedAt: $0.startedAt, text: $0.text) }
+            },
             admitEndpoint: { endpoint async throws(Refusal) in
                 do throws(UpstreamFailure) { try await connections.check(endpoint) } catch {
                     throw .invalid("The endpoint \(endpoint) cannot be registered: \(error.reason)")
@@ -399,7 +406,12 @@ struct Assembly {
 
     private static func gauges(_ catalogue: Catalogue, _ database: Storage.Database, _ sessions: SessionTable) -> [Gauge] {
         let (failing, all) = catalogue.tally
+        let replicas = catalogue.upstreams.flatMap(\.replicaConditions)
         return [
+            Gauge(name: "mreg_upstream_endpoints", help: "Endpoints of active servers, replicas included.", value: Double(replicas.count)),
+            Gauge(
+                name: "mreg_upstream_circuits_open", help: "Endpoints that are not asked, or on trial, because they kept failing.",
+                value: Double(replicas.count { $0.state != .closed })),
             Gauge(name: "mreg_servers", help: "Active registered servers.", value: Double(all)),
             Gauge(name: "mreg_servers_failing", help: "Active servers that could not be asked last time.", value: Double(failing)),
             Gauge(name: "mreg_active_users", help: "Users with a request within the activity timeout.", value: Double(sessions.activeUsers)),

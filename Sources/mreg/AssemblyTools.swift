@@ -53,3 +53,12 @@ final class NoticeDoor: Sendable {
 
     func tell(_ server: ServerID, _ notice: UpstreamNotice) { hear.withLock { $0 }?(server, notice) }
 }
+
+extension EndpointCondition {
+    init(_ condition: ReplicaCondition) {
+        self.init(
+            endpoint: condition.endpoint, weight: condition.weight, state: condition.state.rawValue, faultsInRow: condition.faultsInRow,
+            lastFault: condition.lastFault?.reason, lastFaultAt: condition.lastFault?.at, openedAt: condition.openedAt, underWay: condition.underWay,
+            conversations: condition.conversations)
+    }
+}

@@ -116,7 +116,8 @@ func upstream(_ alias: String, id: Int64 = 1) throws -> Upstream {
     return Upstream(
         server,
         surroundings: UpstreamSurroundings(
-            client: client, connections: connections, keeper: ProcessKeeper(), environment: [:], logger: Logger(label: "test")))
+            client: client, connections: connections, keeper: ProcessKeeper(), environment: [:],
+            now: { Moment(wall: Timestamp(microseconds: 0), boot: BootInstant(nanoseconds: 0)) }, logger: Logger(label: "test")))
 }
 
 func tool(_ name: String) throws -> JSON {

@@ -27,6 +27,30 @@ struct ServerRecordsTests {
         }
     }
 
+    @Test func `where else a server is, and the names of its sealed variables, come back too`() async throws {
+        try await withDatabase { database in
+            let home = try await Household("home", in: database)
+            var wanted = try draft("demo")
+            wanted.replicas = [ServerReplica(endpoint: "https://b.example/mcp", weight: 7), ServerReplica(endpoint: "https://c.example/mcp")]
+            wanted.strategy = .consistentHash
+            let made = try await database.createServer(wanted, owner: home.owner, tenant: home.tenant, audit: audit("server.create"))
+            #expect(made.replicas == wanted.replicas && made.strategy == .consistentHash)
+            #expect(try await database.server(made.id) == made)
+            let fewer = made.changed {
+                $0.replicas.removeLast()
+                $0.strategy = .random
+            }
+            let changed = try await database.updateServer(fewer, basis: made.updatedAt, audit: audit("server.change"))
+            #expect(changed.replicas.count == 1)
+            #expect(try await database.server(made.id) == changed)
+
+            let program = StdioCommand(path: "/bin/cat", arguments: [], environment: ["A": "b"], sealedNames: ["Z", "TOKEN"])
+            let sealed = try await database.createServer(
+                try draft("cat", .stdio(program)), owner: home.owner, tenant: home.tenant, audit: audit("server.create"))
+            #expect(try await database.server(sealed.id)?.transport == .stdio(program))
+        }
+    }
+
     @Test func `registering, changing and deleting are each recorded`() async throws {
         try await withDatabase { database in
             let home = try await Household("home", in: database)

@@ -26,6 +26,23 @@ struct UpstreamSecretTests {
         }
     }
 
+    @Test func `a program's variables are sealed, replaced whole, and go with its server`() throws {
+        try withVaultFolder { path in
+            let vault = try TokenVault(path)
+            let canary = "canary-\(RequestID.random())"
+            #expect(try vault.environment(of: ServerID(1)).isEmpty)
+            try vault.storeEnvironment(["TOKEN": Secret(canary), "B": Secret("é\n=")], of: ServerID(1))
+            #expect(try vault.environment(of: ServerID(1)).mapValues(\.revealed) == ["TOKEN": canary, "B": "é\n="])
+            #expect(try Data(contentsOf: URL(filePath: path + "/data.mdb")).range(of: Data(canary.utf8)) == nil)
+            try vault.move(.serverEnvironment(ServerID(1)), to: .serverEnvironment(ServerID(2)))
+            #expect(throws: TokenVaultError.self) { try vault.environment(of: ServerID(2)) }
+            try vault.storeEnvironment(["C": Secret("d")], of: ServerID(1))
+            #expect(try vault.environment(of: ServerID(1)).keys.sorted() == ["C"])
+            try vault.forgetCredentials(for: ServerID(1))
+            #expect(try vault.environment(of: ServerID(1)).isEmpty)
+        }
+    }
+
     @Test func `a sealed secret that is put in another's place does not open`() throws {
         try withVaultFolder { path in
             let vault = try TokenVault(path)

@@ -18,7 +18,7 @@ struct ConnectionsTests {
         let surroundings = UpstreamSurroundings(
             client: Implementation(name: "gateway", title: "Gateway", version: "1"),
             connections: try HTTPConnections(group: group, egress: .loopback),
-            keeper: ProcessKeeper(), environment: [:], logger: .quiet)
+            keeper: ProcessKeeper(), environment: [:], now: UpstreamSurroundings.clock, logger: .quiet)
         try await ScriptedServer.running(script) { server in
             try await body(server, try Upstream(server, surroundings: surroundings)) { try await group.next().submit {}.get() }
         }

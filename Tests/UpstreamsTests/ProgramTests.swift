@@ -1,6 +1,7 @@
 import Foundation
 import Gateway
 import MCP
+import NIOCore
 import ServiceLifecycle
 import Testing
 
@@ -51,27 +52,32 @@ private struct Programs {
     let folder: URL
     let surroundings: UpstreamSurroundings
 
-    func server(_ program: String, arguments: [String] = [], environment: [String: String] = [:], isShared: Bool = false, era: EraChoice = .auto)
+    func server(
+        _ program: String, arguments: [String] = [], environment: [String: String] = [:], sealed: [String] = [], isShared: Bool = false,
+        era: EraChoice = .auto
+    )
         throws -> Upstream
     {
         let file = folder.appending(path: "\(UUID()).py")
         try Data((Self.prelude + program).utf8).write(to: file)
         let command = StdioCommand(
-            path: "/usr/bin/python3", arguments: ["-I", "-S", file.path] + arguments, environment: environment, isShared: isShared)
+            path: "/usr/bin/python3", arguments: ["-I", "-S", file.path] + arguments, environment: environment,
+            sealedNames: sealed, isShared: isShared)
         return Upstream(.stdio(command), era: era, surroundings: surroundings)
     }
 
     /// Everything runs while the body does, then is shut down as the program does it.
     static func running(
-        environment: [String: String] = [:], notice: @escaping @Sendable (ServerID, UpstreamNotice) -> Void = { _, _ in },
-        _ body: (Programs) async throws -> Void
+        environment: [String: String] = [:], sealed: [String: Secret<String>] = [:],
+        notice: @escaping @Sendable (ServerID, UpstreamNotice) -> Void = { _, _ in }, _ body: (Programs) async throws -> Void
     ) async throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "mreg-tests-\(UUID())")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
         let keeper = ProcessKeeper()
         let group = ServiceGroup(services: [keeper], logger: .quiet)
-        let programs = Programs(folder: folder, surroundings: try .testing(keeper: keeper, environment: environment, notice: notice))
+        let programs = Programs(
+            folder: folder, surroundings: try .testing(keeper: keeper, environment: environment, sealed: sealed, notice: notice))
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await group.run() }
             do { try await body(programs) } catch {
@@ -527,6 +533,57 @@ struct ProgramTests {
             let seen = try await upstream.ask()["structuredContent"]?.members.map { "\($0.name)=\($0.value.string ?? "")" }
             let isOurs: (String) -> Bool = { !$0.hasPrefix("LC_CTYPE=") }
             #expect(seen.map { Set($0.filter(isOurs)) } == ["PATH=/usr/bin", "HOME=/operator", "LANG=C", "TOKEN=t=1"])
+        }
+    }
+
+    @Test func `sealed variables reach the program, and no secret of its environment is seen in what it writes to stderr`() async throws {
+        var kept: Upstream?
+        try await Programs.running(sealed: ["API_TOKEN": Secret("s3aled-value"), "OTHER": Secret("not-asked-for")]) { programs in
+            let upstream = try programs.server(
+                """
+                for question in questions():
+                    for part in ("sea", "t s3aled", "-value and op3n-value\\n", "MODE is fast\\n"):
+                        os.write(2, part.encode())
+                        time.sleep(0.01)
+                    text(question, token=os.environ["API_TOKEN"], other=os.environ.get("OTHER", ""))
+                """, environment: ["MY_PASSWORD": "op3n-value", "MODE": "fast"], sealed: ["API_TOKEN"])
+            let seen = try await upstream.ask()["structuredContent"]
+            #expect(seen?["token"]?.string == "s3aled-value")
+            #expect(seen?["other"]?.string == "")
+            kept = upstream
+        }
+        // By now the process has ended, and all of it was read.
+        #expect(kept?.errorOutput.map(\.text) == ["seat [hidden] and [hidden]\nMODE is fast\n"])
+        #expect(kept?.errorOutput.map(\.user) == [UserID(1)])
+    }
+
+    @Test func `a program whose sealed variables are missing is not started`() async throws {
+        try await Programs.running { programs in
+            let upstream = try programs.server(echo, sealed: ["API_TOKEN"])
+            let failure = await failure { try await upstream.ask() }
+            #expect(failure?.kind == "unreachable")
+            #expect(failure?.reason.contains("API_TOKEN") == true)
+            #expect(upstream.errorOutput.isEmpty)
+        }
+    }
+
+    @Test func `a program that nobody used for a while is ended, also one that only listed`() async throws {
+        for use: @Sendable (Upstream) async throws -> Void in [{ _ = try await $0.ask() }, { _ = try? await $0.list(.tools) }] {
+            let witness = Witness()
+            try await witness.watching { port in
+                try await Programs.running { programs in
+                    let upstream = try programs.server("exec(alive('pass'))\n" + echo, arguments: [String(port)])
+                    try await use(upstream)
+                    await witness.isThere.wait()
+                    await upstream.closeIdle()
+                    #expect(upstream.conversations.opened.count == 1)
+                    await upstream.conversations.closeIdle(keeping: [], after: .zero)
+                    await witness.isGone.wait()
+                    #expect(!Task.isCancelled)
+                    #expect(upstream.conversations.opened.isEmpty)
+                    #expect(upstream.openings == 1)
+                }
+            }
         }
     }
 

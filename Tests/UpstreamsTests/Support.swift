@@ -2,6 +2,7 @@ import Access
 import Gateway
 import Logging
 import MCP
+import NIOCore
 import NIOPosix
 import Synchronization
 import Testing
@@ -41,12 +42,17 @@ extension EgressPolicy {
 extension UpstreamSurroundings {
     static func testing(
         egress: EgressPolicy = .loopback, keeper: ProcessKeeper = ProcessKeeper(), environment: [String: String] = [:],
-        notice: @escaping @Sendable (ServerID, UpstreamNotice) -> Void = { _, _ in }
+        sealed: [String: Secret<String>] = [:], notice: @escaping @Sendable (ServerID, UpstreamNotice) -> Void = { _, _ in },
+        now: @escaping @Sendable () -> Moment = clock
     ) throws -> Self {
         UpstreamSurroundings(
             client: Implementation(name: "gateway", title: "Gateway", version: "1"),
             connections: try HTTPConnections(group: .singletonMultiThreadedEventLoopGroup, egress: egress), keeper: keeper,
-            environment: environment, notice: notice, logger: .quiet)
+            environment: environment, sealedEnvironment: { _ in sealed }, notice: notice, now: now, logger: .quiet)
+    }
+
+    static let clock: @Sendable () -> Moment = {
+        Moment(wall: Timestamp(microseconds: 0), boot: BootInstant(nanoseconds: Int64(NIODeadline.now().uptimeNanoseconds)))
     }
 }
 
@@ -67,7 +73,7 @@ extension Upstream {
     /// - Parameter change: what the caller wants besides.
     func start(
         _ tool: String = "echo", _ arguments: JSONText = [:], as user: Int64 = 1, id: JSONText = 1, token: JSONText? = nil,
-        _ change: (inout Outgoing) -> Void = { _ in }
+        isIdempotent: Bool = false, _ change: (inout Outgoing) -> Void = { _ in }
     ) async throws -> UpstreamCall {
         let meta: JSONText? = token.map { ["progressToken": $0] }
         let text: JSONText = [
@@ -78,7 +84,7 @@ extension Upstream {
         let listed = Tool(tool, of: server.alias, exposedAs: "s__tool")
         var request = incoming.outgoing(as: tool)
         change(&request)
-        return try await ask(request, by: Policy().grant(listed, to: .test(user), under: rules))
+        return try await ask(request, by: Policy().grant(listed, to: .test(user), under: rules), isIdempotent: isIdempotent)
     }
 
     /// Calls a tool and waits for what it answers.

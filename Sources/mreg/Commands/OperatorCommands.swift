@@ -22,7 +22,7 @@ struct Instance: ParsableArguments {
 struct ServerCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "server", abstract: "Register MCP servers, and approve what they offer, as the operator of this host.",
-        subcommands: [Add.self, List.self, Publish.self, Unpublish.self, Remove.self, Tools.self, Approve.self])
+        subcommands: [Add.self, List.self, Publish.self, Unpublish.self, Remove.self, Log.self, Tools.self, Approve.self])
 
     struct Add: ParsableCommand {
         static let configuration = CommandConfiguration(
@@ -32,6 +32,8 @@ struct ServerCommand: ParsableCommand {
                   mreg server add files --env ROOT=/srv -- /usr/bin/mcp-files --read-only
                 A server somewhere else:
                   mreg server add weather --endpoint https://weather.example/mcp
+                One that runs in several places, which share the work:
+                  mreg server add search --endpoint https://a.example/mcp --replica https://b.example/mcp=2 --strategy weighted
                 One that wants a credential, which is read from a file and kept sealed:
                   mreg server add tickets --endpoint https://tickets.example/mcp --auth static --secret-file token.txt
                   mreg server add docs --endpoint https://docs.example/mcp --auth per_user
@@ -44,8 +46,12 @@ struct ServerCommand: ParsableCommand {
         @Flag(help: "Everybody may know that it is there: it is listed at /v0.1/servers.") var `public` = false
         @Option(help: "The tenant it belongs to.") var tenant: String?
         @Option(help: "Its URL, if it is not a program on this host.") var endpoint: String?
+        @Option(help: "Another URL of the same, URL or URL=WEIGHT; may be repeated.") var replica: [String] = []
+        @Option(help: "How they share the work: \(BalancingStrategy.allCases.map(\.rawValue).joined(separator: ", ")).") var strategy: String?
         @Option(help: "auto, modern, legacy or sse (HTTP with server-sent events, as of 2024-11-05).") var era = "auto"
         @Option(help: "A variable for the program, NAME=value; may be repeated.") var env: [String] = []
+        @Option(help: "A variable for the program whose value is in a file and is kept sealed, NAME=FILE; may be repeated.") var secretEnv: [String] =
+            []
         @Option(help: "A word to find it by; may be repeated.") var tag: [String] = []
         @Option(help: "What it is shown: none, static, client_credentials, per_user or on_behalf_of.") var auth: String?
         @Option(help: "static: the header, Authorization unless said otherwise.") var header: String?
@@ -62,26 +68,31 @@ struct ServerCommand: ParsableCommand {
             guard command.isEmpty != (endpoint == nil) else { throw ValidationError("Name either --endpoint URL, or a program after --.") }
             guard env.allSatisfy({ $0.contains("=") && !$0.hasPrefix("=") }) else { throw ValidationError("--env takes NAME=value.") }
             guard auth != nil || credentialMembers.isEmpty && secretFile == nil else { throw ValidationError("Say with --auth what it is shown.") }
-            guard endpoint == nil || (env.isEmpty && !shared) else { throw ValidationError("--env and --shared go with a program.") }
+            guard endpoint == nil || (env.isEmpty && secretEnv.isEmpty && !shared) else {
+                throw ValidationError("--env, --secret-env and --shared go with a program.")
+            }
+            guard secretEnv.allSatisfy({ $0.contains("=") && !$0.hasPrefix("=") }) else { throw ValidationError("--secret-env takes NAME=FILE.") }
+            guard endpoint != nil || (replica.isEmpty && strategy == nil) else {
+                throw ValidationError("--replica and --strategy go with --endpoint.")
+            }
         }
 
         func run() throws {
-            let variables = env.map { pair -> (String, JSONText?) in
-                let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-                return (String(parts[0]), .string(String(parts[1])))
-            }
+            let variables = env.map(Self.pair).map { name, value -> (String, JSONText?) in (name, .string(value)) }
+            let sealed = try secretEnv.map(Self.pair).map { name, file -> (String, JSONText?) in (name, try Self.secret(in: file)) }
             var members: [(String, JSONText?)] = [
                 ("alias", .string(alias)), ("title", title.map { .string($0) }), ("description", description.map { .string($0) }),
                 ("public", `public` ? .bool(true) : nil), ("tenant", tenant.map { .string($0) }), ("era", .string(era)),
                 ("tags", .array(tag.map { .string($0) })),
             ]
             if let endpoint {
-                members.append(("endpoint", .string(endpoint)))
+                members += [("endpoint", .string(endpoint)), ("strategy", strategy.map { .string($0) })]
+                if !replica.isEmpty { members.append(("replicas", .array(replica.map(Self.replica)))) }
                 if let auth { members.append(("credential", .object([("mode", .string(auth))] + credentialMembers + [("secret", try secret())]))) }
             } else {
                 members += [
                     ("path", .string(command[0])), ("arguments", .array(command.dropFirst().map { .string($0) })),
-                    ("environment", .object(variables)), ("shared", .bool(shared)),
+                    ("environment", .object(variables)), ("secret_environment", sealed.isEmpty ? nil : .object(sealed)), ("shared", .bool(shared)),
                 ]
             }
             guard let server = try instance.request("POST", "/servers", body: .object(members)) else { return }
@@ -101,8 +112,23 @@ struct ServerCommand: ParsableCommand {
 
         private func secret() throws -> JSONText? {
             guard let secretFile else { return nil }
-            guard let text = try? String(contentsOfFile: secretFile, encoding: .utf8) else { throw OperatorError("\(secretFile) cannot be read.") }
+            return try Self.secret(in: secretFile)
+        }
+
+        private static func secret(in file: String) throws -> JSONText {
+            guard let text = try? String(contentsOfFile: file, encoding: .utf8) else { throw OperatorError("\(file) cannot be read.") }
             return .string(text.hasSuffix("\n") ? String(text.dropLast()) : text)
+        }
+
+        private static func pair(_ text: String) -> (String, String) {
+            let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            return (String(parts[0]), String(parts[1]))
+        }
+
+        /// A number after the last `=` is the weight; a URL whose query ends in one needs its weight written.
+        static func replica(_ text: String) -> JSONText {
+            guard let sign = text.lastIndex(of: "="), let weight = Int(text[text.index(after: sign)...]) else { return ["endpoint": .string(text)] }
+            return ["endpoint": .string(String(text[..<sign])), "weight": .number(weight)]
         }
     }
 
@@ -115,16 +141,45 @@ struct ServerCommand: ParsableCommand {
         func run() throws {
             let path = "/servers" + (tenant.map { "?tenant=" + QueryValue.encoded($0) } ?? "")
             let servers = try instance.request("GET", path)?["servers"]?.elements ?? []
-            var table = TextTable(["ALIAS", "TRANSPORT", "STATUS", "PUBLIC", "HEALTH", "REVISION", "TOOLS", "WAITING", "TITLE"])
+            var table = TextTable(["ALIAS", "TRANSPORT", "STATUS", "PUBLIC", "HEALTH", "ENDPOINTS UP", "REVISION", "TOOLS", "WAITING", "TITLE"])
             for server in servers {
                 table.add(
-                    ["alias", "transport", "status", "public", "health", "revision", "tools", "tools_waiting", "title"].map { name in
-                        server[name].flatMap { value in
-                            value.string ?? value.bool.map { $0 ? "yes" : "no" } ?? (value.isNull ? "-" : value.text.description)
-                        } ?? "-"
+                    ["alias", "transport", "status", "public", "health", "replicas", "revision", "tools", "tools_waiting", "title"].map { name in
+                        name == "replicas"
+                            ? Self.endpoints(server[name])
+                            : server[name].flatMap { value in
+                                value.string ?? value.bool.map { $0 ? "yes" : "no" } ?? (value.isNull ? "-" : value.text.description)
+                            } ?? "-"
                     })
             }
             print(servers.isEmpty ? "No servers are registered. Register one: mreg server add --help" : table.text)
+        }
+
+        private static func endpoints(_ replicas: JSON?) -> String {
+            guard let all = replicas?.elements, let state = all.first?["state"], !state.isNull else { return "-" }
+            return "\(all.count { $0["state"]?.string == "closed" }) of \(all.count)"
+        }
+    }
+
+    struct Log: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Print what a server's latest processes wrote to stderr.",
+            discussion: "Of each process at most the last 64 KiB, without the secrets of its environment.")
+
+        @Argument(help: "Its alias.") var alias: String
+        @OptionGroup var instance: Instance
+        @Option(help: "The tenant it belongs to.") var tenant: String?
+
+        func run() throws {
+            let query = tenant.map { "?tenant=" + QueryValue.encoded($0) } ?? ""
+            let processes = try instance.request("GET", "/servers/\(QueryValue.encoded(alias))/log\(query)")?["processes"]?.elements ?? []
+            if processes.isEmpty { print("No process of \(alias) was started since the gateway was.") }
+            for process in processes {
+                let whose = process["user_id"]?.integer.map { "user \($0)" } ?? "the gateway"
+                print("== started \(process["started_at"]?.string ?? "") for \(whose)")
+                let lines = (process["stderr"]?.string ?? "").split(separator: "\n", omittingEmptySubsequences: false)
+                print(lines.map { String($0).withoutControls }.joined(separator: "\n"))
+            }
         }
     }
 
