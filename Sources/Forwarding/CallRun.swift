@@ -58,7 +58,8 @@ actor CallRun {
     ///
     /// - Parameter isIdempotent: whether the server's owner said of the tool that calling it twice is as good as once.
     static func start(_ dispatch: Dispatch, _ incoming: Incoming, _ session: ClientSession?, isIdempotent: Bool = false) async throws -> CallRun {
-        let call = try await dispatch.upstream.ask(dispatch.request, by: dispatch.grant, isIdempotent: isIdempotent)
+        let call = try await dispatch.upstream.ask(
+            dispatch.request, by: dispatch.grant, isIdempotent: isIdempotent, preferring: dispatch.replica)
         return CallRun(dispatch, incoming, session, isIdempotent: isIdempotent, call: call)
     }
 
@@ -70,6 +71,9 @@ actor CallRun {
         }
         call.abandon(why)
     }
+
+    /// Which of the server's places it was sent to last.
+    nonisolated var replica: Int? { current.withLock { $0.call }.replica }
 
     // MARK: What comes back
 
@@ -202,7 +206,8 @@ actor CallRun {
     private func askAgain(_ round: Round, _ answers: JSONText) async throws {
         self.round = nil
         let call = try await dispatch.upstream.ask(
-            dispatch.request.retry(answers: answers, state: round.required.state), by: dispatch.grant, isIdempotent: isIdempotent)
+            dispatch.request.retry(answers: answers, state: round.required.state), by: dispatch.grant, isIdempotent: isIdempotent,
+            preferring: call.replica)
         self.call = call
         let ended = current.withLock { current in
             current.call = call

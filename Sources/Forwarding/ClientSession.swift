@@ -144,6 +144,8 @@ final class ClientSession: Sendable {
     /// Nil for one that there never was, or that is kept no longer.
     func stream(_ key: String) -> EventLog? { state.withLock { state in state.streams.first { $0.key == key && !$0.log.isForgotten }?.log } }
 
+    var isEnded: Bool { state.withLock { $0.isEnded } }
+
     func readerCame() { state.withLock { $0.readers += 1 } }
     func readerWent() { state.withLock { $0.readers -= 1 } }
 
@@ -154,12 +156,14 @@ final class ClientSession: Sendable {
             return (Array(state.calls.values) + Array(state.releases.values), state.streams.map(\.log))
         }
         undone.forEach { $0() }
-        streams.forEach { $0.forget() }
+        // What is still read is told what became of its call before it ends.
+        for stream in streams where stream.isEnded { stream.forget() }
         listener.end()
     }
 }
 
-/// The name of a stream inside a session, and of an event on it: `stream.number`.
+/// The name of a stream inside a session, and of an event on it: `stream~seal.number`. The seal proves that there was such a stream,
+/// when the gateway itself no longer knows.
 struct StreamKey {
     /// What the stream answers; nil for a session's own stream.
     let request: MessageID?
@@ -171,13 +175,13 @@ struct StreamKey {
     }
 
     /// Reads what a client sent as `Last-Event-ID`: the stream and the number of the last event it saw.
-    static func event(_ id: String) -> (key: String, request: MessageID?, number: Int)? {
-        guard id.utf8.count <= 640, let dot = id.lastIndex(of: "."), let number = Int(id[id.index(after: dot)...]), number >= 0,
-            let dash = id[..<dot].lastIndex(of: "-"), let stream = Int(id[id.index(after: dash)..<dot]), stream >= 0
-        else { return nil }
-        let request = bytes(id[..<dash]).flatMap { try? JSON(parsing: $0) }.flatMap { MessageID($0) }
-        guard request != nil || dash == id.startIndex else { return nil }
-        return (String(id[..<dot]), request, number)
+    static func event(_ id: String) -> (key: String, seal: String, request: MessageID?, number: Int)? {
+        guard id.utf8.count <= 1024, let dot = id.lastIndex(of: "."), let number = Int(id[id.index(after: dot)...]), number >= 0 else { return nil }
+        let parts = id[..<dot].split(separator: "~", maxSplits: 1, omittingEmptySubsequences: false)
+        guard let key = parts.first, let dash = key.lastIndex(of: "-"), let stream = Int(key[key.index(after: dash)...]), stream >= 0 else { return nil }
+        let request = bytes(key[..<dash]).flatMap { try? JSON(parsing: $0) }.flatMap { MessageID($0) }
+        guard request != nil || dash == key.startIndex else { return nil }
+        return (String(key), parts.count > 1 ? String(parts[1]) : "", request, number)
     }
 
     private static func hexadecimal(_ bytes: [UInt8]) -> String { bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() }

@@ -190,11 +190,13 @@ package struct Corridor: Sendable {
         let naming = { (route: Route) in inbound.resource.alias == nil ? Naming.prefixed(route.upstream.server.alias) : .verbatim }
         if let route = table.route(for: incoming.operation), let grant = try grant(route, to: principal, under: rules, &decision.denial) {
             var changes: [(String, JSONText?)] = []
+            var replica: Int?
             if era(of: incoming) == .modern, incoming.requestState != nil {
                 switch try carried(incoming, inbound, principal, now) {
                 case .parked(let name): return .resume(name)
-                case .passed(let server, let state):
+                case .passed(let server, let place, let state):
                     guard server == route.upstream.server.id else { throw ProtocolError.staleState }
+                    replica = place
                     changes = [("inputResponses", incoming.inputResponses?.text), ("requestState", state.map { .string($0) })]
                 }
             }
@@ -205,7 +207,8 @@ package struct Corridor: Sendable {
             if era(of: incoming) == .modern { try route.parameters.check(inbound.routing.travelling, against: arguments) }
             request.headers = route.parameters.headers(for: arguments, besides: inbound.routing.travelling)
             let dispatch = Dispatch(
-                grant: grant, request: request, upstream: route.upstream, naming: naming(route), operation: incoming.operation)
+                grant: grant, request: request, upstream: route.upstream, naming: naming(route), operation: incoming.operation,
+                replica: replica)
             switch incoming.operation {
             case .subscribe(let uri), .unsubscribe(let uri):
                 guard let session = decision.session else { throw ProtocolError.needsSession(incoming.operation.method) }

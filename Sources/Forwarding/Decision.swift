@@ -68,4 +68,6 @@ package struct Dispatch: Sendable {
     package let naming: Naming
     /// What was asked for, by the name the caller knows it by.
     package let operation: Operation
+    /// Which of the server's places made the state that the request carries, by number; nil if none did.
+    package var replica: Int?
 }

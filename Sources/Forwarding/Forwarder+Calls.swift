@@ -76,7 +76,7 @@ extension Forwarder {
 
     /// The server remembers by a state of its own, which the client carries under a seal.
     private func pass(_ required: InputRequired, _ leg: Leg) async -> Reply {
-        let state = CarriedState.passed(server: leg.run.dispatch.upstream.server.id, state: required.state)
+        let state = CarriedState.passed(server: leg.run.dispatch.upstream.server.id, replica: leg.run.replica, state: required.state)
         return await ask(required.questions, leg, state, for: CarriedState.lifetime)
     }
 

@@ -78,7 +78,7 @@ extension Forwarder {
                 if case .message(let message, let isDroppable) = part { log.append(message, isDroppable: isDroppable) }
             }
             session.ended(incoming.id)
-            endedStreams.keep(log, of: session.user)
+            if session.isEnded { log.end() } else { endedStreams.keep(log, of: session.user) }
         }
         let reader = log.takeOver()
         guard case .event(let first) = await log.next(after: 0, reader: reader, orSilenceAfter: .seconds(700)) else {
@@ -91,18 +91,25 @@ extension Forwarder {
             log.forget()
             return reply
         }
-        let stream = stream(of: session, key, log, reader: reader, after: 0)
+        let stream = stream(of: session, name(of: key, session, leg.run.dispatch.upstream), log, reader: reader, after: 0)
         return Reply(body: .stream(stream), status: .answered, budgets: leg.closing.decision.budgets ?? [])
     }
 
-    private func stream(of session: ClientSession, _ key: String, _ log: EventLog, reader: Int, after number: Int) -> ReplyStream {
+    /// What a stream is called in the ids of its events: it can be told from one that never was, and whom it is with, when all else is
+    /// forgotten.
+    private func name(of key: String, _ session: ClientSession, _ upstream: Upstream) -> String {
+        let seal = try? corridor.seal.seal(Array(upstream.alias.utf8), StateSeal.streamBinding(session, key))
+        return seal.map { "\(key)~\($0)" } ?? key
+    }
+
+    private func stream(of session: ClientSession, _ name: String, _ log: EventLog, reader: Int, after number: Int) -> ReplyStream {
         let position = Mutex(number)
         session.readerCame()
         return ReplyStream { wait in
             switch await log.next(after: position.withLock { $0 }, reader: reader, orSilenceAfter: wait ?? .seconds(700)) {
             case .event(let event):
                 position.withLock { $0 = event.number }
-                let id = "\(key).\(event.number)"
+                let id = "\(name).\(event.number)"
                 if let message = event.message { return .message(message, id: id) }
                 // Clients of the revisions before would take it for an empty message.
                 return session.revision >= .november2025 ? .priming(id: id) : .silence
@@ -121,17 +128,18 @@ extension Forwarder {
     package func stream(to inbound: Inbound, after lastEvent: String?) async -> Reply {
         await withSession(inbound, action: "stream") { principal, session, closing in
             guard let lastEvent else { return try await self.listen(session, principal, closing) }
-            guard let (key, request, number) = StreamKey.event(lastEvent) else {
-                throw ProtocolError(code: -32600, message: "Last-Event-ID is not one of this session.", place: .envelope)
-            }
+            guard let (key, seal, request, number) = StreamKey.event(lastEvent),
+                let server = self.corridor.seal.open(seal, StateSeal.streamBinding(session, key))
+            else { throw ProtocolError(code: -32600, message: "Last-Event-ID is not one of this session.", place: .envelope) }
             if let log = session.stream(key) {
                 return Reply(
-                    body: .stream(self.stream(of: session, key, log, reader: log.takeOver(), after: number)), status: .answered,
+                    body: .stream(self.stream(of: session, "\(key)~\(seal)", log, reader: log.takeOver(), after: number)), status: .answered,
                     budgets: closing.decision.budgets ?? [])
             }
             guard let request else { return try await self.listen(session, principal, closing) }
             // The gateway was restarted, or the stream was let go long ago: its request must not be waited for for ever.
-            let lost = Refusal.outcomeUnknown(server: "", reason: "the gateway was restarted meanwhile, or forgot the stream")
+            let lost = Refusal.outcomeUnknown(
+                server: String(decoding: server, as: UTF8.self), reason: "the gateway was restarted meanwhile, or forgot the stream")
             let answer = ProtocolError(lost).response(to: request)
             let isTold = Mutex(false)
             let stream = ReplyStream { _ in

@@ -277,7 +277,7 @@ package struct Forwarder: Sendable {
             guard case .callTool(let tool)? = decision.incoming?.operation, let id = TaskHandle.id(in: result), let server = decision.serverID,
                 let principal = decision.principal
             else { return nil }
-            guard decision.incoming?.capabilities?.extensions.contains(.tasks) ?? false else { throw .tasksNotDeclared }
+            guard decision.incoming?.capabilities?.extensions.contains(.tasks) ?? false else { throw .tasksNotDeclared(in: decision.era) }
             let binding = StateSeal.taskBinding(inbound.resource, principal)
             guard let sealed = try? forwarder.corridor.seal.seal(TaskHandle(server: server, tool: tool, id: id).bytes, binding) else {
                 throw ProtocolError(code: -32603, message: "The task was made, and its handle could not be sealed.")

@@ -63,15 +63,20 @@ enum CarriedState {
     /// The request waits under that name.
     case parked(String)
     /// The server remembers by this; whose it is must not have changed.
-    case passed(server: ServerID, state: String?)
+    ///
+    /// - Parameter replica: which of its places asked, by number.
+    case passed(server: ServerID, replica: Int?, state: String?)
 
     /// - Parameter end: from when on it is good no longer.
     func bytes(until end: Timestamp) -> [UInt8] {
         let text: JSONText =
             switch self {
             case .parked(let name): ["until": .number(end.seconds), "parked": .string(name)]
-            case .passed(let server, let state):
-                ["until": .number(end.seconds), "server": .number(server.rawValue), "state": state.map { .string($0) }]
+            case .passed(let server, let replica, let state):
+                [
+                    "until": .number(end.seconds), "server": .number(server.rawValue), "replica": replica.map { .number(Int64($0)) },
+                    "state": state.map { .string($0) },
+                ]
             }
         return text.bytes
     }
@@ -81,7 +86,7 @@ enum CarriedState {
         if let name = json["parked"]?.string {
             self = .parked(name)
         } else if let server = json["server"]?.integer {
-            self = .passed(server: ServerID(server), state: json["state"]?.string)
+            self = .passed(server: ServerID(server), replica: json["replica"]?.integer.flatMap { Int(exactly: $0) }, state: json["state"]?.string)
         } else {
             return nil
         }

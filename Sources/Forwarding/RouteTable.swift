@@ -39,6 +39,8 @@ struct RouteTable: Sendable {
     private var listed: [ListKind: [Listed]] = [:]
     /// Templates of what clients could fetch themselves, which carry no alias.
     private var templates: [(template: URITemplate, route: Route)] = []
+    /// Whose the URIs are that carry no alias: the server's that was registered first. Who comes later takes nothing over.
+    private var claims: [String: ServerID] = [:]
     private var servers: [ServerAlias: Upstream] = [:]
     /// The one server of an endpoint that has one.
     private let only: Upstream?
@@ -61,6 +63,7 @@ struct RouteTable: Sendable {
         self.originKey = originKey
         only = isAggregate ? nil : parts.first?.upstream
         unasked = parts.filter { $0.lists == nil }.map(\.upstream.server.alias).sorted()
+        if isAggregate { claims = Self.claims(parts) }
         for part in parts.sorted(by: { $0.upstream.server.alias < $1.upstream.server.alias }) {
             servers[part.upstream.server.alias] = part.upstream
             for kind in ListKind.allCases {
@@ -69,6 +72,19 @@ struct RouteTable: Sendable {
                 }
             }
         }
+        templates.sort { $0.route.upstream.server.id < $1.route.upstream.server.id }
+    }
+
+    private static func claims(_ parts: [Part]) -> [String: ServerID] {
+        var claims: [String: ServerID] = [:]
+        for part in parts {
+            for kind in [ListKind.resources, .resourceTemplates] {
+                for uri in (part.lists?[kind] ?? []).compactMap({ $0[kind.key]?.string }) where ResourceURI.isFetchable(uri) {
+                    claims[uri] = min(claims[uri] ?? part.upstream.server.id, part.upstream.server.id)
+                }
+            }
+        }
+        return claims
     }
 
     private mutating func add(_ item: JSON, _ kind: ListKind, of upstream: Upstream, _ naming: Naming) {
@@ -77,7 +93,10 @@ struct RouteTable: Sendable {
         let prefixed =
             switch kind {
             case .tools, .prompts: ToolName.exposed(own, of: alias)
-            case .resources, .resourceTemplates: ResourceURI.exposed(own, of: alias)
+            case .resources: claims[own] == upstream.server.id ? own : ResourceURI.carrying(alias, own)
+            // One that stands for hosts that it does not name is not followed to them.
+            case .resourceTemplates:
+                claims[own] == upstream.server.id && ResourceURI.namesHost(own) ? own : ResourceURI.carrying(alias, own)
             }
         let exposed = naming == .verbatim ? own : prefixed
         // A tool with headers that nobody could send right is none, where there are such headers (C-4).
@@ -111,13 +130,18 @@ struct RouteTable: Sendable {
     }
 
     /// The way to a resource or a template: to the server whose alias it carries, which may have more than it lists; to the
-    /// only server there is; else to the first whose lists have it.
+    /// only server there is; else to the first registered one whose lists have it.
     func route(resource exposed: String) -> Route? {
         if let only { return Route(upstream: only, name: exposed, tool: nil) }
         if let (alias, uri) = ResourceURI.resolved(exposed) { return servers[alias].map { Route(upstream: $0, name: uri, tool: nil) } }
         guard ResourceURI.isFetchable(exposed) else { return nil }
-        return routes[.resources]?[exposed] ?? routes[.resourceTemplates]?[exposed]
-            ?? templates.first { $0.template.matches(exposed) }.map { Route(upstream: $0.route.upstream, name: exposed, tool: nil) }
+        if let template = routes[.resourceTemplates]?[exposed] { return template }
+        let listed = routes[.resources]?[exposed]
+        // Of several the server that was registered first.
+        guard let match = templates.first(where: { $0.template.matches(exposed) })?.route.upstream,
+            listed.map({ match.server.id < $0.upstream.server.id }) ?? true
+        else { return listed }
+        return Route(upstream: match, name: exposed, tool: nil)
     }
 
     // MARK: Lists

@@ -2,7 +2,7 @@ import Gateway
 import Identity
 import MCP
 
-/// Seals what clients carry for the gateway: cursors, states of questions, ids of tasks. Live: AES-GCM under a key of the
+/// Seals what clients carry for the gateway: cursors, states of questions, ids of tasks and of streams. Live: AES-GCM under a key of the
 /// instance, so that a restart strands nobody.
 package struct StateSeal: Sendable {
     /// - Parameter binding: what it is for; it opens with the same one only.
@@ -31,6 +31,11 @@ extension StateSeal {
             "state", .string(incoming.operation.method), .string(incoming.operation.target), .string(resource.path), .number(principal.user.rawValue),
             incoming.params?["arguments"]?.text ?? .null,
         ]).bytes
+    }
+
+    /// A stream was one of that session's.
+    static func streamBinding(_ session: ClientSession, _ key: String) -> [UInt8] {
+        JSONText.array(["stream", .string(session.id), .string(key)]).bytes
     }
 
     /// A task is asked after on the endpoint it was made on, by whoever made it.

@@ -13,11 +13,14 @@ package struct Answers: Sendable {
     let gateway: Implementation
     let instructions: String
     let offer: Offer
+    /// The operator's own `_meta` key, which no server may use.
+    let originKey: String?
 
-    package init(gateway: Implementation, instructions: String, offer: Offer = .toolsOnly) {
+    package init(gateway: Implementation, instructions: String, offer: Offer = .toolsOnly, originKey: String? = nil) {
         self.gateway = gateway
         self.instructions = instructions
         self.offer = offer
+        self.originKey = originKey
     }
 
     /// - Parameter instructions: in place of the general ones.
@@ -72,8 +75,12 @@ package struct Answers: Sendable {
         var changes = ResultNames.changes(result, of: operation, naming)
         if case .getTask(let exposed) = operation { changes.append(("taskId", .string(exposed))) }
         switch era {
-        case .legacy: LegacyAnswer.adapt(result, of: operation, &changes)
-        case .modern: ModernAnswer.adapt(result, of: operation, gateway: gateway, &changes)
+        case .legacy:
+            LegacyAnswer.adapt(result, of: operation, &changes)
+            if let meta = result["_meta"], let originKey, meta[originKey] != nil {
+                changes.append(("_meta", ModernAnswer.strippedMeta(meta, without: originKey, adding: [])))
+            }
+        case .modern: ModernAnswer.adapt(result, of: operation, gateway: gateway, originKey: originKey, &changes)
         }
         return changes.isEmpty ? result.text : result.replacing(changes)
     }

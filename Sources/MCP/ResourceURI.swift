@@ -9,7 +9,18 @@ package enum ResourceURI {
     private static let opening = "mcp."
 
     package static func exposed(_ uri: String, of alias: ServerAlias) -> String {
-        isFetchable(uri) ? uri : "\(opening)\(alias)+\(uri)"
+        isFetchable(uri) ? uri : carrying(alias, uri)
+    }
+
+    /// With the alias, whatever the URI.
+    package static func carrying(_ alias: ServerAlias, _ uri: String) -> String { "\(opening)\(alias)+\(uri)" }
+
+    /// Whether a template is of one host's: it names it before its first expression.
+    package static func namesHost(_ template: String) -> Bool {
+        let literal = template.prefix { $0 != "{" }
+        guard let slashes = literal.firstRange(of: "://") else { return false }
+        let rest = literal[slashes.upperBound...]
+        return rest.firstIndex(of: "/").map { $0 > rest.startIndex } ?? false
     }
 
     /// The server and its own URI; nil for a URI that carries no alias.

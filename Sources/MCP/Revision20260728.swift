@@ -136,10 +136,12 @@ enum ModernAnswer {
     }
 
     /// What is read is the caller's own, and as fresh as its server says (R-23, C-9).
-    static func adapt(_ result: JSON, of operation: Operation, gateway: Implementation, _ changes: inout [(String, JSONText?)]) {
+    static func adapt(
+        _ result: JSON, of operation: Operation, gateway: Implementation, originKey: String?, _ changes: inout [(String, JSONText?)]
+    ) {
         let added = [(ModernKey.serverInfo, Optional(gateway.text))]
         changes.append(("resultType", "complete"))
-        changes.append(("_meta", result["_meta"].map { strippedMeta($0, adding: added) } ?? .object(added)))
+        changes.append(("_meta", result["_meta"].map { strippedMeta($0, without: originKey, adding: added) } ?? .object(added)))
         guard case .readResource = operation else { return }
         changes.append(("ttlMs", .number(max(0, result["ttlMs"]?.integer ?? 0))))
         changes.append(("cacheScope", "private"))
@@ -153,9 +155,9 @@ enum ModernAnswer {
 
     static func isQuestion(_ result: JSON) -> Bool { result["resultType"]?.string == "input_required" }
 
-    /// `_meta` on its way down, without what the upstream says of itself.
-    static func strippedMeta(_ meta: JSON, adding added: [(String, JSONText?)]) -> JSONText {
-        let kept = meta.members.filter { $0.name != ModernKey.serverInfo && $0.name != ModernKey.subscriptionID }
+    /// `_meta` on its way down, without what the upstream says of itself, or in the operator's name.
+    static func strippedMeta(_ meta: JSON, without originKey: String? = nil, adding added: [(String, JSONText?)]) -> JSONText {
+        let kept = meta.members.filter { $0.name != ModernKey.serverInfo && $0.name != ModernKey.subscriptionID && $0.name != originKey }
         return .object(kept.map { ($0.name, $0.value.text) } + added)
     }
 

@@ -44,9 +44,14 @@ extension Answers {
 
 extension ProtocolError {
     /// A server made a task for a client that did not say that it can ask after one.
-    package static let tasksNotDeclared = ProtocolError(
-        code: -32021, message: "The tool answers with a task, and your client did not declare the extension for tasks.",
-        data: ["requiredCapabilities": ["extensions": [ClientCapabilities.Extension.tasks.rawValue: [:]]]], place: .envelope)
+    package static func tasksNotDeclared(in era: Revision.Era) -> ProtocolError {
+        let sentence = "The tool answers with a task, and your client did not declare the extension for tasks."
+        let data: JSONText = ["requiredCapabilities": ["extensions": [ClientCapabilities.Extension.tasks.rawValue: [:]]]]
+        return switch era {
+        case .modern: ProtocolError(code: -32021, message: sentence, data: data, place: .envelope)
+        case .legacy: ProtocolError(code: -32603, message: sentence, data: data)
+        }
+    }
 
     package static let unknownTask = invalidParams("There is no such task of yours; it may have ended long ago.")
 }

@@ -4,7 +4,8 @@ import OAuth
 
 /// A server as the API writes and reads it.
 enum ServerText {
-    static func written(_ server: ServerRecord, _ condition: ServerCondition?) -> JSONText {
+    /// - Parameter showsPlaces: whether the reader may know where it is. A URL may hold what only its owner is to see.
+    static func written(_ server: ServerRecord, _ condition: ServerCondition?, showsPlaces: Bool = true) -> JSONText {
         let health: JSONText =
             switch (condition?.lastFailure, condition?.toolCount) {
             case (.some, _): "failing"
@@ -17,6 +18,7 @@ enum ServerText {
             ("transport", .string(server.transport.name)),
         ]
         switch server.transport {
+        case .http where !showsPlaces: break
         case .http(let endpoint):
             members += [
                 ("endpoint", .string(endpoint)), ("replicas", written(server, condition?.replicas ?? [])),

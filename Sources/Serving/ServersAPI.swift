@@ -25,7 +25,7 @@ struct ServersAPI: Sendable {
         servers.get(":id") { request, context in
             try await signedIn(request, context, action: "server.get") { principal in
                 let server = try await find(context, principal)
-                return .json(ServerText.written(server, registry.condition(server.id)))
+                return .json(written(server, to: principal))
             }
         }
         servers.patch(":id") { request, context in
@@ -77,8 +77,13 @@ struct ServersAPI: Sendable {
         let visible = servers.filter { principal.reach.includesAnything(of: $0.alias) }
         let next = page.count > limit ? servers.last.map { JSONText.string(String($0.id.rawValue)) } : nil
         return .json([
-            "servers": .array(visible.map { ServerText.written($0, registry.condition($0.id)) }), "next_cursor": next ?? .null,
+            "servers": .array(visible.map { written($0, to: principal) }), "next_cursor": next ?? .null,
         ])
+    }
+
+    private func written(_ server: ServerRecord, to principal: Principal) -> JSONText {
+        let showsPlaces = (try? policy.requireToolsRead(server, by: principal)) != nil
+        return ServerText.written(server, registry.condition(server.id), showsPlaces: showsPlaces)
     }
 
     private func create(_ request: Request, _ context: GatewayContext, _ principal: Principal) async throws -> Response {

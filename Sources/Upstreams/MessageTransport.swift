@@ -8,6 +8,8 @@ struct Outbound: Sendable {
     var isResumable = false
     /// Replicas it does not go to if there is another, by number.
     var avoiding: Set<Int> = []
+    /// The replica it goes to if that may be asked, by number.
+    var preferred: Int?
 }
 
 /// The way to one server for one owner: an HTTP endpoint, or a child process. What the server says comes in over a `Switchboard`.

@@ -1,6 +1,6 @@
 /// Whether a request that brought no answer may be made once more, at another replica.
 ///
-/// Never where it might act twice: that is reported, and whoever asked decides.
+/// Of what was never sent, nothing can act twice. Otherwise never where something might: that is reported, and whoever asked decides.
 enum Repetition: Hashable, Sendable {
     /// It changes nothing: a list, something read, what a prompt or a completion says.
     case reading
@@ -29,9 +29,10 @@ enum Repetition: Hashable, Sendable {
     ///   - hasSpoken: whether the server said anything to it: who was asked a question has seen that it is under way.
     ///   - hasOther: whether there is a replica that was not tried and may be asked.
     func isAllowed(after failure: UpstreamFailure, times: Int, hasSpoken: Bool, hasOther: Bool) -> Bool {
-        guard self != .acting, times < Self.most, hasOther, !hasSpoken else { return false }
+        guard times < Self.most, hasOther, !hasSpoken else { return false }
         switch failure {
-        case .unreachable, .resting, .lost: return true
+        case .unreachable, .resting: return true
+        case .lost: return self != .acting
         case .rejected, .turnedAway, .credential, .timedOut, .garbled, .abandoned, .signedOut: return false
         }
     }

@@ -132,9 +132,11 @@ final class Replicas: Sendable {
     /// - Parameters:
     ///   - user: whose work it is; nil for the gateway's own.
     ///   - avoided: by number; chosen only if there is no other.
+    ///   - preferred: by number; chosen if it may be asked and is not avoided.
     /// - Throws: `resting` if all breakers are open.
-    func choose(for user: UserID?, avoiding avoided: Set<Int> = []) throws(UpstreamFailure) -> Replica {
+    func choose(for user: UserID?, avoiding avoided: Set<Int> = [], preferring preferred: Int? = nil) throws(UpstreamFailure) -> Replica {
         guard !all.isEmpty else { throw .unreachable("its URL is not usable") }
+        if let preferred, all.indices.contains(preferred), !avoided.contains(preferred), all[preferred].waits == nil { return all[preferred] }
         let candidates = all.map(\.candidate)
         let choice = balancer.withLock { balancer in
             var random = SystemRandomNumberGenerator()
@@ -164,9 +166,9 @@ struct Berth: Sendable {
         seat = bound.seat()
     }
 
-    func place(isStateless: Bool, avoiding avoided: Set<Int>) throws(UpstreamFailure) -> Replica {
+    func place(isStateless: Bool, avoiding avoided: Set<Int>, preferring preferred: Int?) throws(UpstreamFailure) -> Replica {
         guard isStateless, replicas.all.count > 1 else { return bound }
-        return try replicas.choose(for: user, avoiding: avoided)
+        return try replicas.choose(for: user, avoiding: avoided, preferring: preferred)
     }
 
     /// Whether the conversation is better held elsewhere.

@@ -35,7 +35,7 @@ final class StreamableHTTP: MessageTransport {
         if request.isResumable { hearing.isResumed = { [weak self] in self?.resume(exchange, request, trail) ?? false } }
         do throws(UpstreamFailure) {
             let shown = try await credential?.show()
-            let replica = try berth.place(isStateless: board.isStateless, avoiding: request.avoiding)
+            let replica = try berth.place(isStateless: board.isStateless, avoiding: request.avoiding, preferring: request.preferred)
             var post = HTTPConnection.Request.post(request, to: replica.endpoint, shown)
             post.hearing = hearing
             try await connections.send(exchange, post, at: replica, of: credential?.user)
@@ -49,7 +49,7 @@ final class StreamableHTTP: MessageTransport {
         let exchange = exchange(patience: .probe)
         do throws(UpstreamFailure) {
             let shown = try await credential?.show()
-            let replica = try berth.place(isStateless: board.isStateless, avoiding: [])
+            let replica = try berth.place(isStateless: board.isStateless, avoiding: [], preferring: nil)
             try await connections.send(exchange, .post(message, to: replica.endpoint, shown), at: replica, of: credential?.user)
         } catch {
             exchange.fail(error)

@@ -144,11 +144,15 @@ package final class Upstream: Sendable {
     /// - Parameters:
     ///   - grant: policy's permission to make it.
     ///   - isIdempotent: whether the server's owner said of the tool that calling it twice is as good as once.
-    package func ask(_ request: Outgoing, by grant: Grant, isIdempotent: Bool = false) async throws -> UpstreamCall {
+    ///   - preferred: the replica that made the state which the request carries, by number (`UpstreamCall.replica`).
+    package func ask(_ request: Outgoing, by grant: Grant, isIdempotent: Bool = false, preferring preferred: Int? = nil) async throws
+        -> UpstreamCall
+    {
         let owner = owner(grant.principal)
         let declared = declared(request.capabilities)
         let repetition = Repetition(method: request.method, isMarked: isIdempotent)
-        let call = UpstreamCall(client: client, request: request, repetition: repetition, replicas: replicas) { [conversations] avoided in
+        let call = UpstreamCall(client: client, request: request, repetition: repetition, replicas: replicas, preferring: preferred) {
+            [conversations] avoided in
             try await conversations.open(of: owner, declaring: declared, avoiding: avoided)
         }
         try await call.begin()

@@ -25,6 +25,8 @@ package final class UpstreamCall: Sendable {
     private let request: Outgoing
     private let repetition: Repetition
     private let replicas: Replicas
+    /// Where it goes if it may be asked, by number: the state that the request carries was made there.
+    private let preferred: Int?
     private let open: @Sendable (_ avoiding: Set<Int>) async throws -> (link: Link, opened: Link.Opened)
     private let sent = Mutex<Sent?>(nil)
     private let isServerTold = Atomic<Bool>(false)
@@ -34,18 +36,22 @@ package final class UpstreamCall: Sendable {
     private let tried = Mutex<Set<Int>>([])
 
     init(
-        client: Implementation, request: Outgoing, repetition: Repetition, replicas: Replicas,
+        client: Implementation, request: Outgoing, repetition: Repetition, replicas: Replicas, preferring preferred: Int?,
         open: @escaping @Sendable (_ avoiding: Set<Int>) async throws -> (link: Link, opened: Link.Opened)
     ) {
         self.client = client
         self.request = request
         self.repetition = repetition
         self.replicas = replicas
+        self.preferred = preferred
         self.open = open
     }
 
     /// What it was sent in.
     package var revision: Revision { sent.withLock { $0?.opened.revision } ?? ModernRequest.revision }
+
+    /// The replica it was sent to last, by number; nil if the server is no URL.
+    package var replica: Int? { sent.withLock { $0?.exchange.replica } }
 
     func begin() async throws {
         do { try await start() } catch let failure as UpstreamFailure where goesElsewhere(after: failure) { try await start() }
@@ -53,7 +59,7 @@ package final class UpstreamCall: Sendable {
 
     /// Whether it is made once more, at another replica than the one it was just sent to.
     private func goesElsewhere(after failure: UpstreamFailure) -> Bool {
-        guard let replica = sent.withLock({ $0?.exchange.replica }) else { return false }
+        guard let replica else { return false }
         return tried.withLock { tried in
             let isAllowed = repetition.isAllowed(
                 after: failure, times: tried.count, hasSpoken: hasSpoken.load(ordering: .relaxed),
@@ -67,8 +73,9 @@ package final class UpstreamCall: Sendable {
         let avoided = tried.withLock { $0 }
         let (link, opened) = try await open(avoided)
         await raiseLevel(opened)
-        // Some servers ask on the stream beside those of requests, even for the sake of one.
-        if opened.session != nil, request.capabilities.canBeAsked { await opened.ear.open() }
+        // Some servers ask on the stream beside those of requests, even for the sake of one. Where nobody can be asked, they are told
+        // so; unheard they would wait.
+        if opened.session != nil { await opened.ear.open() }
         if Task.isCancelled { throw UpstreamFailure.unreachable("the caller went away before it was asked") }
         let audience = Audience(capabilities: request.capabilities, logLevel: request.logLevel, wantsProgress: request.wantsProgress)
         let exchange = opened.transport.exchange(patience: .call, for: .call(audience))
@@ -83,8 +90,8 @@ package final class UpstreamCall: Sendable {
         }
         let headers = opened.headers(method: request.method, name: request.name) + request.headers
         try await opened.transport.send(
-            Outbound(body: body, headers: headers, isResumable: opened.revision.era == .legacy, avoiding: avoided), on: exchange,
-            onSession: nil)
+            Outbound(body: body, headers: headers, isResumable: opened.revision.era == .legacy, avoiding: avoided, preferred: preferred),
+            on: exchange, onSession: nil)
     }
 
     /// A server with a handshake logs at one level for the whole conversation: the most verbose that anybody in it wants. Whether it

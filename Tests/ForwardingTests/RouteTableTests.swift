@@ -99,6 +99,29 @@ struct RouteTableTests {
         }
     }
 
+    @Test func `what a client can fetch stays with the server that was registered first`() throws {
+        func listing(_ uri: String) throws -> JSON { try JSON(parsing: (["uri": .string(uri), "name": "x"] as JSONText).bytes) }
+        func template(_ uri: String) throws -> JSON { try JSON(parsing: (["uriTemplate": .string(uri), "name": "x"] as JSONText).bytes) }
+        let honest = RouteTable.Part(
+            upstream: try upstream("honest", id: 1),
+            lists: [.resources: [try listing("https://good.example/a")], .resourceTemplates: [try template("https://good.example/{id}")]])
+        let thief = RouteTable.Part(
+            upstream: try upstream("a-thief", id: 2),
+            lists: [
+                .resources: [try listing("https://good.example/a"), try listing("https://good.example/b")],
+                .resourceTemplates: ["https://{+x}", "https://good.example/{x}", "https://good.{x}/c", "https://other.example/{x}"].map(template),
+            ])
+        for parts in [[honest, thief], [thief, honest]] {
+            let table = routeTable(parts)
+            for uri in ["https://good.example/a", "https://good.example/b", "https://good.example/c", "https://good.example/{id}"] {
+                #expect(table.route(resource: uri)?.upstream.server.id == ServerID(1), "\(uri)")
+            }
+            #expect(table.route(resource: "https://bank.example/x") == nil)
+            #expect(table.route(resource: "https://other.example/x")?.upstream.server.id == ServerID(2))
+            #expect(table.route(resource: "mcp.a-thief+https://good.example/a")?.name == "https://good.example/a")
+        }
+    }
+
     @Test func `a list of nothing is a list`() throws {
         #expect(try names(routeTable([]).tools(after: nil, in: .legacy)).isEmpty)
     }

@@ -75,15 +75,16 @@ struct StreamKeyTests {
     func `an event's id tells which request its stream answers`(id: String) throws {
         let request = try #require(MessageID(try JSON(parsing: Array(id.utf8))))
         let key = StreamKey(request: request, number: 12)
-        let event = try #require(StreamKey.event("\(key.text).34"))
+        let event = try #require(StreamKey.event("\(key.text)~s-e_a~l.34"))
         #expect(event.key == key.text)
+        #expect(event.seal == "s-e_a~l")
         #expect(event.number == 34)
         #expect(event.request == request)
     }
 
     @Test(arguments: [
         "", ".", "x", "31-1", "31-1.", "31-1.x", "31-1.-2", "31.1", "\u{1F388}-1.1", "zz-1.1", "3-1.1", "7b7d-1.1", "6e756c6c-1.1",
-        String(repeating: "3", count: 700) + "-1.1",
+        String(repeating: "3", count: 1100) + "-1.1", "~.1", "x~31-1.1",
     ])
     func `what is no id of an event is none`(id: String) { #expect(StreamKey.event(id) == nil) }
 
@@ -98,8 +99,8 @@ struct CarriedStateTests {
     private static let now = Timestamp(microseconds: 1_000_000_000)
 
     @Test func `a state is read back until its time is over`() throws {
-        let bytes = CarriedState.passed(server: ServerID(7), state: "s\u{0}é").bytes(until: Self.now.advanced(by: .seconds(10)))
-        guard case .passed(ServerID(7), "s\u{0}é")? = CarriedState(bytes, at: Self.now) else { return #expect(Bool(false)) }
+        let bytes = CarriedState.passed(server: ServerID(7), replica: 3, state: "s\u{0}é").bytes(until: Self.now.advanced(by: .seconds(10)))
+        guard case .passed(ServerID(7), 3, "s\u{0}é")? = CarriedState(bytes, at: Self.now) else { return #expect(Bool(false)) }
         #expect(CarriedState(bytes, at: Self.now.advanced(by: .seconds(10))) == nil)
         guard case .parked("name")? = CarriedState(CarriedState.parked("name").bytes(until: Self.now.advanced(by: .seconds(1))), at: Self.now) else {
             return #expect(Bool(false))

@@ -302,7 +302,9 @@ struct QuestionTests {
     // MARK: The stream beside those of requests
 
     /// Asks on the GET stream when as many calls are under way as are to be.
-    private static func aside(_ asking: Asking, calls: Int) -> ScriptedServer.Script {
+    ///
+    /// - Parameter isDeclined: whether it is to be told that nobody can be asked.
+    private static func aside(_ asking: Asking, calls: Int, isDeclined: Bool) -> ScriptedServer.Script {
         let (stream, arrived, done) = (Shared<ScriptedServer.Reply?>(nil), Shared(0), Signal())
         return ScriptedServer.legacy(session: "s1") { request, reply in
             switch (request.method, request.rpc) {
@@ -318,7 +320,7 @@ struct QuestionTests {
                 if isLast {
                     try await #require(stream.current).event(elicitation(1))
                     let answer = try await asking.next()
-                    #expect((answer["error"] == nil) == (calls == 1))
+                    #expect((answer["error"] != nil) == isDeclined)
                     done.fire()
                 }
                 await done.wait()
@@ -331,7 +333,7 @@ struct QuestionTests {
     }
 
     @Test func `a question beside the streams belongs to the one call under way`() async throws {
-        try await ScriptedServer.running(Self.aside(Asking(), calls: 1)) { server in
+        try await ScriptedServer.running(Self.aside(Asking(), calls: 1, isDeclined: false)) { server in
             let call = try await Upstream(server).start { $0.capabilities = .forms }
             await call.answer(try await call.question().0, .success(["action": "decline"]))
             #expect(try await call.answer().get().text == Asking.words)
@@ -341,8 +343,14 @@ struct QuestionTests {
         }
     }
 
+    @Test func `a question beside the streams of a caller who cannot be asked is declined, and the call goes on`() async throws {
+        try await ScriptedServer.running(Self.aside(Asking(), calls: 1, isDeclined: true)) { server in
+            #expect(try await Upstream(server).ask() == Asking.words)
+        }
+    }
+
     @Test func `a question beside the streams of two calls is nobody's`() async throws {
-        try await ScriptedServer.running(Self.aside(Asking(), calls: 2)) { server in
+        try await ScriptedServer.running(Self.aside(Asking(), calls: 2, isDeclined: true)) { server in
             let upstream = try Upstream(server)
             let calls = [try await upstream.start { $0.capabilities = .forms }, try await upstream.start { $0.capabilities = .forms }]
             for call in calls {

@@ -74,6 +74,29 @@ struct ReplicaTests {
         }
     }
 
+    @Test func `a request goes where its state was made, unless that place is down`() async throws {
+        try await running(ScriptedServer.modern(broken), ScriptedServer.modern(named("b"))) { first, second in
+            let upstream = try Upstream([first.url, second.url])
+            for _ in 0..<5 {
+                let call = try await upstream.start(preferring: 1)
+                #expect(call.replica == 1)
+                #expect(try await call.answer().get()["structuredContent"]?["at"]?.string == "b")
+            }
+            #expect(first.requests("tools/call").isEmpty)
+            for _ in 0..<3 { _ = try? await upstream.start(preferring: 0).answer() }
+            #expect(upstream.states == [.open, .closed])
+            #expect(try await upstream.start(preferring: 0).answer().get()["structuredContent"]?["at"]?.string == "b")
+            #expect(try await upstream.start(preferring: 17).answer().get()["structuredContent"]?["at"]?.string == "b")
+        }
+    }
+
+    @Test func `a call that could not be sent goes elsewhere, whatever it does`() async throws {
+        try await ScriptedServer.running(ScriptedServer.modern(named("b"))) { server in
+            let upstream = try Upstream([server.url, "http://127.0.0.1:1/mcp"])
+            #expect(Set(try await places(upstream, 4)) == ["b"])
+        }
+    }
+
     @Test func `each user's requests keep to one place by the hash`() async throws {
         try await running(ScriptedServer.modern(named("a")), ScriptedServer.modern(named("b"))) { first, second in
             let upstream = try Upstream([first.url, second.url], strategy: .consistentHash)
@@ -195,8 +218,8 @@ struct ReplicaTests {
     @Test(arguments: [
         ("tools/list", false, true, true), ("resources/read", false, true, true), ("prompts/get", false, true, true),
         ("completion/complete", false, true, true), ("resources/templates/list", false, true, true), ("tools/call", true, true, true),
-        ("tools/call", false, false, false), ("tasks/cancel", true, false, false), ("resources/subscribe", false, false, false),
-        ("whatever/else", true, false, false),
+        ("tools/call", false, true, false), ("tasks/cancel", true, true, false), ("resources/subscribe", false, true, false),
+        ("whatever/else", true, true, false),
     ])
     func `what may be asked for twice`(_ method: String, _ isMarked: Bool, _ afterUnreachable: Bool, _ afterLost: Bool) {
         let repetition = Repetition(method: method, isMarked: isMarked)

@@ -73,7 +73,7 @@ extension Upstream {
     /// - Parameter change: what the caller wants besides.
     func start(
         _ tool: String = "echo", _ arguments: JSONText = [:], as user: Int64 = 1, id: JSONText = 1, token: JSONText? = nil,
-        isIdempotent: Bool = false, _ change: (inout Outgoing) -> Void = { _ in }
+        isIdempotent: Bool = false, preferring replica: Int? = nil, _ change: (inout Outgoing) -> Void = { _ in }
     ) async throws -> UpstreamCall {
         let meta: JSONText? = token.map { ["progressToken": $0] }
         let text: JSONText = [
@@ -84,7 +84,7 @@ extension Upstream {
         let listed = Tool(tool, of: server.alias, exposedAs: "s__tool")
         var request = incoming.outgoing(as: tool)
         change(&request)
-        return try await ask(request, by: Policy().grant(listed, to: .test(user), under: rules), isIdempotent: isIdempotent)
+        return try await ask(request, by: Policy().grant(listed, to: .test(user), under: rules), isIdempotent: isIdempotent, preferring: replica)
     }
 
     /// Calls a tool and waits for what it answers.
