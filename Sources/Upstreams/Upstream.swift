@@ -146,6 +146,8 @@ package final class Upstream: Sendable {
     ///   - isIdempotent: whether the server's owner said of the tool that calling it twice is as good as once.
     package func ask(_ request: Outgoing, by grant: Grant, isIdempotent: Bool = false) async throws -> UpstreamCall {
         let owner = owner(grant.principal)
+        var request = request
+        request.capabilities = request.capabilities.limited(to: server.questions)
         let declared = declared(request.capabilities)
         let repetition = Repetition(method: request.method, isMarked: isIdempotent)
         let call = UpstreamCall(client: client, request: request, repetition: repetition, replicas: replicas) { [conversations] avoided in
@@ -187,7 +189,7 @@ package final class Upstream: Sendable {
     func declared(_ capabilities: ClientCapabilities) -> ClientCapabilities {
         guard !isShared else { return .none }
         // Extensions are a matter of the stateless era, which hears of them with each request.
-        var declared = capabilities
+        var declared = capabilities.limited(to: server.questions)
         declared.extensions = []
         return declared
     }
