@@ -32,6 +32,10 @@ actor CallRun {
     private let incoming: Incoming
     private let session: ClientSession?
     private let isIdempotent: Bool
+    private let remake: Remake
+    /// What was sent last.
+    private var request: Outgoing
+    private var isRemade = false
     private var call: UpstreamCall
     private var rounds = 0
     private var lastProgress: Double?
@@ -45,22 +49,40 @@ actor CallRun {
     private var outbox: [JSONText] = []
     private nonisolated let current: Mutex<(call: UpstreamCall, ended: UpstreamFailure?)>
 
-    init(_ dispatch: Dispatch, _ incoming: Incoming, _ session: ClientSession?, isIdempotent: Bool, call: UpstreamCall) {
+    /// The headers for the request after a look at what the server lists now; nil if it is not to be made again.
+    typealias Remake = @Sendable () async -> [(String, String)]?
+
+    init(
+        _ dispatch: Dispatch, _ incoming: Incoming, _ session: ClientSession?, isIdempotent: Bool, remake: @escaping Remake, call: UpstreamCall
+    ) {
         self.dispatch = dispatch
         self.incoming = incoming
         self.session = session
         self.isIdempotent = isIdempotent
+        self.remake = remake
         self.call = call
+        request = dispatch.request
         current = Mutex((call, nil))
     }
 
     /// Sends the request.
     ///
+<<<<<<< HEAD
     /// - Parameter isIdempotent: whether the server's owner said of the tool that calling it twice is as good as once.
     static func start(_ dispatch: Dispatch, _ incoming: Incoming, _ session: ClientSession?, isIdempotent: Bool = false) async throws -> CallRun {
         let call = try await dispatch.upstream.ask(
             dispatch.request, by: dispatch.grant, isIdempotent: isIdempotent, preferring: dispatch.replica)
         return CallRun(dispatch, incoming, session, isIdempotent: isIdempotent, call: call)
+=======
+    /// - Parameters:
+    ///   - isIdempotent: whether the server's owner said of the tool that calling it twice is as good as once.
+    ///   - remake: asked at most once, when the server turned the request away for its headers (C-4).
+    static func start(
+        _ dispatch: Dispatch, _ incoming: Incoming, _ session: ClientSession?, isIdempotent: Bool = false, remake: @escaping Remake = { nil }
+    ) async throws -> CallRun {
+        let call = try await dispatch.upstream.ask(dispatch.request, by: dispatch.grant, isIdempotent: isIdempotent)
+        return CallRun(dispatch, incoming, session, isIdempotent: isIdempotent, remake: remake, call: call)
+>>>>>>> e096dca0e41c9c743e56a10867b32e4a1d1f6f59
     }
 
     /// Ends it from any thread: nobody waits for its answer any more, or nobody may have it.
@@ -95,10 +117,13 @@ actor CallRun {
                 case .answer(.success(let result)):
                     guard let required = try InputRequired(result) else { return .answer(.success(result)) }
                     return try await ask(required)
+                case .mismatch(let error): if try await !askWithOtherHeaders() { return .answer(.failure(error)) }
                 case .answer(.failure(let error)):
                     // Servers of 2025-11-25 may refuse a call until somebody has been to a URL; nothing else was done.
-                    if incoming.revision.era == .modern, let required = InputRequired(urlsIn: error), required.isPermitted(by: incoming.capabilities)
-                    {
+                    if error.code == -32042, !dispatch.upstream.server.questions.contains(.elicitation) {
+                        return .answer(.failure(.cannotBeAsked(.elicitation(.url), in: incoming.revision.era)))
+                    }
+                    if incoming.revision.era == .modern, let required = InputRequired(urlsIn: error), required.isPermitted(by: request.capabilities) {
                         return .asks(required)
                     }
                     return .answer(.failure(error))
@@ -148,7 +173,7 @@ actor CallRun {
             Task { await call.answer(id, result.map(\.text)) }
         }
         guard let name else {
-            await call.answer(id, .failure(ProtocolError.cannotBeAsked(question, in: .legacy)))
+            await call.answer(id, .failure(ProtocolError.cannotBeAsked(question.kind, in: .legacy)))
             return nil
         }
         return .message(request(name, question), isDroppable: false)
@@ -174,7 +199,7 @@ actor CallRun {
     private func ask(_ required: InputRequired) async throws -> Part {
         if incoming.revision.era == .modern { return .asks(required) }
         guard let session else {
-            throw required.questions.first.map { ProtocolError.cannotBeAsked($0.question, in: .legacy) } ?? .staleState
+            throw required.questions.first.map { ProtocolError.cannotBeAsked($0.question.kind, in: .legacy) } ?? .staleState
         }
         rounds += 1
         guard rounds <= Self.mostRounds else {
@@ -182,7 +207,7 @@ actor CallRun {
         }
         let round = Round(required)
         for (key, question) in required.questions {
-            guard session.capabilities.permits(question) else { throw ProtocolError.cannotBeAsked(question, in: .legacy) }
+            guard request.capabilities.permits(question) else { throw ProtocolError.cannotBeAsked(question.kind, in: .legacy) }
             guard let id = session.expect({ round.answered(key, $0) }) else {
                 throw ProtocolError(code: -32603, message: "Too many questions to your client wait for an answer.")
             }
@@ -205,9 +230,31 @@ actor CallRun {
 
     private func askAgain(_ round: Round, _ answers: JSONText) async throws {
         self.round = nil
+<<<<<<< HEAD
         let call = try await dispatch.upstream.ask(
             dispatch.request.retry(answers: answers, state: round.required.state), by: dispatch.grant, isIdempotent: isIdempotent,
             preferring: call.replica)
+=======
+        request = request.retry(answers: answers, state: round.required.state)
+        try await ask()
+    }
+
+    /// What the tool's schema said of headers no longer holds: once more, with those that it asks for now. Nothing was done so far.
+    ///
+    /// - Returns: false if that was tried before, or the same headers would be sent.
+    private func askWithOtherHeaders() async throws -> Bool {
+        guard !isRemade else { return false }
+        isRemade = true
+        guard let headers = await remake(), !headers.elementsEqual(request.headers, by: ==) else { return false }
+        if let ended = current.withLock({ $0.ended }) { throw ended }
+        request.headers = headers
+        try await ask()
+        return true
+    }
+
+    private func ask() async throws {
+        let call = try await dispatch.upstream.ask(request, by: dispatch.grant, isIdempotent: isIdempotent)
+>>>>>>> e096dca0e41c9c743e56a10867b32e4a1d1f6f59
         self.call = call
         let ended = current.withLock { current in
             current.call = call

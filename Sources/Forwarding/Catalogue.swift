@@ -274,6 +274,14 @@ package final class Catalogue: Service {
         return true
     }
 
+    /// Asks a server again, for what it listed no longer holds; a question that is under way may have been too early. Waits no longer than
+    /// anybody does.
+    func listAnew(_ server: ServerID) async {
+        let end = ContinuousClock.now + Self.longestWait
+        if let asking = state.withLock({ $0.entries[server]?.asking?.question }) { await asking.wait(atMost: end - .now) }
+        await refresh(server)?.wait(atMost: end - .now)
+    }
+
     // MARK: Changes
 
     /// A server said something outside of any answer.

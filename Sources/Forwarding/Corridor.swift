@@ -201,7 +201,7 @@ package struct Corridor: Sendable {
                 }
             }
             var request = incoming.outgoing(as: route.name, changes: changes)
-            request.capabilities = incoming.capabilities ?? decision.session?.capabilities ?? .none
+            request.capabilities = (incoming.capabilities ?? decision.session?.capabilities ?? .none).limited(to: route.upstream.server.questions)
             request.logLevel = era(of: incoming) == .modern ? incoming.logLevel : decision.session?.logLevel
             let arguments = incoming.params?["arguments"]
             if era(of: incoming) == .modern { try route.parameters.check(inbound.routing.travelling, against: arguments) }

@@ -102,9 +102,9 @@ extension Forwarder {
         guard let incoming = leg.closing.decision.incoming, let principal = leg.closing.decision.principal, let id = leg.closing.decision.id else {
             return await leg.closing.refuse(Self.undecided)
         }
-        let capabilities = incoming.capabilities ?? .none
+        let capabilities = (incoming.capabilities ?? .none).limited(to: leg.run.dispatch.upstream.server.questions)
         if let unasked = questions.first(where: { !capabilities.permits($0.question) }) {
-            return await leg.closing.fail(.cannotBeAsked(unasked.question, in: .modern), .failed)
+            return await leg.closing.fail(.cannotBeAsked(unasked.question.kind, in: .modern), .failed)
         }
         do {
             let sealed = try corridor.seal.seal(

@@ -136,7 +136,9 @@ package struct Forwarder: Sendable {
         }
         guard let incoming = closing.decision.incoming else { return await closing.refuse(Self.undecided) }
         do {
-            let run = try await CallRun.start(dispatch, incoming, closing.decision.session, isIdempotent: isIdempotent(dispatch))
+            let run = try await CallRun.start(dispatch, incoming, closing.decision.session, isIdempotent: isIdempotent(dispatch)) {
+                await self.headers(of: dispatch, incoming, closing.inbound)
+            }
             let ticket = running.add(of: dispatch.grant.principal) { run.abandon(.signedOut) }
             if await isSignedOut(closing.inbound) { run.abandon(.signedOut) }
             let leg = Leg(run: run, pass: pass, ticket: ticket, closing: closing, forwarder: self)
@@ -145,6 +147,15 @@ package struct Forwarder: Sendable {
             pass.leave()
             return await closing.give(up: error, dispatch)
         }
+    }
+
+    /// The headers of a call as the server's tools ask for them, listed anew; nil if there is no such tool any more that may be used.
+    private func headers(of dispatch: Dispatch, _ incoming: Incoming, _ inbound: Inbound) async -> [(String, String)]? {
+        guard case .callTool = dispatch.operation else { return nil }
+        await catalogue.listAnew(dispatch.upstream.server.id)
+        let (table, _) = catalogue.table(of: dispatch.grant.principal.tenant, only: inbound.resource.alias)
+        guard let route = table.route(for: dispatch.operation), route.upstream === dispatch.upstream else { return nil }
+        return route.parameters.headers(for: incoming.params?["arguments"], besides: inbound.routing.travelling)
     }
 
     /// Whether the server's owner said of the tool that is called that twice is as good as once.
@@ -262,6 +273,7 @@ package struct Forwarder: Sendable {
                 do throws(ProtocolError) {
                     let dispatch = decision.dispatch
                     if let task = try handle(value) { return .success(task) }
+                    try checkQuestions(ofTask: value)
                     return .success(
                         try forwarder.answers.result(
                             value, of: decision.incoming?.operation ?? .ping, dispatch?.naming ?? .verbatim, in: decision.era))
@@ -283,6 +295,13 @@ package struct Forwarder: Sendable {
                 throw ProtocolError(code: -32603, message: "The task was made, and its handle could not be sealed.")
             }
             return forwarder.answers.task(result, as: sealed)
+        }
+
+        /// A task asks no more than a call may.
+        private func checkQuestions(ofTask result: JSON) throws(ProtocolError) {
+            guard case .getTask? = decision.incoming?.operation, let allowed = decision.dispatch?.upstream.server.questions else { return }
+            let unasked = InputRequired.questions(ofTask: result).first { !allowed.contains($0.kind.general) }
+            if let unasked { throw .cannotBeAsked(unasked.kind, in: .modern) }
         }
 
         private func close(_ message: JSONText, _ status: ReplyStatus, _ outcome: AuditRecord.Outcome, reason: String = "") async -> Reply {

@@ -87,13 +87,15 @@ package struct ServerRecord: Hashable, Sendable {
     package var era: EraChoice
     package var tags: [String]
     package var credential: UpstreamCredential
+    /// What it may ask users for.
+    package var questions: Set<QuestionKind>
     package var createdAt: Timestamp
     package var updatedAt: Timestamp
 
     package init(
         id: ServerID, tenant: TenantID, owner: UserID, alias: ServerAlias, title: String, description: String? = nil, transport: Transport,
         replicas: [ServerReplica] = [], strategy: BalancingStrategy = .roundRobin, status: Status, isPublic: Bool = false, era: EraChoice,
-        tags: [String], credential: UpstreamCredential = .none, createdAt: Timestamp,
+        tags: [String], credential: UpstreamCredential = .none, questions: Set<QuestionKind> = .everything, createdAt: Timestamp,
         updatedAt: Timestamp
     ) {
         self.id = id
@@ -110,6 +112,7 @@ package struct ServerRecord: Hashable, Sendable {
         self.era = era
         self.tags = tags
         self.credential = credential
+        self.questions = questions
         self.createdAt = createdAt
         self.updatedAt = updatedAt
     }
@@ -119,7 +122,7 @@ extension ServerRecord {
     /// Whether nothing differs that a conversation with the server depends on.
     package func isReached(like other: ServerRecord) -> Bool {
         (tenant, alias, transport, era, credential) == (other.tenant, other.alias, other.transport, other.era, other.credential)
-            && (replicas, strategy) == (other.replicas, other.strategy)
+            && (replicas, strategy, questions) == (other.replicas, other.strategy, other.questions)
     }
 }
 
@@ -136,6 +139,7 @@ package struct ServerDraft: Sendable {
     package var era: EraChoice
     package var tags: [String]
     package var credential: UpstreamCredential
+    package var questions: Set<QuestionKind>
     /// What the credential keeps to itself, on its way to the vault.
     package var secret: Secret<String>?
     /// The values of a program's sealed variables, on their way to the vault.
@@ -144,7 +148,7 @@ package struct ServerDraft: Sendable {
     package init(
         alias: ServerAlias, title: String, description: String? = nil, transport: Transport, replicas: [ServerReplica] = [],
         strategy: BalancingStrategy = .roundRobin, status: ServerRecord.Status = .active, isPublic: Bool = false, era: EraChoice = .auto,
-        tags: [String] = [], credential: UpstreamCredential = .none, secret: Secret<String>? = nil,
+        tags: [String] = [], credential: UpstreamCredential = .none, questions: Set<QuestionKind> = .everything, secret: Secret<String>? = nil,
         sealedEnvironment: [String: Secret<String>] = [:]
     ) {
         self.alias = alias
@@ -158,6 +162,7 @@ package struct ServerDraft: Sendable {
         self.era = era
         self.tags = tags
         self.credential = credential
+        self.questions = questions
         self.secret = secret
         self.sealedEnvironment = sealedEnvironment
     }

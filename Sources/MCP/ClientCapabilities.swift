@@ -1,3 +1,5 @@
+package import Gateway
+
 /// What may be asked of a client while it waits for an answer, of what the gateway can carry.
 ///
 /// A server is told what the client of that very request declared, never more: else it would ask for what nobody can
@@ -50,6 +52,15 @@ package struct ClientCapabilities: Hashable, Sendable {
             ("roots", flag(listsRoots)),
             ("extensions", isModern && !carried.isEmpty ? .object(carried) : nil),
         ])
+    }
+
+    /// What is left of it for a server that may ask for these kinds of things alone. Extensions ask nothing by themselves.
+    package func limited(to kinds: Set<QuestionKind>) -> Self {
+        var limited = self
+        if !kinds.contains(.elicitation) { (limited.elicitsForms, limited.elicitsURLs) = (false, false) }
+        if !kinds.contains(.sampling) { (limited.samples, limited.samplesWithTools, limited.samplesWithContext) = (false, false, false) }
+        if !kinds.contains(.roots) { limited.listsRoots = false }
+        return limited
     }
 
     /// Whether there is anything they can be asked.

@@ -54,6 +54,13 @@ extension InputRequired {
         self.init(questions: questions, state: nil)
     }
 
+    /// What a task waits for, as far as it can be read.
+    package static func questions(ofTask result: JSON) -> [ServerQuestion] {
+        (result["inputRequests"]?.members ?? []).compactMap { _, request in
+            request["method"]?.string.flatMap { ServerQuestion(method: $0, params: request["params"]) }
+        }
+    }
+
     package func isPermitted(by capabilities: ClientCapabilities?) -> Bool { questions.allSatisfy { (capabilities ?? .none).permits($0.question) } }
 }
 
@@ -112,15 +119,16 @@ extension ProtocolError {
     }
 
     /// The client cannot be asked what a server needs to ask (S-9, B.7).
-    package static func cannotBeAsked(_ question: ServerQuestion, in era: Revision.Era) -> Self {
+    package static func cannotBeAsked(_ kind: ServerQuestion.Kind, in era: Revision.Era) -> Self {
         let (name, capability): (String, JSONText) =
-            switch question.kind {
+            switch kind {
             case .elicitation(.form): ("elicitation by forms", ["elicitation": ["form": [:]]])
             case .elicitation(.url): ("elicitation by URL", ["elicitation": ["url": [:]]])
             case .sampling: ("sampling", ["sampling": [:]])
             case .roots: ("roots", ["roots": [:]])
             }
-        let sentence = "The server needs to ask your client for something, and your client did not declare that it can be asked: \(name)."
+        let sentence =
+            "The server needs to ask your client for something, and your client did not declare that it can be asked, or the server's owner does not allow it: \(name)."
         switch era {
         case .modern: return Self(code: -32021, message: sentence, data: ["requiredCapabilities": capability], place: .envelope)
         case .legacy: return Self(code: -32603, message: sentence, data: ["requiredCapabilities": capability])

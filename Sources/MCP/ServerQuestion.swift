@@ -1,10 +1,21 @@
-import Gateway
+package import Gateway
 
 /// Something a server wants of the client before it can answer: a request of its own in one era, an entry of
 /// `inputRequests` in the other. The parameters are the same in both.
 package struct ServerQuestion: Sendable {
     package enum Mode: Hashable, Sendable { case form, url }
-    package enum Kind: Hashable, Sendable { case elicitation(Mode), sampling, roots }
+    package enum Kind: Hashable, Sendable {
+        case elicitation(Mode), sampling, roots
+
+        /// As an owner allows it.
+        package var general: QuestionKind {
+            switch self {
+            case .elicitation: .elicitation
+            case .sampling: .sampling
+            case .roots: .roots
+            }
+        }
+    }
 
     package let kind: Kind
     package let params: JSON?

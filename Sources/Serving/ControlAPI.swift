@@ -66,7 +66,7 @@ package struct ControlAPI: Sendable {
                     body,
                     known: [
                         "tenant", "alias", "title", "description", "public", "path", "arguments", "environment", "shared", "endpoint", "era", "tags",
-                        "credential", "replicas", "strategy", "secret_environment",
+                        "credential", "replicas", "strategy", "questions", "secret_environment",
                     ])
                 let user = try await operatorUser(try members.string("tenant"), context)
                 let alias = try members.alias()
@@ -79,7 +79,8 @@ package struct ControlAPI: Sendable {
                     transport: transport, replicas: replicas, strategy: try members.strategy() ?? .roundRobin,
                     isPublic: try members.bool("public") ?? false, era: try members.era(over: transport) ?? .auto,
                     tags: try members.tags() ?? [], credential: credential?.credential ?? .none,
-                    secret: credential?.secret, sealedEnvironment: try members.sealedEnvironment())
+                    questions: try members.questions() ?? .everything, secret: credential?.secret,
+                    sealedEnvironment: try members.sealedEnvironment())
                 let server = try await registry.create(draft, user.id, user.tenant, record(context, user, "server.create", alias.description))
                 return .json(ServerText.written(server, await registry.check(server.id)), status: .created)
             }

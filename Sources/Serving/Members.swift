@@ -165,6 +165,17 @@ package struct Members {
         return tags
     }
 
+    /// What a server may ask users for; an empty list for nothing.
+    func questions() throws(Refusal) -> Set<QuestionKind>? {
+        guard let names = try strings("questions", most: 8, longest: 64) else { return nil }
+        let kinds = names.map(QuestionKind.init)
+        guard !kinds.contains(nil) else {
+            let names = QuestionKind.allCases.map(\.rawValue).joined(separator: ", ")
+            throw .invalid("\"questions\" is a list of what the server may ask users for: \(names).")
+        }
+        return Set(kinds.compactMap { $0 })
+    }
+
     /// What the gateway is to show a server.
     package func credential(for transport: Transport) throws(Refusal) -> CredentialDraft? {
         guard let members = try stringsByName("credential", most: 10, longest: CredentialDraft.longestSecret + 64) else { return nil }

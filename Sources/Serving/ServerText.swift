@@ -33,7 +33,8 @@ enum ServerText {
         }
         members += [
             ("status", .string(server.status.rawValue)), ("era", .string(server.era.rawValue)),
-            ("tags", .array(server.tags.map { .string($0) })), ("revision", condition?.revision.map { .string($0) } ?? .null),
+            ("tags", .array(server.tags.map { .string($0) })), ("questions", .array(server.questions.names.map { .string($0) })),
+            ("revision", condition?.revision.map { .string($0) } ?? .null),
             ("credential", written(server.credential)), ("health", health), ("tools", condition?.toolCount.map { .number($0) } ?? .null),
             ("tools_waiting", condition.map { .number($0.waitingCount) } ?? .null),
             ("last_failure", condition?.lastFailure.map { .string($0) } ?? .null), ("owner_id", .number(server.owner.rawValue)),
@@ -83,7 +84,7 @@ enum ServerText {
     }
 
     private static let changeable: Set<String> = [
-        "title", "description", "endpoint", "era", "status", "public", "tags", "credential", "replicas", "strategy",
+        "title", "description", "endpoint", "era", "status", "public", "tags", "credential", "replicas", "strategy", "questions",
     ]
 
     /// A registration over HTTP.
@@ -107,7 +108,7 @@ enum ServerText {
             replicas: try replicas(members, beside: transport) ?? [], strategy: try members.strategy() ?? .roundRobin,
             status: try members.status() ?? .active, isPublic: try members.bool("public") ?? false, era: try members.era(over: transport) ?? .auto,
             tags: try members.tags() ?? [],
-            credential: credential?.credential ?? .none, secret: credential?.secret)
+            credential: credential?.credential ?? .none, questions: try members.questions() ?? .everything, secret: credential?.secret)
     }
 
     static func replicas(_ members: Members, beside transport: Transport) throws(Refusal) -> [ServerReplica]? {
@@ -136,6 +137,7 @@ enum ServerText {
         if let era = try members.era(over: server.transport) { changed.era = era }
         if let status = try members.status() { changed.status = status }
         if let tags = try members.tags() { changed.tags = tags }
+        if let questions = try members.questions() { changed.questions = questions }
         if let endpoint = try members.endpoint() {
             guard case .http = server.transport else { throw .invalid("A stdio server has no \"endpoint\".") }
             changed.transport = .http(endpoint: endpoint.description)

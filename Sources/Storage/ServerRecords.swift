@@ -59,8 +59,8 @@ extension Database {
             let sql = """
                 INSERT INTO server_registrations
                 (tenant_id, owner_id, alias, title, description, transport, endpoint, command, status, is_public, era, tags, credential_mode, \
-                credential, replicas, strategy, created_at, updated_at)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                credential, replicas, strategy, questions, created_at, updated_at)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """
             try db.execute(
                 sql: sql,
@@ -68,7 +68,8 @@ extension Database {
                     tenant.rawValue, owner.rawValue, draft.alias.description, draft.title, draft.description, draft.transport.name,
                     draft.transport.endpoint, try draft.transport.commandText(), draft.status.rawValue, draft.isPublic, draft.era.rawValue,
                     try text(of: draft.tags), draft.credential.mode, try draft.credential.columnText(),
-                    try text(of: draft.replicas.map(ReplicaColumn.init)), draft.strategy.rawValue, audit.at.microseconds, audit.at.microseconds,
+                    try text(of: draft.replicas.map(ReplicaColumn.init)), draft.strategy.rawValue, try text(of: draft.questions.names),
+                    audit.at.microseconds, audit.at.microseconds,
                 ])
             // Read before the audit row is written, which is an insertion too.
             let id = ServerID(db.lastInsertedRowID)
@@ -77,7 +78,7 @@ extension Database {
                 id: id, tenant: tenant, owner: owner, alias: draft.alias, title: draft.title, description: draft.description,
                 transport: draft.transport, replicas: draft.replicas, strategy: draft.strategy, status: draft.status, isPublic: draft.isPublic,
                 era: draft.era, tags: draft.tags,
-                credential: draft.credential,
+                credential: draft.credential, questions: draft.questions,
                 createdAt: audit.at, updatedAt: audit.at)
         }
     }
@@ -89,7 +90,7 @@ extension Database {
         try await write { db, ledger in
             let sql = """
                 UPDATE server_registrations SET title = ?, description = ?, transport = ?, endpoint = ?, command = ?, status = ?, is_public = ?, \
-                era = ?, tags = ?, credential_mode = ?, credential = ?, replicas = ?, strategy = ?, updated_at = ?
+                era = ?, tags = ?, credential_mode = ?, credential = ?, replicas = ?, strategy = ?, questions = ?, updated_at = ?
                 WHERE server_id = ? AND tenant_id = ? AND updated_at = ?
                 """
             // Two changes within one microsecond still get two moments.
@@ -99,8 +100,8 @@ extension Database {
                 arguments: [
                     server.title, server.description, server.transport.name, server.transport.endpoint, try server.transport.commandText(),
                     server.status.rawValue, server.isPublic, server.era.rawValue, try text(of: server.tags), server.credential.mode,
-                    try server.credential.columnText(), try text(of: server.replicas.map(ReplicaColumn.init)), server.strategy.rawValue, moment,
-                    server.id.rawValue, server.tenant.rawValue, basis.microseconds,
+                    try server.credential.columnText(), try text(of: server.replicas.map(ReplicaColumn.init)), server.strategy.rawValue,
+                    try text(of: server.questions.names), moment, server.id.rawValue, server.tenant.rawValue, basis.microseconds,
                 ])
             guard db.changesCount == 1 else {
                 let sql = "SELECT EXISTS (SELECT 1 FROM server_registrations WHERE server_id = ?)"
@@ -186,14 +187,16 @@ extension ServerRecord {
             let members = try? JSONDecoder().decode([String: String].self, from: Data((row["credential"] as String).utf8)),
             let credential = UpstreamCredential(mode: row["credential_mode"], members: members),
             let replicas = try? JSONDecoder().decode([ReplicaColumn].self, from: Data((row["replicas"] as String).utf8)),
-            let strategy = BalancingStrategy(rawValue: row["strategy"])
+            let strategy = BalancingStrategy(rawValue: row["strategy"]),
+            let questions = try? JSONDecoder().decode([String].self, from: Data((row["questions"] as String).utf8)).map(QuestionKind.init),
+            !questions.contains(nil)
         else { return nil }
         self.init(
             id: ServerID(row["server_id"]), tenant: TenantID(row["tenant_id"]), owner: UserID(row["owner_id"]), alias: alias,
             title: row["title"], description: row["description"], transport: transport,
             replicas: replicas.map { ServerReplica(endpoint: $0.endpoint, weight: $0.weight) }, strategy: strategy, status: status,
             isPublic: row["is_public"], era: era,
-            tags: tags, credential: credential,
+            tags: tags, credential: credential, questions: Set(questions.compactMap { $0 }),
             createdAt: Timestamp(microseconds: row["created_at"]), updatedAt: Timestamp(microseconds: row["updated_at"]))
     }
 }

@@ -149,6 +149,8 @@ package final class Upstream: Sendable {
         -> UpstreamCall
     {
         let owner = owner(grant.principal)
+        var request = request
+        request.capabilities = request.capabilities.limited(to: server.questions)
         let declared = declared(request.capabilities)
         let repetition = Repetition(method: request.method, isMarked: isIdempotent)
         let call = UpstreamCall(client: client, request: request, repetition: repetition, replicas: replicas, preferring: preferred) {
@@ -191,7 +193,7 @@ package final class Upstream: Sendable {
     func declared(_ capabilities: ClientCapabilities) -> ClientCapabilities {
         guard !isShared else { return .none }
         // Extensions are a matter of the stateless era, which hears of them with each request.
-        var declared = capabilities
+        var declared = capabilities.limited(to: server.questions)
         declared.extensions = []
         return declared
     }

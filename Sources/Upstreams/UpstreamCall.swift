@@ -11,6 +11,8 @@ package final class UpstreamCall: Sendable {
         /// Something the server wants to know before it goes on, and the caller can be asked. To be answered under its id.
         case question(MessageID, ServerQuestion)
         case answer(Result<JSON, ProtocolError>)
+        /// The last: a stateless server found the headers at odds with the body (-32020), and did not take the request up.
+        case mismatch(ProtocolError)
         /// Nothing to tell for as long as was to be waited.
         case silence
     }
@@ -144,6 +146,7 @@ package final class UpstreamCall: Sendable {
                 let isTheirs = current.opened.revision.era == .modern && error?.code == -32020
                 let isEnvelope = error.map { $0.code == -32600 || (ModernRequest.isModernError($0) && !isTheirs) } ?? true
                 if [400, 404, 405].contains(status) && isEnvelope { await current.link.reset(current.opened, keepingVerdict: false) }
+                if status == 400, isTheirs, let error { return .mismatch(error) }
                 if let error { return .answer(.failure(error)) }
                 throw UpstreamFailure.rejected(status: status, error: nil)
             } catch let failure as UpstreamFailure {

@@ -1,3 +1,4 @@
+import Gateway
 import Testing
 
 @testable import MCP
@@ -40,5 +41,25 @@ struct ServerQuestionTests {
         let form = try JSON(parsing: Array(#"{"message": "x", "requestedSchema": {}}"#.utf8))
         #expect(ServerQuestion(method: "elicitation/create", params: form)?.objection == nil)
         #expect(ServerQuestion(method: "roots/list", params: nil)?.objection == nil)
+    }
+
+    @Test(
+        arguments: [
+            ([], #"{}"#), ([.elicitation], #"{"elicitation":{"form":{},"url":{}}}"#), ([.roots], #"{"roots":{}}"#),
+            ([.sampling], #"{"sampling":{"tools":{},"context":{}}}"#), (.everything, everything),
+        ] as [(Set<QuestionKind>, String)])
+    func `of what a client can be asked, what a server may ask is left`(kinds: Set<QuestionKind>, left: String) throws {
+        let declared = ClientCapabilities(try JSON(parsing: Array(Self.everything.utf8)))
+        #expect(declared.limited(to: kinds).text(in: .newestLegacy).description == left)
+        // Nothing is added to what it declared.
+        #expect(ClientCapabilities.none.limited(to: .everything) == .none)
+    }
+
+    private static let everything = #"{"elicitation":{"form":{},"url":{}},"sampling":{"tools":{},"context":{}},"roots":{}}"#
+
+    @Test func `a task's questions are read like a call's`() throws {
+        let task = #"{"inputRequests":{"a":{"method":"roots/list"},"b":{"method":"sampling/createMessage","params":{}},"c":{"method":"x"},"d":1}}"#
+        #expect(InputRequired.questions(ofTask: try JSON(parsing: Array(task.utf8))).map(\.kind) == [.roots, .sampling])
+        #expect(InputRequired.questions(ofTask: try JSON(parsing: Array(#"{"inputRequests":[]}"#.utf8))).isEmpty)
     }
 }

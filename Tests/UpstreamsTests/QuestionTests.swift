@@ -281,6 +281,42 @@ struct QuestionTests {
         }
     }
 
+    @Test(arguments: [EraChoice.modern, .legacy])
+    func `a server hears only of what its owner lets it ask`(_ era: EraChoice) async throws {
+        let script = era == .modern ? ScriptedServer.modern(ScriptedServer.echo) : ScriptedServer.legacy(session: "s", ScriptedServer.echo)
+        try await ScriptedServer.running { request, reply in
+            if request.method == .GET { return try await reply.send("405 Method Not Allowed", "") }
+            try await script(request, reply)
+        } _: { server in
+            let upstream = try Upstream(server, era: era, questions: [.elicitation])
+            _ = try await upstream.start { $0.capabilities = .everything }.answer()
+            let declared =
+                era == .modern
+                ? server.requests("tools/call").first?.json?["params"]?["_meta"]?["io.modelcontextprotocol/clientCapabilities"]
+                : server.requests("initialize").first?.json?["params"]?["capabilities"]
+            var expected = ClientCapabilities.forms
+            expected.elicitsURLs = true
+            #expect(declared.map { ClientCapabilities($0) } == expected)
+        }
+    }
+
+    @Test func `what the owner does not let it ask is declined like what the caller did not declare, and nobody sees it`() async throws {
+        let asking = Asking()
+        let script = asking.script { reply in
+            try await reply.event(["jsonrpc": "2.0", "id": 9, "method": "roots/list"])
+            let answer = try await asking.next()
+            #expect(answer["error"]?["code"]?.integer == -32601)
+        }
+        try await ScriptedServer.running(script) { server in
+            let call = try await Upstream(server, questions: [.elicitation, .sampling]).start { $0.capabilities = .everything }
+            guard case .answer(.success(let words)) = try await call.next() else {
+                Issue.record("something was shown")
+                return
+            }
+            #expect(words.text == Asking.words)
+        }
+    }
+
     @Test func `what a stateless server asks in its stream is neither shown nor answered`() async throws {
         let script = ScriptedServer.modern { request, reply in
             try await reply.startEvents()

@@ -57,15 +57,19 @@ extension UpstreamSurroundings {
 }
 
 extension Upstream {
-    convenience init(_ transport: Transport, era: EraChoice = .auto, surroundings: UpstreamSurroundings) {
+    convenience init(
+        _ transport: Transport, era: EraChoice = .auto, questions: Set<QuestionKind> = .everything, surroundings: UpstreamSurroundings
+    ) {
         let record = ServerRecord(
             id: ServerID(1), tenant: TenantID(1), owner: UserID(1), alias: ServerAlias("s")!, title: "S", transport: transport, status: .active,
-            era: era, tags: [], createdAt: Timestamp(microseconds: 0), updatedAt: Timestamp(microseconds: 0))
+            era: era, tags: [], questions: questions, createdAt: Timestamp(microseconds: 0), updatedAt: Timestamp(microseconds: 0))
         self.init(record, surroundings: surroundings)
     }
 
-    convenience init(_ server: ScriptedServer, era: EraChoice = .auto, surroundings: UpstreamSurroundings? = nil) throws {
-        self.init(.http(endpoint: server.url), era: era, surroundings: try surroundings ?? .testing())
+    convenience init(
+        _ server: ScriptedServer, era: EraChoice = .auto, questions: Set<QuestionKind> = .everything, surroundings: UpstreamSurroundings? = nil
+    ) throws {
+        self.init(.http(endpoint: server.url), era: era, questions: questions, surroundings: try surroundings ?? .testing())
     }
 
     /// Starts a call as the forwarder does.
@@ -133,6 +137,7 @@ extension UpstreamCall {
     func answer() async throws -> Result<JSON, ProtocolError> {
         while let event = try await next() {
             if case .answer(let answer) = event { return answer }
+            if case .mismatch(let error) = event { return .failure(error) }
         }
         throw UpstreamFailure.garbled("no answer")
     }

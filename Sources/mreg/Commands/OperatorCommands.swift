@@ -53,6 +53,8 @@ struct ServerCommand: ParsableCommand {
         @Option(help: "A variable for the program whose value is in a file and is kept sealed, NAME=FILE; may be repeated.") var secretEnv: [String] =
             []
         @Option(help: "A word to find it by; may be repeated.") var tag: [String] = []
+        @Option(help: "What it may ask users for: elicitation, sampling, roots (all, unless said otherwise), or none; may be repeated.")
+        var question: [String] = []
         @Option(help: "What it is shown: none, static, client_credentials, per_user or on_behalf_of.") var auth: String?
         @Option(help: "static: the header, Authorization unless said otherwise.") var header: String?
         @Option(help: "The file with the header's whole value (such as Bearer …), or with the client's secret.") var secretFile: String?
@@ -75,6 +77,7 @@ struct ServerCommand: ParsableCommand {
             guard endpoint != nil || (replica.isEmpty && strategy == nil) else {
                 throw ValidationError("--replica and --strategy go with --endpoint.")
             }
+            guard !question.contains("none") || question == ["none"] else { throw ValidationError("--question none goes with no other.") }
         }
 
         func run() throws {
@@ -84,6 +87,7 @@ struct ServerCommand: ParsableCommand {
                 ("alias", .string(alias)), ("title", title.map { .string($0) }), ("description", description.map { .string($0) }),
                 ("public", `public` ? .bool(true) : nil), ("tenant", tenant.map { .string($0) }), ("era", .string(era)),
                 ("tags", .array(tag.map { .string($0) })),
+                ("questions", question.isEmpty ? nil : .array(question.filter { $0 != "none" }.map { .string($0) })),
             ]
             if let endpoint {
                 members += [("endpoint", .string(endpoint)), ("strategy", strategy.map { .string($0) })]
