@@ -30,5 +30,6 @@ package enum Schema {
         Migration("v0016-client-sessions", PackageResources.v0016_client_sessions_sql),
         Migration("v0017-public-servers", PackageResources.v0017_public_servers_sql),
         Migration("v0018-replicas", PackageResources.v0018_replicas_sql),
+        Migration("v0020-endpoint-weight", PackageResources.v0020_endpoint_weight_sql),
     ]
 }

@@ -57,8 +57,11 @@ final class HTTPConnection: ChannelInboundHandler {
     static let patienceWithDrips = TimeAmount.seconds(30)
     static let leastPace = 1024
 
-    /// Before the TLS handshake is done, nothing of a request has left.
+    /// For the TLS handshake, before which nothing of a request has left.
+    static let patienceWithHandshakes = TimeAmount.seconds(5)
+
     private var isEstablished: Bool
+    private var handshakeTimer: Scheduled<Void>?
     private let onIdle: @Sendable () -> Void
     private let onClosed: @Sendable () -> Void
     private var exchange: Exchange?
@@ -274,6 +277,7 @@ final class HTTPConnection: ChannelInboundHandler {
     /// The connection is gone: what it carried may have been sent, unless TLS was not even there.
     private func lose(_ how: String, handshake: String) {
         stopCounting()
+        handshakeTimer?.cancel()
         idleTimer?.cancel()
         if case .events = body {
             loseStream(.lost(how))
@@ -283,13 +287,24 @@ final class HTTPConnection: ChannelInboundHandler {
         (exchange, request, body) = (nil, nil, .none)
     }
 
+    func channelActive(context: ChannelHandlerContext) {
+        if !isEstablished {
+            let channel = context.channel
+            handshakeTimer = context.eventLoop.scheduleTask(in: Self.patienceWithHandshakes) { channel.close(promise: nil) }
+        }
+        context.fireChannelActive()
+    }
+
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if case TLSUserEvent.handshakeCompleted = event { isEstablished = true }
+        if case TLSUserEvent.handshakeCompleted = event {
+            isEstablished = true
+            handshakeTimer?.cancel()
+        }
         context.fireUserInboundEventTriggered(event)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        lose("the connection closed before its answer", handshake: "the TLS handshake failed")
+        lose("the connection closed before its answer", handshake: "the TLS handshake failed, or took too long")
         onClosed()
         context.fireChannelInactive()
     }

@@ -28,9 +28,14 @@ package final class HTTPConnections: Sendable {
     private let channels = Mutex<[ObjectIdentifier: any Channel]>([:])
     private let lastID = Atomic<Int64>(0)
 
-    package init(group: any EventLoopGroup, egress: EgressPolicy) throws {
-        dialing = try Dialing(group: group, egress: egress)
+    /// A caller hears of a server that cannot be reached within that.
+    private static let patience = TimeAmount.seconds(3)
+
+    package convenience init(group: any EventLoopGroup, egress: EgressPolicy) throws {
+        self.init(dialing: try Dialing(group: group, egress: egress, patience: Self.patience))
     }
+
+    init(dialing: Dialing) { self.dialing = dialing }
 
     var loop: any EventLoop { dialing.group.any() }
 

@@ -3,6 +3,7 @@ import MCP
 import NIOCore
 import NIOEmbedded
 import NIOHTTP1
+import NIOTLS
 import Testing
 
 @testable import Upstreams
@@ -40,6 +41,22 @@ struct DripTests {
         loop.advanceTime(by: .seconds(2))
         #expect(exchange.failure == .lost("its answer came slower than 1 KiB a second"))
         #expect(!channel.isActive)
+    }
+
+    @Test(arguments: [false, true])
+    func `a connection without TLS handshake is given up after five seconds, and nothing was sent`(_ isShaken: Bool) throws {
+        let channel = EmbeddedChannel(loop: loop)
+        let handler = HTTPConnection(isSecure: true, onIdle: {}, onClosed: {})
+        try channel.pipeline.syncOperations.addHandler(handler)
+        channel.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 1), promise: nil)
+        let exchange = Exchange(id: 1, loop: loop, patience: .init(.seconds(600)))
+        #expect(handler.begin(exchange, .init(method: .POST, path: "/", headers: [:], body: [1]), on: channel))
+        loop.advanceTime(by: .seconds(4))
+        if isShaken { channel.pipeline.fireUserInboundEventTriggered(TLSUserEvent.handshakeCompleted(negotiatedProtocol: nil)) }
+        #expect(exchange.failure == nil)
+        loop.advanceTime(by: .seconds(2))
+        #expect(exchange.failure == (isShaken ? nil : .unreachable("the TLS handshake failed, or took too long")))
+        #expect(channel.isActive == isShaken)
     }
 
     @Test func `an answer that begins fast and then drips is given up when its average falls`() throws {

@@ -43,12 +43,12 @@ extension UpstreamSurroundings {
     static func testing(
         egress: EgressPolicy = .loopback, keeper: ProcessKeeper = ProcessKeeper(), environment: [String: String] = [:],
         sealed: [String: Secret<String>] = [:], notice: @escaping @Sendable (ServerID, UpstreamNotice) -> Void = { _, _ in },
-        now: @escaping @Sendable () -> Moment = clock
+        rested: @escaping @Sendable (ServerRecord, String) -> Void = { _, _ in }, now: @escaping @Sendable () -> Moment = clock
     ) throws -> Self {
         UpstreamSurroundings(
             client: Implementation(name: "gateway", title: "Gateway", version: "1"),
             connections: try HTTPConnections(group: .singletonMultiThreadedEventLoopGroup, egress: egress), keeper: keeper,
-            environment: environment, sealedEnvironment: { _ in sealed }, notice: notice, now: now, logger: .quiet)
+            environment: environment, sealedEnvironment: { _ in sealed }, notice: notice, rested: rested, now: now, logger: .quiet)
     }
 
     static let clock: @Sendable () -> Moment = {
