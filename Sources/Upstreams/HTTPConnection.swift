@@ -62,6 +62,9 @@ final class HTTPConnection: ChannelInboundHandler {
 
     private var isEstablished: Bool
     private var handshakeTimer: Scheduled<Void>?
+    private let gathering: Gathering
+    /// What this connection holds of it.
+    private var gathered = 0
     private let onIdle: @Sendable () -> Void
     private let onClosed: @Sendable () -> Void
     private var exchange: Exchange?
@@ -74,8 +77,11 @@ final class HTTPConnection: ChannelInboundHandler {
     private var drip: (since: NIODeadline, bytes: Int)?
     private var dripTimer: Scheduled<Void>?
 
-    init(isSecure: Bool, onIdle: @escaping @Sendable () -> Void, onClosed: @escaping @Sendable () -> Void) {
+    init(
+        isSecure: Bool, gathering: Gathering = Gathering(), onIdle: @escaping @Sendable () -> Void, onClosed: @escaping @Sendable () -> Void
+    ) {
         isEstablished = !isSecure
+        self.gathering = gathering
         self.onIdle = onIdle
         self.onClosed = onClosed
     }
@@ -148,7 +154,7 @@ final class HTTPConnection: ChannelInboundHandler {
             bytes.append(contentsOf: buffer.readableBytesView)
             if bytes.count > limit {
                 give(up: .garbled("its answer is larger than \(limit >> 10) KiB"), context)
-            } else {
+            } else if gather(bytes.count, context) {
                 body = .document(bytes, limit: limit)
                 count(buffer.readableBytes, context)
             }
@@ -164,6 +170,7 @@ final class HTTPConnection: ChannelInboundHandler {
                 for event in events { read(event, context) }
                 if !events.isEmpty || parser.pending == 0 { stopCounting() }
                 if parser.pending > 0 { count(buffer.readableBytes, context) }
+                guard gather(parser.pending, context) else { return }
                 body = .events(parser)
                 closeSoonIfAnswered(context)
             } catch {
@@ -198,6 +205,20 @@ final class HTTPConnection: ChannelInboundHandler {
         } catch {
             exchange?.fail(.garbled("it sent something that is not MCP: \(error.message)"))
         }
+    }
+
+    /// Holds so many bytes of an answer, or gives it up.
+    private func gather(_ bytes: Int, _ context: ChannelHandlerContext) -> Bool {
+        let more = bytes - gathered
+        gathered = bytes
+        if gathering.change(by: more) { return true }
+        give(up: .garbled("it came when more large answers were under way than the gateway holds at a time"), context)
+        return false
+    }
+
+    private func letGo() {
+        _ = gathering.change(by: -gathered)
+        gathered = 0
     }
 
     private func give(up failure: UpstreamFailure, _ context: ChannelHandlerContext) {
@@ -244,6 +265,7 @@ final class HTTPConnection: ChannelInboundHandler {
 
     private func finish(_ context: ChannelHandlerContext) {
         stopCounting()
+        letGo()
         guard let head, let exchange else { return }
         switch body {
         case .none: break
@@ -277,6 +299,7 @@ final class HTTPConnection: ChannelInboundHandler {
     /// The connection is gone: what it carried may have been sent, unless TLS was not even there.
     private func lose(_ how: String, handshake: String) {
         stopCounting()
+        letGo()
         handshakeTimer?.cancel()
         idleTimer?.cancel()
         if case .events = body {

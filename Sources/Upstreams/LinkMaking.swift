@@ -43,7 +43,7 @@ struct LinkMaking: Sendable {
                 transport: { [server, diaries, crashes] board, _ throws(UpstreamFailure) in
                     try crashes.admit()
                     let sealed = try Self.sealed(command, of: server, surroundings)
-                    try restarts.admit()
+                    try restarts.admit(after: crashes.wakes)
                     let process = StdioProcess(
                         command, environment: surroundings.environment, sealed: sealed,
                         diary: diaries.begin(of: owner.user, hiding: Diary.secrets(command.environment, sealed), at: surroundings.now().wall),

@@ -10,15 +10,18 @@ final class Restarts: Sendable {
         var failures = 0
         var startedAt: NIODeadline = .uptimeNanoseconds(0)
         var notBefore: NIODeadline = .uptimeNanoseconds(0)
+        var wakes = 0
     }
 
     private let state = Mutex(State())
     private static let backoff = Backoff(first: .milliseconds(500), longest: .seconds(60))
     private static let soon = TimeAmount.seconds(30)
 
-    func admit() throws(UpstreamFailure) {
+    /// - Parameter wakes: how often somebody wanted the program tried again; whoever does waits for no pause.
+    func admit(after wakes: Int = 0) throws(UpstreamFailure) {
         let now = NIODeadline.now()
         let wait = state.withLock { state -> TimeAmount? in
+            if wakes != state.wakes { state = State(wakes: wakes) }
             guard now >= state.notBefore else { return state.notBefore - now }
             state.startedAt = now
             return nil
@@ -44,6 +47,7 @@ final class Crashes: Sendable {
     private struct State {
         var loop = CrashLoop()
         var last = ""
+        var wakes = 0
         var isInUse: (@Sendable () -> Bool)?
         var onRest: (@Sendable (String) -> Void)?
     }
@@ -62,6 +66,9 @@ final class Crashes: Sendable {
                 + "when it is mended, “mreg server check” on the gateway's host or any change of its registration has it started again"
         }
     }
+
+    /// How often it was woken.
+    var wakes: Int { state.withLock { $0.wakes } }
 
     func admit() throws(UpstreamFailure) { if let rest { throw .unreachable(rest) } }
 
@@ -84,5 +91,10 @@ final class Crashes: Sendable {
 
     /// - Returns: whether it was at rest.
     @discardableResult
-    func wake() -> Bool { state.withLock { $0.loop.wake() } }
+    func wake() -> Bool {
+        state.withLock { state in
+            state.wakes += 1
+            return state.loop.wake()
+        }
+    }
 }

@@ -742,4 +742,15 @@ struct RestartsTests {
     }
 
     @Test func `the first start is at once`() throws { try Restarts().admit() }
+
+    @Test func `whoever wants it tried again waits for no pause, and those after them do`() throws {
+        let restarts = Restarts()
+        try restarts.admit()
+        for _ in 0..<8 { restarts.ended() }
+        try restarts.admit(after: 1)
+        restarts.ended()
+        #expect(throws: UpstreamFailure.unreachable("its process keeps ending; it is started again in 1 s at the earliest")) {
+            try restarts.admit(after: 1)
+        }
+    }
 }

@@ -147,6 +147,9 @@ struct ServerCommand: ParsableCommand {
                     })
             }
             print(servers.isEmpty ? "No servers are registered. Register one: mreg server add --help" : table.text)
+            for server in servers where server["health"]?.string == "resting" {
+                print("\n\(server["alias"]?.string ?? ""): \(server["last_failure"]?.string?.withoutControls ?? "")")
+            }
         }
 
         private static func endpoints(_ replicas: JSON?) -> String {
