@@ -47,7 +47,11 @@ extension UpstreamSurroundings {
     ) throws -> Self {
         UpstreamSurroundings(
             client: Implementation(name: "gateway", title: "Gateway", version: "1"),
-            connections: try HTTPConnections(group: .singletonMultiThreadedEventLoopGroup, egress: egress), keeper: keeper,
+            // The system's certificates take long to read, so only who needs them does.
+            connections: HTTPConnections(
+                dialing: try Dialing(
+                    group: .singletonMultiThreadedEventLoopGroup, egress: egress, patience: .seconds(30), trust: TestCertificate.trust)),
+            keeper: keeper,
             environment: environment, sealedEnvironment: { _ in sealed }, notice: notice, rested: rested, now: now, logger: .quiet)
     }
 
