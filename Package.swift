@@ -126,7 +126,7 @@ let package = Package(
         tests("LMDB", ["CLMDB"]),
         tests("Storage", ["Gateway", "Access", "Pacing", "Proof", "OAuth", "Discovery", "Sealing", "Reports", "Schema", grdb, grdbSQLite, logging]),
         tests("Identity", ["Gateway", "MCP", "Pacing", "Reports", "OAuth", jwtKit, crypto, lifecycle, logging], exclude: ["Entra/Fixtures"]),
-        tests("Upstreams", ["Gateway", "MCP", "Access", nio, nioPosix, nioEmbedded, nioHTTP1, nioSSL, lifecycle, logging]),
+        tests("Upstreams", ["Gateway", "MCP", "Access", nio, nioPosix, nioEmbedded, nioHTTP1, nioTLS, nioSSL, lifecycle, logging]),
         tests("Audit", ["Gateway", lifecycle, logging]),
         tests("FakeEntra", ["Gateway", hummingbird, nio, nioPosix, nioHTTP1, jwtKit, crypto, lifecycle, logging]),
         tests("Forwarding", ["Gateway", "MCP", "Access", "Identity", "Upstreams", nioPosix, logging]),
@@ -135,7 +135,8 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "mreg", "Gateway", "MCP", "Access", "Proof", "OAuth", "Forwarding", "Identity", "FakeEntra", "Serving", "Storage", grdb, nio,
+                "mreg", "Gateway", "MCP", "Access", "Proof", "OAuth", "Forwarding", "Identity", "FakeEntra", "Serving", "Storage", "Upstreams", grdb,
+                nio,
                 nioPosix,
                 nioHTTP1, lifecycle, logging,
             ],

@@ -31,5 +31,6 @@ package enum Schema {
         Migration("v0017-public-servers", PackageResources.v0017_public_servers_sql),
         Migration("v0018-replicas", PackageResources.v0018_replicas_sql),
         Migration("v0019-questions", PackageResources.v0019_questions_sql),
+        Migration("v0020-endpoint-weight", PackageResources.v0020_endpoint_weight_sql),
     ]
 }

@@ -26,7 +26,7 @@ package final class Catalogue: Service {
         var lastFailure: String?
         var asking: (question: Question, task: Task<Void, Never>)?
 
-        /// Whether the server said that a list changed since the last question began.
+        /// Whether the server said that a list changed since the last question began, or somebody wants it asked anew.
         var isOutdated = false
 
         /// Whether a caller waited for its first list as long as anybody does.
@@ -60,6 +60,8 @@ package final class Catalogue: Service {
         /// Tools that wait for somebody's approval.
         package let waitingCount: Int
         package let lastFailure: String?
+        /// Whether it is a program that is not started any more; `lastFailure` says why.
+        package let isResting: Bool
         /// Its endpoints, if it is reached by URL.
         package let replicas: [ReplicaCondition]
     }
@@ -70,11 +72,11 @@ package final class Catalogue: Service {
     private let makeUpstream: @Sendable (ServerRecord) -> Upstream
     private let changes: Changes
     private let logger: Logger
+    private let freshFor: TimeAmount
     private let state = Mutex(State())
     private let due: AsyncStream<ServerID>
     private let remind: AsyncStream<ServerID>.Continuation
 
-    private static let freshFor = TimeAmount.seconds(30)
     /// A server that fails is not asked again sooner than this.
     private static let retryAfter = TimeAmount.seconds(5)
     /// How long a caller waits for servers that were never asked, or for one whose list may have changed.
@@ -83,9 +85,11 @@ package final class Catalogue: Service {
     private static let longestListing = Duration.seconds(25)
     private static let sweepInterval = Duration.seconds(60)
 
-    /// - Parameter originKey: the operator's own `_meta` key: a reverse-DNS prefix, a slash and a name.
+    /// - Parameters:
+    ///   - originKey: the operator's own `_meta` key: a reverse-DNS prefix, a slash and a name.
+    ///   - freshFor: how old a list may be that nobody is asked for anew.
     package init(
-        answers: Answers, originKey: String, changes: Changes, pins: PinBook, logger: Logger,
+        answers: Answers, originKey: String, changes: Changes, pins: PinBook, logger: Logger, freshFor: Duration = .seconds(30),
         makeUpstream: @escaping @Sendable (ServerRecord) -> Upstream
     ) {
         self.answers = answers
@@ -93,6 +97,7 @@ package final class Catalogue: Service {
         self.originKey = originKey
         self.pins = pins
         self.logger = logger
+        self.freshFor = TimeAmount(freshFor)
         self.makeUpstream = makeUpstream
         (due, remind) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(1024))
     }
@@ -107,7 +112,10 @@ package final class Catalogue: Service {
             guard state.isNews(server.id, at: server.updatedAt) else { return nil }
             let former = state.entries[server.id]
             // A new title changes nothing about the conversations with a server.
-            if let former, server.status == .active, !isShownAnother, former.upstream.server.isReached(like: server) { return nil }
+            if let former, server.status == .active, !isShownAnother, former.upstream.server.isReached(like: server) {
+                if former.upstream.wake() { state.entries[server.id]?.isOutdated = true }
+                return nil
+            }
             former?.asking?.task.cancel()
             state.entries[server.id] = server.status == .active ? Entry(upstream: makeUpstream(server)) : nil
             rebuild(server.tenant, server.id, &state)
@@ -139,15 +147,19 @@ package final class Catalogue: Service {
 
     /// Has a server listed anew, before long.
     package func recheck(_ server: ServerID) {
-        state.withLock { $0.entries[server]?.failures = 0 }
+        state.withLock {
+            $0.entries[server]?.failures = 0
+            $0.entries[server]?.isOutdated = true
+        }
         remind.yield(server)
     }
 
     package func condition(of server: ServerID) -> Condition? {
         state.withLock { $0.entries[server] }.map {
-            Condition(
+            let rest = $0.upstream.rest
+            return Condition(
                 revision: $0.upstream.revision, toolCount: $0.lists?[.tools]?.count, waitingCount: pins.pins(of: server).waiting.count,
-                lastFailure: $0.lastFailure, replicas: $0.upstream.replicaConditions)
+                lastFailure: rest ?? $0.lastFailure, isResting: rest != nil, replicas: $0.upstream.replicaConditions)
         }
     }
 
@@ -167,8 +179,12 @@ package final class Catalogue: Service {
         state.withLock { state in (state.entries.values.count { $0.lastFailure != nil }, state.entries.count) }
     }
 
-    /// Asks a server now and says how that went.
+    /// How many programs are not started any more.
+    package var restingCount: Int { upstreams.count { $0.rest != nil } }
+
+    /// Asks a server now, also a program that was put to rest, and says how that went.
     package func check(_ server: ServerID) async -> Condition? {
+        state.withLock { $0.entries[server]?.upstream }?.wake()
         await refresh(server)?.wait()
         return condition(of: server)
     }
@@ -187,7 +203,7 @@ package final class Catalogue: Service {
                 guard its.tenant == tenant, alias == nil || its.alias == alias else { continue }
                 only = server
                 if entry.isCold { isCold = true }
-                if entry.asking == nil && Self.isDue(entry) { stale.append(server) }
+                if entry.asking == nil && isDue(entry) { stale.append(server) }
             }
             return (alias == nil ? aggregate(of: tenant, &state) : verbatim(only, &state), isCold, stale)
         }
@@ -311,13 +327,20 @@ package final class Catalogue: Service {
 
     // MARK: Asking
 
-    private static func isDue(_ entry: Entry) -> Bool {
+    private func isDue(_ entry: Entry) -> Bool {
+        guard entry.upstream.rest == nil else { return false }
         guard let askedAt = entry.askedAt else { return true }
         let age = NIODeadline.now() - askedAt
-        guard entry.failures == 0 else { return age > retryAfter * min(entry.failures, 12) }
+        guard entry.failures == 0 else { return age > Self.retryAfter * min(entry.failures, 12) }
         guard case .stdio = entry.upstream.server.transport else { return age > freshFor }
         // A program lists the same until it is started anew, and for a list alone none is started (P-13).
         return age > freshFor && entry.upstream.openings > entry.openings
+    }
+
+    /// Asks a server again if its lists are old, or said to be; to hear of changes alone no program is started (P-13).
+    private func refreshIfDue(_ server: ServerID) async {
+        let isWanted = state.withLock { $0.entries[server].map { $0.isOutdated || isDue($0) } ?? false }
+        if isWanted { await refresh(server)?.wait() }
     }
 
     /// One question to a server runs at a time; everybody waits for that one.
@@ -429,7 +452,7 @@ package final class Catalogue: Service {
                 }
                 for await server in due {
                     group.addTask {
-                        await self.refresh(server)?.wait()
+                        await self.refreshIfDue(server)
                         if let upstream = self.state.withLock({ $0.entries[server]?.upstream }) { await self.listenIfHeard(upstream) }
                     }
                 }

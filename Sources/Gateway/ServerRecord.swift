@@ -31,6 +31,12 @@ package enum Transport: Hashable, Sendable {
         }
     }
 
+    /// Of a program.
+    package var sealedNames: [String] {
+        guard case .stdio(let command) = self else { return [] }
+        return command.sealedNames
+    }
+
     /// Of an HTTP server; nil also if its URL is none.
     package var httpEndpoint: Endpoint? {
         guard case .http(let text) = self else { return nil }
@@ -48,12 +54,21 @@ package struct StdioCommand: Hashable, Sendable {
     /// otherwise each user gets a process of their own.
     package let isShared: Bool
 
+    /// Of sealed variables, and of their names and values together.
+    package static let mostSealed = 16
+    package static let mostSealedBytes = 32 << 10
+
     package init(path: String, arguments: [String], environment: [String: String] = [:], sealedNames: [String] = [], isShared: Bool = false) {
         self.path = path
         self.arguments = arguments
         self.environment = environment
         self.sealedNames = sealedNames.sorted()
         self.isShared = isShared
+    }
+
+    /// The same program with other sealed variables.
+    package func sealing(_ names: some Sequence<String>) -> Self {
+        Self(path: path, arguments: arguments, environment: environment, sealedNames: Array(names), isShared: isShared)
     }
 }
 
@@ -78,6 +93,8 @@ package struct ServerRecord: Hashable, Sendable {
     /// What it is for, in 1 to 100 characters; nil if its owner did not say.
     package var description: String?
     package var transport: Transport
+    /// Of its endpoint beside its replicas: one of `ServerReplica.weights`.
+    package var weight: Int
     /// Where else it can be asked, if it is reached by URL; at most `ServerReplica.most`.
     package var replicas: [ServerReplica]
     package var strategy: BalancingStrategy
@@ -94,8 +111,8 @@ package struct ServerRecord: Hashable, Sendable {
 
     package init(
         id: ServerID, tenant: TenantID, owner: UserID, alias: ServerAlias, title: String, description: String? = nil, transport: Transport,
-        replicas: [ServerReplica] = [], strategy: BalancingStrategy = .roundRobin, status: Status, isPublic: Bool = false, era: EraChoice,
-        tags: [String], credential: UpstreamCredential = .none, questions: Set<QuestionKind> = .everything, createdAt: Timestamp,
+        weight: Int = 1, replicas: [ServerReplica] = [], strategy: BalancingStrategy = .roundRobin, status: Status, isPublic: Bool = false,
+        era: EraChoice, tags: [String], credential: UpstreamCredential = .none, questions: Set<QuestionKind> = .everything, createdAt: Timestamp,
         updatedAt: Timestamp
     ) {
         self.id = id
@@ -105,6 +122,7 @@ package struct ServerRecord: Hashable, Sendable {
         self.title = title
         self.description = description
         self.transport = transport
+        self.weight = weight
         self.replicas = replicas
         self.strategy = strategy
         self.status = status
@@ -122,7 +140,7 @@ extension ServerRecord {
     /// Whether nothing differs that a conversation with the server depends on.
     package func isReached(like other: ServerRecord) -> Bool {
         (tenant, alias, transport, era, credential) == (other.tenant, other.alias, other.transport, other.era, other.credential)
-            && (replicas, strategy, questions) == (other.replicas, other.strategy, other.questions)
+            && (weight, replicas, strategy, questions) == (other.weight, other.replicas, other.strategy, other.questions)
     }
 }
 
@@ -132,6 +150,7 @@ package struct ServerDraft: Sendable {
     package var title: String
     package var description: String?
     package var transport: Transport
+    package var weight: Int
     package var replicas: [ServerReplica]
     package var strategy: BalancingStrategy
     package var status: ServerRecord.Status
@@ -146,7 +165,7 @@ package struct ServerDraft: Sendable {
     package var sealedEnvironment: [String: Secret<String>]
 
     package init(
-        alias: ServerAlias, title: String, description: String? = nil, transport: Transport, replicas: [ServerReplica] = [],
+        alias: ServerAlias, title: String, description: String? = nil, transport: Transport, weight: Int = 1, replicas: [ServerReplica] = [],
         strategy: BalancingStrategy = .roundRobin, status: ServerRecord.Status = .active, isPublic: Bool = false, era: EraChoice = .auto,
         tags: [String] = [], credential: UpstreamCredential = .none, questions: Set<QuestionKind> = .everything, secret: Secret<String>? = nil,
         sealedEnvironment: [String: Secret<String>] = [:]
@@ -155,6 +174,7 @@ package struct ServerDraft: Sendable {
         self.title = title
         self.description = description
         self.transport = transport
+        self.weight = weight
         self.replicas = replicas
         self.strategy = strategy
         self.status = status
@@ -165,6 +185,33 @@ package struct ServerDraft: Sendable {
         self.questions = questions
         self.secret = secret
         self.sealedEnvironment = sealedEnvironment
+    }
+}
+
+/// What somebody changes of a server.
+package struct ServerChange: Sendable {
+    package var server: ServerRecord
+    /// What a new credential keeps to itself, on its way to the vault.
+    package var secret: Secret<String>?
+    /// Values of a program's sealed variables, on their way to the vault; of those that are taken away, nil.
+    package var sealedEnvironment: [String: Secret<String>?]
+
+    package init(_ server: ServerRecord, secret: Secret<String>? = nil, sealedEnvironment: [String: Secret<String>?] = [:]) {
+        self.server = server
+        self.secret = secret
+        self.sealedEnvironment = sealedEnvironment
+    }
+
+    /// What a program's sealed variables are with it.
+    ///
+    /// - Throws: `Refusal.invalid` if they are larger than they may be.
+    package func sealed(over held: [String: Secret<String>]) throws(Refusal) -> [String: Secret<String>] {
+        guard case .stdio(let command) = server.transport else { return [:] }
+        let changed = held.merging(sealedEnvironment.compactMapValues { $0 }) { $1 }.filter { command.sealedNames.contains($0.key) }
+        guard changed.reduce(0, { $0 + ($1.key + $1.value.revealed).utf8.count }) <= StdioCommand.mostSealedBytes else {
+            throw .invalid("The sealed variables of one program hold at most \(StdioCommand.mostSealedBytes >> 10) KiB.")
+        }
+        return changed
     }
 }
 

@@ -2,7 +2,7 @@
 package struct ServerReplica: Hashable, Sendable {
     /// An absolute http or https URL.
     package let endpoint: String
-    /// How much of the work it gets, beside the others. The server's first endpoint has a weight of 1.
+    /// How much of the work it gets, beside the others.
     package let weight: Int
 
     /// Besides the first endpoint.

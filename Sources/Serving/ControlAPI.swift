@@ -66,7 +66,7 @@ package struct ControlAPI: Sendable {
                     body,
                     known: [
                         "tenant", "alias", "title", "description", "public", "path", "arguments", "environment", "shared", "endpoint", "era", "tags",
-                        "credential", "replicas", "strategy", "questions", "secret_environment",
+                        "credential", "weight", "replicas", "strategy", "questions", "secret_environment",
                     ])
                 let user = try await operatorUser(try members.string("tenant"), context)
                 let alias = try members.alias()
@@ -76,7 +76,8 @@ package struct ControlAPI: Sendable {
                 let credential = try members.credential(for: transport)
                 let draft = ServerDraft(
                     alias: alias, title: try members.title() ?? alias.description, description: try members.description()?.value,
-                    transport: transport, replicas: replicas, strategy: try members.strategy() ?? .roundRobin,
+                    transport: transport, weight: try ServerText.weight(members, beside: transport) ?? 1, replicas: replicas,
+                    strategy: try members.strategy() ?? .roundRobin,
                     isPublic: try members.bool("public") ?? false, era: try members.era(over: transport) ?? .auto,
                     tags: try members.tags() ?? [], credential: credential?.credential ?? .none,
                     questions: try members.questions() ?? .everything, secret: credential?.secret,
@@ -97,14 +98,24 @@ package struct ControlAPI: Sendable {
         }
         router.patch("/servers/:alias") { request, context in
             try await answering(context) {
-                let members = try Members(try await request.wholeBody(), known: ["tenant", "description", "public"])
+                let members = try Members(try await request.wholeBody(), known: ["tenant", "description", "public", "secret_environment"])
                 let user = try await operatorUser(try members.string("tenant"), context)
                 var server = try await server(context, of: user.tenant)
                 if let description = try members.description() { server.description = description.value }
                 if let isPublic = try members.bool("public") { server.isPublic = isPublic }
-                let change = record(context, user, "server.change", server.alias.description)
-                let saved = try await registry.update(server, server.updatedAt, nil, change)
+                let sealed = try members.sealedChanges()
+                try ServerText.seal(sealed, in: &server)
+                let saved = try await registry.update(
+                    ServerChange(server, sealedEnvironment: sealed), server.updatedAt,
+                    record(context, user, "server.change", server.alias.description))
                 return .json(ServerText.written(saved, registry.condition(saved.id)))
+            }
+        }
+        router.post("/servers/:alias/check") { request, context in
+            try await answering(context) {
+                let user = try await operatorUser(request.uri.queryParameters["tenant"].map { String($0) }, context)
+                let server = try await server(context, of: user.tenant)
+                return .json(ServerText.written(server, await registry.check(server.id)))
             }
         }
         router.delete("/servers/:alias") { request, context in

@@ -85,15 +85,24 @@ package struct Members {
     }
 
     func stringsByName(_ name: String, most: Int, longest: Int) throws(Refusal) -> [String: String]? {
+        guard let changes = try changesByName(name, most: most, longest: longest) else { return nil }
+        let strings = changes.compactMapValues { $0 }
+        guard strings.count == changes.count else { throw .invalid("\"\(name)\" is an object of at most \(most) strings.") }
+        return strings
+    }
+
+    /// Strings or nulls by their names.
+    private func changesByName(_ name: String, most: Int, longest: Int) throws(Refusal) -> [String: String?]? {
         guard let value = json[name] else { return nil }
-        let pairs = value.members.compactMap { member in member.value.string.map { (member.name, $0) } }
-        let isSound = pairs.allSatisfy {
-            !$0.0.isEmpty && !$0.0.contains("=") && ($0.0 + $0.1).utf8.count <= longest && !($0.0 + $0.1).utf8.contains(0)
+        let isSound = value.members.allSatisfy { member in
+            let (name, text) = (member.name, member.value.string ?? "")
+            return (member.value.string != nil || member.value.isNull) && !name.isEmpty && !name.contains("=")
+                && (name + text).utf8.count <= longest && !(name + text).utf8.contains(0)
         }
-        guard value.isObject, pairs.count == value.members.count, pairs.count <= most, isSound else {
+        guard value.isObject, value.members.count <= most, isSound else {
             throw .invalid("\"\(name)\" is an object of at most \(most) strings.")
         }
-        return Dictionary(pairs) { $1 }
+        return Dictionary(value.members.map { ($0.name, $0.value.string) }) { $1 }
     }
 
     package func alias() throws(Refusal) -> ServerAlias {
@@ -131,6 +140,16 @@ package struct Members {
         return era
     }
 
+    /// Of the endpoint, beside the replicas.
+    func weight() throws(Refusal) -> Int? { try json["weight"].map { value throws(Refusal) in try Self.weight(value, "\"weight\"") } }
+
+    private static func weight(_ value: JSON, _ name: String) throws(Refusal) -> Int {
+        guard let weight = value.integer.flatMap({ Int(exactly: $0) }), ServerReplica.weights.contains(weight) else {
+            throw .invalid("\(name) is a whole number from \(ServerReplica.weights.lowerBound) to \(ServerReplica.weights.upperBound).")
+        }
+        return weight
+    }
+
     /// Where else a server can be asked; an empty list takes back what was said.
     func replicas() throws(Refusal) -> [ServerReplica]? {
         guard let value = json["replicas"] else { return nil }
@@ -142,16 +161,8 @@ package struct Members {
                 let text = element["endpoint"]?.string
             else { throw .invalid(form) }
             let endpoint = try Self.endpoint(text, "The \"endpoint\" of a replica")
-            var weight = 1
-            if let number = element["weight"] {
-                guard let whole = number.integer.flatMap({ Int(exactly: $0) }), ServerReplica.weights.contains(whole) else {
-                    throw .invalid(
-                        "The \"weight\" of a replica is a whole number from \(ServerReplica.weights.lowerBound) to \(ServerReplica.weights.upperBound)."
-                    )
-                }
-                weight = whole
-            }
-            replicas.append(ServerReplica(endpoint: endpoint.description, weight: weight))
+            let weight = try element["weight"].map { value throws(Refusal) in try Self.weight(value, "The \"weight\" of a replica") }
+            replicas.append(ServerReplica(endpoint: endpoint.description, weight: weight ?? 1))
         }
         return replicas
     }
@@ -197,11 +208,19 @@ package struct Members {
 
     /// A program's variables whose values go to the vault.
     func sealedEnvironment() throws(Refusal) -> [String: Secret<String>] {
-        let sealed = try stringsByName("secret_environment", most: 16, longest: 16 << 10) ?? [:]
-        guard sealed.reduce(0, { $0 + ($1.key + $1.value).utf8.count }) <= 32 << 10, sealed.values.allSatisfy({ !$0.isEmpty }) else {
-            throw .invalid("\"secret_environment\" holds at most 32 KiB, and no empty values.")
+        let given = try sealedChanges()
+        let values = given.compactMapValues { $0 }
+        guard values.count == given.count else { throw .invalid("\"secret_environment\" takes away nothing where there is nothing yet.") }
+        return values
+    }
+
+    /// The same of a program that is there already: a string is a new value, and null takes a variable away.
+    func sealedChanges() throws(Refusal) -> [String: Secret<String>?] {
+        let given = try changesByName("secret_environment", most: StdioCommand.mostSealed, longest: 16 << 10) ?? [:]
+        guard given.reduce(0, { $0 + ($1.key + ($1.value ?? "")).utf8.count }) <= StdioCommand.mostSealedBytes, !given.values.contains("") else {
+            throw .invalid("\"secret_environment\" holds at most \(StdioCommand.mostSealedBytes >> 10) KiB, and no empty values.")
         }
-        return sealed.mapValues { Secret($0) }
+        return given.mapValues { $0.map { Secret($0) } }
     }
 
     private func oneOf<Value: RawRepresentable & CaseIterable>(_ name: String) throws(Refusal) -> Value? where Value.RawValue == String {

@@ -6,10 +6,9 @@ package struct Registry: Sendable {
     package var get: @Sendable (ServerID) async throws -> ServerRecord?
     package var named: @Sendable (ServerAlias, TenantID) async throws -> ServerRecord?
     package var create: @Sendable (ServerDraft, UserID, TenantID, AuditRecord) async throws -> ServerRecord
-    /// - Parameter secret: what a new credential keeps to itself.
-    package var update: @Sendable (ServerRecord, _ basis: Timestamp, _ secret: Secret<String>?, AuditRecord) async throws -> ServerRecord
+    package var update: @Sendable (ServerChange, _ basis: Timestamp, AuditRecord) async throws -> ServerRecord
     package var delete: @Sendable (ServerRecord, AuditRecord) async throws -> Void
-    /// Asks the server now.
+    /// Asks the server now, also a program that was put to rest.
     package var check: @Sendable (ServerID) async -> ServerCondition?
     package var condition: @Sendable (ServerID) -> ServerCondition?
     /// What the latest processes of a server wrote to stderr, oldest first, without secrets.
@@ -22,7 +21,7 @@ package struct Registry: Sendable {
         get: @escaping @Sendable (ServerID) async throws -> ServerRecord?,
         named: @escaping @Sendable (ServerAlias, TenantID) async throws -> ServerRecord?,
         create: @escaping @Sendable (ServerDraft, UserID, TenantID, AuditRecord) async throws -> ServerRecord,
-        update: @escaping @Sendable (ServerRecord, _ basis: Timestamp, _ secret: Secret<String>?, AuditRecord) async throws -> ServerRecord,
+        update: @escaping @Sendable (ServerChange, _ basis: Timestamp, AuditRecord) async throws -> ServerRecord,
         delete: @escaping @Sendable (ServerRecord, AuditRecord) async throws -> Void,
         check: @escaping @Sendable (ServerID) async -> ServerCondition?,
         condition: @escaping @Sendable (ServerID) -> ServerCondition?,
@@ -50,13 +49,18 @@ package struct ServerCondition: Hashable, Sendable {
     /// Tools that wait for somebody's approval.
     package let waitingCount: Int
     package let lastFailure: String?
+    /// Whether it is a program that is not started any more; `lastFailure` says why.
+    package let isResting: Bool
     package let replicas: [EndpointCondition]
 
-    package init(revision: String?, toolCount: Int?, waitingCount: Int = 0, lastFailure: String?, replicas: [EndpointCondition] = []) {
+    package init(
+        revision: String?, toolCount: Int?, waitingCount: Int = 0, lastFailure: String?, isResting: Bool = false, replicas: [EndpointCondition] = []
+    ) {
         self.revision = revision
         self.toolCount = toolCount
         self.waitingCount = waitingCount
         self.lastFailure = lastFailure
+        self.isResting = isResting
         self.replicas = replicas
     }
 }

@@ -8,7 +8,7 @@ enum ServerText {
     static func written(_ server: ServerRecord, _ condition: ServerCondition?, showsPlaces: Bool = true) -> JSONText {
         let health: JSONText =
             switch (condition?.lastFailure, condition?.toolCount) {
-            case (.some, _): "failing"
+            case (.some, _): condition?.isResting ?? false ? "resting" : "failing"
             case (nil, .some): "healthy"
             case (nil, nil): "unknown"
             }
@@ -21,7 +21,7 @@ enum ServerText {
         case .http where !showsPlaces: break
         case .http(let endpoint):
             members += [
-                ("endpoint", .string(endpoint)), ("replicas", written(server, condition?.replicas ?? [])),
+                ("endpoint", .string(endpoint)), ("weight", .number(server.weight)), ("replicas", written(server, condition?.replicas ?? [])),
                 ("strategy", .string(server.strategy.rawValue)),
             ]
         // Arguments and environment may hold what only the operator may see; they stay on the host.
@@ -46,7 +46,7 @@ enum ServerText {
     /// All its endpoints, the first one first; of a server that is not active nothing is known but where they are.
     private static func written(_ server: ServerRecord, _ conditions: [EndpointCondition]) -> JSONText {
         if !conditions.isEmpty { return .array(conditions.map(written)) }
-        let first = server.transport.httpEndpoint.map { [ServerReplica(endpoint: $0.description)] } ?? []
+        let first = server.transport.httpEndpoint.map { [ServerReplica(endpoint: $0.description, weight: server.weight)] } ?? []
         return .array((first + server.replicas).map { ["endpoint": .string($0.endpoint), "weight": .number($0.weight), "state": .null] })
     }
 
@@ -84,7 +84,7 @@ enum ServerText {
     }
 
     private static let changeable: Set<String> = [
-        "title", "description", "endpoint", "era", "status", "public", "tags", "credential", "replicas", "strategy", "questions",
+        "title", "description", "endpoint", "era", "status", "public", "tags", "credential", "weight", "replicas", "strategy", "questions",
     ]
 
     /// A registration over HTTP.
@@ -105,10 +105,17 @@ enum ServerText {
         let credential = try members.credential(for: transport)
         return ServerDraft(
             alias: alias, title: try members.title() ?? alias.description, description: try members.description()?.value, transport: transport,
-            replicas: try replicas(members, beside: transport) ?? [], strategy: try members.strategy() ?? .roundRobin,
+            weight: try weight(members, beside: transport) ?? 1, replicas: try replicas(members, beside: transport) ?? [],
+            strategy: try members.strategy() ?? .roundRobin,
             status: try members.status() ?? .active, isPublic: try members.bool("public") ?? false, era: try members.era(over: transport) ?? .auto,
             tags: try members.tags() ?? [],
             credential: credential?.credential ?? .none, questions: try members.questions() ?? .everything, secret: credential?.secret)
+    }
+
+    static func weight(_ members: Members, beside transport: Transport) throws(Refusal) -> Int? {
+        guard let weight = try members.weight() else { return nil }
+        guard case .http = transport else { throw .invalid("A stdio server has no \"weight\".") }
+        return weight
     }
 
     static func replicas(_ members: Members, beside transport: Transport) throws(Refusal) -> [ServerReplica]? {
@@ -127,9 +134,10 @@ enum ServerText {
 
     /// A change over HTTP: what is not mentioned stays.
     ///
-    /// - Returns: the record, and what a new credential keeps to itself.
-    static func change(_ body: [UInt8], of server: ServerRecord) throws(Refusal) -> (ServerRecord, Secret<String>?) {
-        let members = try Members(body, known: Self.changeable)
+    /// - Throws: `Refusal.invalid` naming the member and what it should be; `Refusal.forbidden` for a variable that the operator did
+    ///   not name: some of them have a program run others.
+    static func change(_ body: [UInt8], of server: ServerRecord) throws(Refusal) -> ServerChange {
+        let members = try Members(body, known: Self.changeable.union(["secret_environment"]))
         var changed = server
         if let title = try members.title() { changed.title = title }
         if let description = try members.description() { changed.description = description.value }
@@ -142,6 +150,15 @@ enum ServerText {
             guard case .http = server.transport else { throw .invalid("A stdio server has no \"endpoint\".") }
             changed.transport = .http(endpoint: endpoint.description)
         }
+        let sealed = try members.sealedChanges()
+        let held = changed.transport.sealedNames
+        let added = sealed.filter { $0.value != nil && !held.contains($0.key) }.keys.min()
+        if case .stdio = changed.transport, let stranger = added {
+            throw .forbidden(
+                needs: "the operator on the gateway's host, to name a variable: mreg server secret \(server.alias) \(stranger.cut(64))=FILE")
+        }
+        try seal(sealed, in: &changed)
+        if let weight = try weight(members, beside: changed.transport) { changed.weight = weight }
         if let replicas = try replicas(members, beside: changed.transport) { changed.replicas = replicas }
         if let strategy = try members.strategy() { changed.strategy = strategy }
         try check(changed.replicas, beside: changed.transport)
@@ -151,6 +168,25 @@ enum ServerText {
             throw .invalid(
                 "What the server is shown was given for another place: give \"credential\" again with the new \"endpoint\" or \"replicas\".")
         }
-        return (changed, credential?.secret)
+        return ServerChange(changed, secret: credential?.secret, sealedEnvironment: sealed)
+    }
+
+    /// Has a program have other sealed variables.
+    static func seal(_ changes: [String: Secret<String>?], in server: inout ServerRecord) throws(Refusal) {
+        guard !changes.isEmpty else { return }
+        guard case .stdio(let command) = server.transport else { throw .invalid("Only a program has a \"secret_environment\".") }
+        if let twice = changes.keys.first(where: { command.environment[$0] != nil }) {
+            throw .invalid("The variable \(twice.cut(64)) is there already.")
+        }
+        var names = Set(command.sealedNames)
+        for (name, value) in changes {
+            if value != nil {
+                names.insert(name)
+            } else if names.remove(name) == nil {
+                throw .invalid("There is no sealed variable \(name.cut(64)).")
+            }
+        }
+        guard names.count <= StdioCommand.mostSealed else { throw .invalid("A program has at most \(StdioCommand.mostSealed) sealed variables.") }
+        server.transport = .stdio(command.sealing(names))
     }
 }

@@ -102,11 +102,12 @@ struct ServersAPI: Sendable {
     private func change(_ request: Request, _ context: GatewayContext, _ principal: Principal) async throws -> Response {
         let server = try await find(context, principal)
         try policy.requireWrite(server, by: principal)
-        let (changed, secret) = try ServerText.change(try await request.wholeBody(), of: server)
+        let change = try ServerText.change(try await request.wholeBody(), of: server)
+        let changed = change.server
         let isElsewhere = changed.transport != server.transport || changed.replicas != server.replicas
         if changed.credential != server.credential || isElsewhere { try admit(changed.credential, by: principal) }
         if isElsewhere { try await admit(changed.transport, changed.replicas) }
-        let saved = try await registry.update(changed, server.updatedAt, secret, record(context, principal, "server.change", server))
+        let saved = try await registry.update(change, server.updatedAt, record(context, principal, "server.change", server))
         return .json(ServerText.written(saved, registry.condition(saved.id)))
     }
 

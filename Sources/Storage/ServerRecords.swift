@@ -59,15 +59,15 @@ extension Database {
             let sql = """
                 INSERT INTO server_registrations
                 (tenant_id, owner_id, alias, title, description, transport, endpoint, command, status, is_public, era, tags, credential_mode, \
-                credential, replicas, strategy, questions, created_at, updated_at)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                credential, endpoint_weight, replicas, strategy, questions, created_at, updated_at)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """
             try db.execute(
                 sql: sql,
                 arguments: [
                     tenant.rawValue, owner.rawValue, draft.alias.description, draft.title, draft.description, draft.transport.name,
                     draft.transport.endpoint, try draft.transport.commandText(), draft.status.rawValue, draft.isPublic, draft.era.rawValue,
-                    try text(of: draft.tags), draft.credential.mode, try draft.credential.columnText(),
+                    try text(of: draft.tags), draft.credential.mode, try draft.credential.columnText(), draft.weight,
                     try text(of: draft.replicas.map(ReplicaColumn.init)), draft.strategy.rawValue, try text(of: draft.questions.names),
                     audit.at.microseconds, audit.at.microseconds,
                 ])
@@ -76,7 +76,8 @@ extension Database {
             try ledger.append(audit, db)
             return ServerRecord(
                 id: id, tenant: tenant, owner: owner, alias: draft.alias, title: draft.title, description: draft.description,
-                transport: draft.transport, replicas: draft.replicas, strategy: draft.strategy, status: draft.status, isPublic: draft.isPublic,
+                transport: draft.transport, weight: draft.weight, replicas: draft.replicas, strategy: draft.strategy, status: draft.status,
+                isPublic: draft.isPublic,
                 era: draft.era, tags: draft.tags,
                 credential: draft.credential, questions: draft.questions,
                 createdAt: audit.at, updatedAt: audit.at)
@@ -90,7 +91,8 @@ extension Database {
         try await write { db, ledger in
             let sql = """
                 UPDATE server_registrations SET title = ?, description = ?, transport = ?, endpoint = ?, command = ?, status = ?, is_public = ?, \
-                era = ?, tags = ?, credential_mode = ?, credential = ?, replicas = ?, strategy = ?, questions = ?, updated_at = ?
+                era = ?, tags = ?, credential_mode = ?, credential = ?, endpoint_weight = ?, replicas = ?, strategy = ?, questions = ?, \
+                updated_at = ?
                 WHERE server_id = ? AND tenant_id = ? AND updated_at = ?
                 """
             // Two changes within one microsecond still get two moments.
@@ -100,8 +102,9 @@ extension Database {
                 arguments: [
                     server.title, server.description, server.transport.name, server.transport.endpoint, try server.transport.commandText(),
                     server.status.rawValue, server.isPublic, server.era.rawValue, try text(of: server.tags), server.credential.mode,
-                    try server.credential.columnText(), try text(of: server.replicas.map(ReplicaColumn.init)), server.strategy.rawValue,
-                    try text(of: server.questions.names), moment, server.id.rawValue, server.tenant.rawValue, basis.microseconds,
+                    try server.credential.columnText(), server.weight, try text(of: server.replicas.map(ReplicaColumn.init)),
+                    server.strategy.rawValue, try text(of: server.questions.names), moment, server.id.rawValue, server.tenant.rawValue,
+                    basis.microseconds,
                 ])
             guard db.changesCount == 1 else {
                 let sql = "SELECT EXISTS (SELECT 1 FROM server_registrations WHERE server_id = ?)"
@@ -193,7 +196,7 @@ extension ServerRecord {
         else { return nil }
         self.init(
             id: ServerID(row["server_id"]), tenant: TenantID(row["tenant_id"]), owner: UserID(row["owner_id"]), alias: alias,
-            title: row["title"], description: row["description"], transport: transport,
+            title: row["title"], description: row["description"], transport: transport, weight: row["endpoint_weight"],
             replicas: replicas.map { ServerReplica(endpoint: $0.endpoint, weight: $0.weight) }, strategy: strategy, status: status,
             isPublic: row["is_public"], era: era,
             tags: tags, credential: credential, questions: Set(questions.compactMap { $0 }),

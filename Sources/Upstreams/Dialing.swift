@@ -16,16 +16,23 @@ struct Dialing: Sendable {
     let group: any EventLoopGroup
     let egress: EgressPolicy
     private let names: NameLookup
+    private let patience: TimeAmount?
     private let tls: NIOSSLContext
 
     private static let connectTimeout = TimeAmount.seconds(3)
     private static let mostAddresses = 3
 
-    /// - Parameter trust: whose certificates are believed.
-    init(group: any EventLoopGroup, egress: EgressPolicy, names: NameLookup = .operators, trust: NIOSSLTrustRoots = .default) throws {
+    /// - Parameters:
+    ///   - patience: until the name has been looked up and a connection is there; nil for whoever has a deadline of their own.
+    ///   - trust: whose certificates are believed.
+    init(
+        group: any EventLoopGroup, egress: EgressPolicy, names: NameLookup = .operators, patience: TimeAmount? = nil,
+        trust: NIOSSLTrustRoots = .default
+    ) throws {
         self.group = group
         self.egress = egress
         self.names = names
+        self.patience = patience
         var configuration = TLSConfiguration.makeClientConfiguration()
         configuration.trustRoots = trust
         configuration.minimumTLSVersion = .tlsv12
@@ -35,7 +42,12 @@ struct Dialing: Sendable {
 
     /// Every address the endpoint's name has, all of them allowed.
     func addresses(of endpoint: Endpoint) async throws(UpstreamFailure) -> [SocketAddress] {
-        let found = try await names.addresses(of: endpoint)
+        let found: [SocketAddress]
+        if let patience {
+            found = try await names.addresses(of: endpoint, within: patience, on: group.any())
+        } else {
+            found = try await names.addresses(of: endpoint)
+        }
         for address in found { try Self.judge(address, for: endpoint, egress) }
         return found
     }
@@ -53,9 +65,9 @@ struct Dialing: Sendable {
     }
 
     func connect(to endpoint: Endpoint, _ setUp: @escaping @Sendable (any Channel) throws -> Void) async throws(UpstreamFailure) -> any Channel {
-        let addresses = try await addresses(of: endpoint)
+        let end = patience.map { NIODeadline.now() + $0 }
+        let addresses = try await addresses(of: endpoint).prefix(Self.mostAddresses)
         let bootstrap = ClientBootstrap(group: group)
-            .connectTimeout(Self.connectTimeout)
             .channelOption(ChannelOptions.socketOption(.tcp_nodelay), value: 1)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
@@ -70,8 +82,13 @@ struct Dialing: Sendable {
                 }
             }
         var last = "it has no address"
-        for address in addresses.prefix(Self.mostAddresses) {
-            do { return try await bootstrap.connect(to: address).get() } catch { last = "connecting failed (\(Self.brief(error)))" }
+        for (tried, address) in addresses.enumerated() {
+            // What is left is shared by the addresses that are.
+            let left = end.map { TimeAmount.nanoseconds(($0 - .now()).nanoseconds / Int64(addresses.count - tried)) }
+            let timeout = left.map { max($0, .milliseconds(1)) } ?? Self.connectTimeout
+            do { return try await bootstrap.connectTimeout(timeout).connect(to: address).get() } catch {
+                last = "connecting failed (\(Self.brief(error)))"
+            }
         }
         throw .unreachable(last)
     }

@@ -57,8 +57,14 @@ final class HTTPConnection: ChannelInboundHandler {
     static let patienceWithDrips = TimeAmount.seconds(30)
     static let leastPace = 1024
 
-    /// Before the TLS handshake is done, nothing of a request has left.
+    /// For the TLS handshake, before which nothing of a request has left.
+    static let patienceWithHandshakes = TimeAmount.seconds(5)
+
     private var isEstablished: Bool
+    private var handshakeTimer: Scheduled<Void>?
+    private let gathering: Gathering
+    /// What this connection holds of it.
+    private var gathered = 0
     private let onIdle: @Sendable () -> Void
     private let onClosed: @Sendable () -> Void
     private var exchange: Exchange?
@@ -71,8 +77,11 @@ final class HTTPConnection: ChannelInboundHandler {
     private var drip: (since: NIODeadline, bytes: Int)?
     private var dripTimer: Scheduled<Void>?
 
-    init(isSecure: Bool, onIdle: @escaping @Sendable () -> Void, onClosed: @escaping @Sendable () -> Void) {
+    init(
+        isSecure: Bool, gathering: Gathering = Gathering(), onIdle: @escaping @Sendable () -> Void, onClosed: @escaping @Sendable () -> Void
+    ) {
         isEstablished = !isSecure
+        self.gathering = gathering
         self.onIdle = onIdle
         self.onClosed = onClosed
     }
@@ -145,7 +154,7 @@ final class HTTPConnection: ChannelInboundHandler {
             bytes.append(contentsOf: buffer.readableBytesView)
             if bytes.count > limit {
                 give(up: .garbled("its answer is larger than \(limit >> 10) KiB"), context)
-            } else {
+            } else if gather(bytes.count, context) {
                 body = .document(bytes, limit: limit)
                 count(buffer.readableBytes, context)
             }
@@ -161,6 +170,7 @@ final class HTTPConnection: ChannelInboundHandler {
                 for event in events { read(event, context) }
                 if !events.isEmpty || parser.pending == 0 { stopCounting() }
                 if parser.pending > 0 { count(buffer.readableBytes, context) }
+                guard gather(parser.pending, context) else { return }
                 body = .events(parser)
                 closeSoonIfAnswered(context)
             } catch {
@@ -195,6 +205,20 @@ final class HTTPConnection: ChannelInboundHandler {
         } catch {
             exchange?.fail(.garbled("it sent something that is not MCP: \(error.message)"))
         }
+    }
+
+    /// Holds so many bytes of an answer, or gives it up.
+    private func gather(_ bytes: Int, _ context: ChannelHandlerContext) -> Bool {
+        let more = bytes - gathered
+        gathered = bytes
+        if gathering.change(by: more) { return true }
+        give(up: .garbled("it came when more large answers were under way than the gateway holds at a time"), context)
+        return false
+    }
+
+    private func letGo() {
+        _ = gathering.change(by: -gathered)
+        gathered = 0
     }
 
     private func give(up failure: UpstreamFailure, _ context: ChannelHandlerContext) {
@@ -241,6 +265,7 @@ final class HTTPConnection: ChannelInboundHandler {
 
     private func finish(_ context: ChannelHandlerContext) {
         stopCounting()
+        letGo()
         guard let head, let exchange else { return }
         switch body {
         case .none: break
@@ -274,6 +299,8 @@ final class HTTPConnection: ChannelInboundHandler {
     /// The connection is gone: what it carried may have been sent, unless TLS was not even there.
     private func lose(_ how: String, handshake: String) {
         stopCounting()
+        letGo()
+        handshakeTimer?.cancel()
         idleTimer?.cancel()
         if case .events = body {
             loseStream(.lost(how))
@@ -283,13 +310,24 @@ final class HTTPConnection: ChannelInboundHandler {
         (exchange, request, body) = (nil, nil, .none)
     }
 
+    func channelActive(context: ChannelHandlerContext) {
+        if !isEstablished {
+            let channel = context.channel
+            handshakeTimer = context.eventLoop.scheduleTask(in: Self.patienceWithHandshakes) { channel.close(promise: nil) }
+        }
+        context.fireChannelActive()
+    }
+
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if case TLSUserEvent.handshakeCompleted = event { isEstablished = true }
+        if case TLSUserEvent.handshakeCompleted = event {
+            isEstablished = true
+            handshakeTimer?.cancel()
+        }
         context.fireUserInboundEventTriggered(event)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        lose("the connection closed before its answer", handshake: "the TLS handshake failed")
+        lose("the connection closed before its answer", handshake: "the TLS handshake failed, or took too long")
         onClosed()
         context.fireChannelInactive()
     }

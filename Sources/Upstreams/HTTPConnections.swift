@@ -24,13 +24,19 @@ package final class HTTPConnections: Sendable {
     package static let mostPerOrigin = 512
 
     private let dialing: Dialing
+    private let gathering = Gathering()
     private let pools = Mutex<[Origin: Pool]>([:])
     private let channels = Mutex<[ObjectIdentifier: any Channel]>([:])
     private let lastID = Atomic<Int64>(0)
 
-    package init(group: any EventLoopGroup, egress: EgressPolicy) throws {
-        dialing = try Dialing(group: group, egress: egress)
+    /// A caller hears of a server that cannot be reached within that.
+    private static let patience = TimeAmount.seconds(3)
+
+    package convenience init(group: any EventLoopGroup, egress: EgressPolicy) throws {
+        self.init(dialing: try Dialing(group: group, egress: egress, patience: Self.patience))
     }
+
+    init(dialing: Dialing) { self.dialing = dialing }
 
     var loop: any EventLoop { dialing.group.any() }
 
@@ -89,9 +95,9 @@ package final class HTTPConnections: Sendable {
         guard isAdmitted else { throw .unreachable("\(Self.mostPerOrigin) calls to it are under way already") }
         let channel: any Channel
         do throws(UpstreamFailure) {
-            channel = try await dialing.connect(to: endpoint) { channel in
+            channel = try await dialing.connect(to: endpoint) { [gathering] channel in
                 let handler = HTTPConnection(
-                    isSecure: endpoint.isSecure,
+                    isSecure: endpoint.isSecure, gathering: gathering,
                     onIdle: { [weak self] in self?.becameIdle(channel, origin, user) }, onClosed: { [weak self] in self?.closed(channel, origin) })
                 try channel.pipeline.syncOperations.addHTTPClientHandlers(leftOverBytesStrategy: .dropBytes)
                 try channel.pipeline.syncOperations.addHandler(handler)

@@ -158,7 +158,9 @@ actor Link {
         listen(transport, board, headers: [])
         do {
             switch verdict.dialect {
-            case .modern: return modern(transport, board, nil)
+            case .modern:
+                // A program shows first that it runs, so that nothing of a call is sent to one that does not.
+                return modern(transport, board, transport is StdioProcess ? try await probe(transport).1 : nil)
             case .legacy: return try await initialize(transport, board)
             case .sse: return try await introduceBySSE(beside: transport)
             case nil:

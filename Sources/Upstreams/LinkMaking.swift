@@ -11,6 +11,7 @@ struct LinkMaking: Sendable {
     let strays: Strays
     let replicas: Replicas
     let diaries: Diaries
+    let crashes: Crashes
 
     func link(for owner: Conversations.Owner, declaring capabilities: ClientCapabilities) -> Link {
         let surroundings = surroundings
@@ -39,14 +40,18 @@ struct LinkMaking: Sendable {
             let parts = Link.Parts(
                 client: surroundings.client, verdict: verdict, errands: errands,
                 board: { [strays] in Switchboard(isShared: command.isShared, user: owner.user, strays: strays, notice: hear) },
-                transport: { [server, diaries] board, _ throws(UpstreamFailure) in
+                transport: { [server, diaries, crashes] board, _ throws(UpstreamFailure) in
+                    try crashes.admit()
                     let sealed = try Self.sealed(command, of: server, surroundings)
-                    try restarts.admit()
+                    try restarts.admit(after: crashes.wakes)
                     let process = StdioProcess(
                         command, environment: surroundings.environment, sealed: sealed,
                         diary: diaries.begin(of: owner.user, hiding: Diary.secrets(command.environment, sealed), at: surroundings.now().wall),
                         loop: surroundings.connections.loop, logger: surroundings.logger, board: board
-                    ) { restarts.ended() }
+                    ) { crash in
+                        restarts.ended()
+                        if let crash { crashes.note(crash) }
+                    }
                     try surroundings.keeper.keep(process)
                     return process
                 }, ears: listenings.ears, onOpen: onOpen, onGap: onGap)
@@ -59,7 +64,9 @@ struct LinkMaking: Sendable {
     ) throws(UpstreamFailure) -> [String: Secret<String>] {
         guard !command.sealedNames.isEmpty else { return [:] }
         guard let values = try? surroundings.sealedEnvironment(server.id), command.sealedNames.allSatisfy({ values[$0] != nil }) else {
-            throw .unreachable("the values of its sealed variables (\(command.sealedNames.joined(separator: ", "))) cannot be had; register it anew")
+            throw .unreachable(
+                "the values of its sealed variables (\(command.sealedNames.joined(separator: ", "))) cannot be had; give them again: mreg server secret"
+            )
         }
         return values.filter { command.sealedNames.contains($0.key) }
     }

@@ -29,6 +29,26 @@ struct NameLookup: Sendable {
         }
     }
 
+    /// The same, waited for no longer than that. What has begun then goes on for nobody; what has not is not begun any more.
+    func addresses(of endpoint: Endpoint, within patience: TimeAmount, on loop: any EventLoop) async throws(UpstreamFailure) -> [SocketAddress] {
+        // Nobody has to be asked for an address.
+        if let literal = try? SocketAddress(ipAddress: endpoint.host, port: endpoint.port) { return [literal] }
+        let end = NIODeadline.now() + patience
+        let found = loop.makePromise(of: [SocketAddress].self)
+        let late = UpstreamFailure.unreachable("its name was not resolved in time")
+        let timer = loop.scheduleTask(deadline: end) { found.fail(late) }
+        threads.runIfActive(eventLoop: loop) { [lookUp] in
+            guard NIODeadline.now() < end else { throw late }
+            return try lookUp(endpoint.host, endpoint.port)
+        }.whenComplete { outcome in
+            timer.cancel()
+            found.completeWith(outcome)
+        }
+        do { return try await found.futureResult.get() } catch {
+            throw error as? UpstreamFailure ?? .unreachable("its name could not be resolved")
+        }
+    }
+
     private static func threads() -> NIOThreadPool {
         let pool = NIOThreadPool(numberOfThreads: 4)
         pool.start()

@@ -122,7 +122,7 @@ final class Replicas: Sendable {
     init(_ server: ServerRecord, now: @escaping @Sendable () -> Moment) {
         var places: [(Endpoint, Int)] = []
         if let first = server.transport.httpEndpoint {
-            places = [(first, 1)] + server.replicas.compactMap { replica in Endpoint(replica.endpoint).map { ($0, replica.weight) } }
+            places = [(first, server.weight)] + server.replicas.compactMap { replica in Endpoint(replica.endpoint).map { ($0, replica.weight) } }
         }
         all = places.enumerated().map { Replica(number: $0, endpoint: $1.0, weight: $1.1, now: now) }
         balancer = Mutex(Balancer(server.strategy, of: all.count))

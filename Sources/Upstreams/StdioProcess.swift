@@ -19,6 +19,10 @@ final class StdioProcess: MessageTransport {
     private struct State {
         var isClosed = false
         var hasStarted = false
+        /// Whether the gateway wanted it to end.
+        var isDismissed = false
+        /// Whether a caller asked it anything.
+        var wasCalled = false
         /// Bytes that wait for the child to read them.
         var queuedBytes = 0
         /// Lines of noise since the last message.
@@ -40,7 +44,7 @@ final class StdioProcess: MessageTransport {
     private let loop: any EventLoop
     private let logger: Logger
     private let board: Switchboard
-    private let onEnd: @Sendable () -> Void
+    private let onEnd: @Sendable (_ crash: String?) -> Void
     private let gone = Question()
     private let state = Mutex(State())
     private let lastID = Atomic<Int64>(0)
@@ -51,10 +55,10 @@ final class StdioProcess: MessageTransport {
     private let over: AsyncStream<Void>
     private let end: AsyncStream<Void>.Continuation
 
+    /// - Parameter onEnd: called once; says how it ended, if it did so by itself before any caller asked it something.
     init(
         _ command: StdioCommand, environment: [String: String], sealed: [String: Secret<String>], diary: Diary, loop: any EventLoop, logger: Logger,
-        board: Switchboard,
-        onEnd: @escaping @Sendable () -> Void
+        board: Switchboard, onEnd: @escaping @Sendable (_ crash: String?) -> Void
     ) {
         self.command = command
         self.environment = environment.filter { Self.inherited.contains($0.key) }.merging(command.environment) { $1 }
@@ -80,6 +84,7 @@ final class StdioProcess: MessageTransport {
             // Asked when it was added: whoever closes fails all that were.
             if let complaint = state.withLock({ $0.isClosed ? $0.complaint : nil }) { throw .unreachable("its process has ended" + complaint) }
             exchange.onAbandon { self.cancel(exchange.id) }
+            if exchange.audience != nil { state.withLock { $0.wasCalled = true } }
             try write(request.body)
         } catch {
             exchange.fail(error)
@@ -105,6 +110,11 @@ final class StdioProcess: MessageTransport {
 
     /// Ends the conversation; `run` sees the child off.
     func close() {
+        state.withLock { $0.isDismissed = $0.isDismissed || !$0.isClosed }
+        shut()
+    }
+
+    private func shut() {
         state.withLock { $0.isClosed = true }
         line.finish()
         end.yield()
@@ -181,7 +191,7 @@ final class StdioProcess: MessageTransport {
             }
             for await _ in self.over { break }
             // Out of words is out of service, whether or not the process lingers. Closing stdin asks it to leave.
-            self.close()
+            self.shut()
             await group.seeOff(grace: Self.grace)
             tasks.cancelAll()
         }
@@ -189,12 +199,12 @@ final class StdioProcess: MessageTransport {
 
     private func finish(_ ending: String) {
         // First, so that nobody who is told of the end starts it again before its pause.
-        onEnd()
-        line.finish()
-        let (complaint, hasStarted) = state.withLock { state in
-            state.isClosed = true
-            return (state.complaint, state.hasStarted)
+        let (complaint, hasStarted, isCrash) = state.withLock { state in
+            (state.complaint, state.hasStarted, state.hasStarted && !state.isDismissed && !state.wasCalled)
         }
+        onEnd(isCrash ? ending + complaint : nil)
+        line.finish()
+        state.withLock { $0.isClosed = true }
         gone.answered()
         board.failAll(hasStarted ? .lost(ending + complaint) : .unreachable(ending))
         logger.info("a stdio server ended", metadata: ["server.command": "\(command.path)", "ending": "\(ending)"])

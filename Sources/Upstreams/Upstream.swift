@@ -15,16 +15,19 @@ package struct UpstreamSurroundings: Sendable {
     let sealedEnvironment: @Sendable (ServerID) throws -> [String: Secret<String>]
     let now: @Sendable () -> Moment
     let notice: @Sendable (ServerID, UpstreamNotice) -> Void
+    let rested: @Sendable (ServerRecord, _ why: String) -> Void
     let logger: Logger
 
     /// - Parameters:
     ///   - environment: the gateway's own; a child sees only the few names in `StdioProcess.inherited`.
     ///   - sealedEnvironment: the values of a program's sealed variables, by name.
     ///   - notice: told what servers say outside of calls, the same thing at most twice a second. It must not wait for anything.
+    ///   - rested: told when a program is not started any more because it kept crashing. It must not wait for anything either.
     package init(
         client: Implementation, connections: HTTPConnections, keeper: ProcessKeeper, environment: [String: String], credentials: Credentials = .none,
         sealedEnvironment: @escaping @Sendable (ServerID) throws -> [String: Secret<String>] = { _ in [:] },
-        notice: @escaping @Sendable (ServerID, UpstreamNotice) -> Void = { _, _ in }, now: @escaping @Sendable () -> Moment, logger: Logger
+        notice: @escaping @Sendable (ServerID, UpstreamNotice) -> Void = { _, _ in },
+        rested: @escaping @Sendable (ServerRecord, _ why: String) -> Void = { _, _ in }, now: @escaping @Sendable () -> Moment, logger: Logger
     ) {
         self.client = client
         self.connections = connections
@@ -34,6 +37,7 @@ package struct UpstreamSurroundings: Sendable {
         self.sealedEnvironment = sealedEnvironment
         self.now = now
         self.notice = notice
+        self.rested = rested
         self.logger = logger
     }
 }
@@ -51,6 +55,7 @@ package final class Upstream: Sendable {
     let listenings: Listenings
     let replicas: Replicas
     let diaries: Diaries
+    private let crashes: Crashes
     private let surroundings: UpstreamSurroundings
     var connections: HTTPConnections { surroundings.connections }
     private let verdict: EraVerdict
@@ -71,9 +76,10 @@ package final class Upstream: Sendable {
         let listenings = Listenings(loop: surroundings.connections.loop) { surroundings.notice(server.id, $0) }
         let replicas = Replicas(server, now: surroundings.now)
         let diaries = Diaries()
+        let crashes = Crashes(now: surroundings.now)
         let making = LinkMaking(
             server: server, surroundings: surroundings, verdict: verdict, errands: errands, listenings: listenings, strays: strays,
-            replicas: replicas, diaries: diaries)
+            replicas: replicas, diaries: diaries, crashes: crashes)
         conversations = Conversations(verdict: verdict, errands: errands) { owner, capabilities in making.link(for: owner, declaring: capabilities) }
         self.verdict = verdict
         self.errands = errands
@@ -81,7 +87,14 @@ package final class Upstream: Sendable {
         self.strays = strays
         self.replicas = replicas
         self.diaries = diaries
+        self.crashes = crashes
         guard case .stdio = server.transport else { return }
+        crashes.watch { [weak conversations] in
+            conversations?.opened.contains { !$0.transport.isClosed } ?? false
+        } onRest: { why in
+            surroundings.logger.error("a program was put to rest", metadata: ["server.alias": "\(server.alias)", "reason": "\(why)"])
+            surroundings.rested(server, why)
+        }
         listenings.whenOpened { [weak self] opened in errands.run { [weak self] in await self?.hearLists(of: opened) } }
     }
 
@@ -96,6 +109,15 @@ package final class Upstream: Sendable {
 
     /// What it offers, as far as it was asked.
     package var knownOffer: ServerOffer? { verdict.offer }
+
+    /// Why a program is not started any more; nil while it is, and for what is no program.
+    package var rest: String? { crashes.rest }
+
+    /// Has a program that was put to rest started again when it is next needed.
+    ///
+    /// - Returns: whether it was at rest.
+    @discardableResult
+    package func wake() -> Bool { crashes.wake() }
 
     /// How many messages of its were nobody's, and dropped.
     package var strayMessages: Int { strays.count }

@@ -10,8 +10,10 @@ extension Upstream {
         guard isWanted else { return await listenings.ignoreLists() }
         if case .stdio = server.transport {
             guard listenings.hearLists(nil) else { return }
-            for opened in conversations.opened { await hearLists(of: opened) }
-            listsMayHaveChanged()
+            let running = conversations.opened.filter { !$0.transport.isClosed }
+            for opened in running { await hearLists(of: opened) }
+            // What does not run does not change.
+            if !running.isEmpty { listsMayHaveChanged() }
             return
         }
         listenings.hearLists(

@@ -29,6 +29,8 @@ struct Assembly {
         var acceptsShorthand = false
         /// The system's clocks, unless a test has time pass.
         var now: @Sendable () -> Moment = Clocks.now
+        /// How old a server's lists may be that it is not asked for anew.
+        var listsAreFreshFor = Duration.seconds(30)
         var adjust: @Sendable (Settings) -> Settings = { $0 }
         /// Whether the host's list of stdio servers is read also when nobody named it.
         var readsDefaultServersFile = true
@@ -49,6 +51,8 @@ struct Assembly {
         let tenant: Tenant
         let registry: Registry
         let operatorUser: User
+        /// The conversations with all active servers.
+        let upstreams: @Sendable () -> [Upstream]
         /// The user of that name, made if there is none.
         let user: @Sendable (_ name: String, Role) async throws -> User
         /// A token for that user, who is made if need be.
@@ -149,10 +153,17 @@ struct Assembly {
         let hearing = NoticeDoor()
         let surroundings = UpstreamSurroundings(
             client: gateway, connections: connections, keeper: processes, environment: environment, credentials: credentials.shown,
-            sealedEnvironment: { try vault.environment(of: $0) }, notice: { hearing.tell($0, $1) }, now: now, logger: logger)
+            sealedEnvironment: { try vault.environment(of: $0) }, notice: { hearing.tell($0, $1) },
+            rested: { server, _ in
+                audit.recordSoon(
+                    AuditRecord(
+                        requestID: .random(), at: now().wall, tenant: server.tenant, server: server.id, action: "server.rest",
+                        target: server.alias.description, outcome: .failed, reason: "crashes", status: 503, address: "schedule"))
+            }, now: now, logger: logger)
         let pins = try await Self.pinBook(database, settings, logger, now)
         let catalogue = Catalogue(
-            answers: answers, originKey: Self.originKey(origin.withLock { $0 }), changes: changes, pins: pins, logger: logger
+            answers: answers, originKey: Self.originKey(origin.withLock { $0 }), changes: changes, pins: pins, logger: logger,
+            freshFor: mode.listsAreFreshFor
         ) {
             Upstream($0, surroundings: surroundings)
         }
@@ -254,7 +265,8 @@ struct Assembly {
         }
         let whatRuns: @Sendable () -> Running = {
             Running(
-                origin: origin.withLock { $0 }, tenant: tenant, registry: registry, operatorUser: operatorUser, user: user,
+                origin: origin.withLock { $0 }, tenant: tenant, registry: registry, operatorUser: operatorUser,
+                upstreams: { catalogue.upstreams }, user: user,
                 token: { name, role in try await people.token(for: try await user(name, role), people.record("token.issue", name)) },
                 routes: { Listener.router(house, logger: Self.quiet(logger)).routes.map(\.description) })
         }
@@ -326,7 +338,7 @@ struct Assembly {
         @Sendable func condition(_ condition: Catalogue.Condition) -> ServerCondition {
             ServerCondition(
                 revision: condition.revision?.rawValue, toolCount: condition.toolCount, waitingCount: condition.waitingCount,
-                lastFailure: condition.lastFailure, replicas: condition.replicas.map(EndpointCondition.init))
+                lastFailure: condition.lastFailure, isResting: condition.isResting, replicas: condition.replicas.map(EndpointCondition.init))
         }
         return Registry(
             list: { try await database.servers(of: $0, filter: $1, after: $2, limit: $3) },
@@ -351,13 +363,15 @@ struct Assembly {
                 if server.isPublic { try await publicServers.follow() }
                 return server
             },
-            update: { server, basis, secret, audit in
-                let former = try await database.server(server.id)
-                let saved = try await database.updateServer(server, basis: basis, audit: audit)
-                let isShownAnother = secret != nil || former?.credential != saved.credential
-                if isShownAnother { try vault.keep(secret, of: saved) }
+            update: { change, basis, audit in
+                let former = try await database.server(change.server.id)
+                let sealed = try change.sealedEnvironment.isEmpty ? nil : change.sealed(over: vault.held(for: change))
+                let saved = try await database.updateServer(change.server, basis: basis, audit: audit)
+                let isShownAnother = change.secret != nil || former?.credential != saved.credential
+                if isShownAnother { try vault.keep(change.secret, of: saved) }
+                if let sealed { try vault.storeEnvironment(sealed, of: saved.id) }
                 credentials.forget(saved.id)
-                await catalogue.put(saved, isShownAnother: isShownAnother)
+                await catalogue.put(saved, isShownAnother: isShownAnother || sealed != nil)
                 if saved.isPublic || former?.isPublic ?? false { try await publicServers.follow() }
                 return saved
             },
@@ -414,6 +428,9 @@ struct Assembly {
                 value: Double(replicas.count { $0.state != .closed })),
             Gauge(name: "mreg_servers", help: "Active registered servers.", value: Double(all)),
             Gauge(name: "mreg_servers_failing", help: "Active servers that could not be asked last time.", value: Double(failing)),
+            Gauge(
+                name: "mreg_servers_resting", help: "Programs that are not started any more because they kept crashing.",
+                value: Double(catalogue.restingCount)),
             Gauge(name: "mreg_active_users", help: "Users with a request within the activity timeout.", value: Double(sessions.activeUsers)),
             Gauge(name: "mreg_database_bytes", help: "The database file.", value: Double(database.fileBytes)),
             Gauge(name: "mreg_wal_bytes", help: "The database's write-ahead log.", value: Double(database.walBytes)),

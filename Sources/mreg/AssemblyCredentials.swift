@@ -101,4 +101,11 @@ extension TokenVault {
         guard let secret else { return try forgetSecret(of: server.id) }
         try storeSecret(PlacedSecret(secret, for: server.credential.places(of: server)).bytes, of: server.id)
     }
+
+    /// The sealed variables that a change leaves as they are. Where they cannot be read any more, a change that gives all of them anew
+    /// needs none.
+    func held(for change: ServerChange) throws -> [String: Secret<String>] {
+        let isWhole = change.server.transport.sealedNames.allSatisfy { name in change.sealedEnvironment[name] != nil }
+        return isWhole ? [:] : try environment(of: change.server.id)
+    }
 }

@@ -49,12 +49,15 @@ extension Registry {
             _ = try await create(draft, owner.id, owner.tenant, audit)
             return
         }
+        var draft = draft
+        // What was sealed on the host since is not the file's to take away.
+        if case .stdio(let command) = draft.transport { draft.transport = .stdio(command.sealing(server.transport.sealedNames)) }
         guard server.transport != draft.transport || server.era != draft.era || server.title != draft.title else { return }
         server.transport = draft.transport
         server.era = draft.era
         server.title = draft.title
         var audit = audit
         audit.action = "server.change"
-        _ = try await update(server, server.updatedAt, nil, audit)
+        _ = try await update(ServerChange(server), server.updatedAt, audit)
     }
 }

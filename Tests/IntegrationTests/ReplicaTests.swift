@@ -18,6 +18,7 @@ struct ReplicaTests {
                         .POST, "/api/v1/servers",
                         [
                             "alias": "two", "endpoint": .string(first.endpoint), "replicas": [["endpoint": .string(second.endpoint), "weight": 2]],
+                            "weight": 1,
                             "strategy": "weighted",
                         ], token: owner)
                     #expect(created.status == 201)
@@ -38,6 +39,13 @@ struct ReplicaTests {
                     #expect(two?["replicas"]?.elements.count == 2)
                     let listed = try await gateway.control("GET", "/servers")?["servers"]?.elements.first { $0["alias"]?.string == "two" }
                     #expect(listed?["replicas"]?.elements.count == 2)
+
+                    let heavier = try await gateway.api(.PATCH, path, ["weight": 9], token: owner).json
+                    #expect(heavier?["weight"]?.integer == 9)
+                    #expect(heavier?["replicas"]?.elements.map { $0["weight"]?.integer } == [9, 2])
+                    for weight in [0, 101, -1, "2", .number(1.5), .null] as [JSONText] {
+                        #expect(try await gateway.api(.PATCH, path, ["weight": weight], token: owner).status == 422, "\(weight)")
+                    }
 
                     let changed = try await gateway.api(.PATCH, path, ["replicas": [], "strategy": "random"], token: owner)
                     #expect(changed.status == 200)

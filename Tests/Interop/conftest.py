@@ -11,7 +11,7 @@ from gateway import Gateway
 from issuers import ISSUERS, Issuer, free_port
 from metadata_host import MetadataHost, metadata_host
 from oauth import ALLOWED_NETWORKS, add_demo_server, callback_at, fake_entra, serve_command, settings_behind
-from upstreams import ALIASES, OPEN_HANDED, Upstream, create_repository, describe, everything_behind, http_servers, register_all
+from upstreams import ALIASES, OPEN_HANDED, Upstream, create_repository, describe, everything_behind, http_servers, page_host, register_all
 
 Cells = dict[tuple[str, str], str]
 CELLS = pytest.StashKey[Cells]()
@@ -40,11 +40,12 @@ def endpoints() -> Iterator[dict[str, str]]:
 @pytest.fixture(scope="session")
 def upstreams(
     gateway: Gateway, endpoints: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Upstream]:
+) -> Iterator[dict[str, Upstream]]:
     repository = tmp_path_factory.mktemp("git") / "repository"
     create_repository(repository)
     register_all(gateway, endpoints, repository)
-    return describe(repository)
+    with page_host() as page:
+        yield describe(repository, page)
 
 
 @pytest.fixture(scope="session")

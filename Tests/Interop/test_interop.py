@@ -15,10 +15,11 @@ from clients.current_client import CLIENTS, CURRENT_CLIENTS, FASTMCP, ClientKind
 from conftest import Cells
 from gateway import Gateway
 from processes import DEADLINE
-from upstreams import ALIASES, DEMO_TOOLS, DEMOS, HTTP_UPSTREAMS, Upstream
+from upstreams import ALIASES, DEMO_TOOLS, DEMOS, HTTP_UPSTREAMS, PACKAGED_UPSTREAMS, PAGE_HEADING, PAGE_TEXT, Upstream
 
 pytestmark = pytest.mark.anyio
 
+every_sdk_client = pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.name)
 every_client = pytest.mark.parametrize("client", (*CLIENTS, FASTMCP), ids=lambda client: client.name)
 both_eras = pytest.mark.parametrize("client", CURRENT_CLIENTS[:2], ids=lambda client: client.name)
 INVALID_PARAMS = -32602
@@ -55,6 +56,36 @@ async def test_every_client_lists_and_calls_every_upstream(
     assert not answer.get("isError")
     assert transcript.revision == client.revision
     assert upstream.revision in (None, revision)
+
+
+@every_sdk_client
+@pytest.mark.parametrize("alias", PACKAGED_UPSTREAMS)
+async def test_a_server_from_pypi_alone_has_its_own_names(
+    client: ClientKind, alias: str, gateway: Gateway, upstreams: dict[str, Upstream]
+) -> None:
+    upstream = upstreams[alias]
+    script = listing(), call(upstream.tool, upstream.arguments)
+    transcript = await converse(client, gateway.endpoint_of(alias), gateway.token(user_of(client)), *script)
+    listed, answer = transcript.answers
+    assert {tool["name"] for tool in listed["tools"]} == upstream.tools
+    assert upstream.answer in text_of(answer)
+    assert transcript.revision == client.revision
+
+
+@every_sdk_client
+@pytest.mark.parametrize("is_alone", [False, True], ids=["among all", "alone"])
+async def test_a_prompt_of_a_server_from_pypi_brings_the_page(
+    client: ClientKind, is_alone: bool, gateway: Gateway, upstreams: dict[str, Upstream]
+) -> None:
+    endpoint, name = (gateway.endpoint_of("fetch"), "fetch") if is_alone else (gateway.endpoint, "fetch__fetch")
+    script = {"do": "prompts"}, {"do": "prompt", "name": name, "arguments": upstreams["fetch"].arguments}
+    transcript = await converse(client, endpoint, gateway.token(user_of(client)), *script)
+    listed, answer = transcript.answers
+    (prompt,) = (prompt for prompt in listed["prompts"] if prompt["name"] == name)
+    assert [argument["name"] for argument in prompt["arguments"]] == ["url"]
+    (message,) = answer["messages"]
+    assert PAGE_HEADING in message["content"]["text"]
+    assert PAGE_TEXT in message["content"]["text"]
 
 
 @every_client

@@ -2,15 +2,17 @@
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from clients.current_client import LEGACY_PYTHON
 from gateway import Gateway
-from processes import ListeningProcess
+from processes import DEADLINE, ListeningProcess
 
 MODERN, LEGACY = "2026-07-28", "2025-11-25"
 CURRENT_BIN, LEGACY_BIN = Path(sys.prefix) / "bin", LEGACY_PYTHON.parent
@@ -38,10 +40,13 @@ GIT_TOOLS = frozenset(
 
 DEMOS = ("demo", "demo-http")
 HTTP_UPSTREAMS = ("current", "current-sl", "legacy", "legacy-sl")
-STDIO_UPSTREAMS = ("time", "git", "time-2025", "git-2025")
+PACKAGED_UPSTREAMS = ("time", "git", "fetch")
+STDIO_UPSTREAMS = (*PACKAGED_UPSTREAMS, "time-2025", "git-2025")
 ALIASES = (*DEMOS, *HTTP_UPSTREAMS, *STDIO_UPSTREAMS)
 
 COMMIT_MESSAGE = "Erste Fassung – first commit of the interop suite"
+PAGE_HEADING, PAGE_TEXT = "Herbsttag", "Herr: es ist Zeit. Der Sommer war sehr groß."
+PAGE = f"<!DOCTYPE html><html><head><title>Herbst</title></head><body><h1>{PAGE_HEADING}</h1><p>{PAGE_TEXT}</p></body></html>"
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class Upstream:
     revision: str | None = None  # what the gateway must agree on with it; None where the suite does not say
 
 
-def describe(repository: Path) -> dict[str, Upstream]:
+def describe(repository: Path, page: str) -> dict[str, Upstream]:
     echo = Upstream(DEMO_TOOLS, "echo", {"text": 'grüße \\"🎉" </br>'}, 'grüße \\"🎉" </br>')
     noon = {"source_timezone": "Asia/Tokyo", "time": "12:00", "target_timezone": "Asia/Kolkata"}
     log = {"repo_path": str(repository)}
@@ -66,6 +71,7 @@ def describe(repository: Path) -> dict[str, Upstream]:
         "legacy-sl": Upstream(HTTP_TOOLS, "whoami", {}, "legacy stateless", LEGACY),
         "time": Upstream(TIME_TOOLS, "convert_time", noon, "T08:30:00+05:30", MODERN),
         "git": Upstream(GIT_TOOLS, "git_log", log, COMMIT_MESSAGE, MODERN),
+        "fetch": Upstream(frozenset({"fetch"}), "fetch", {"url": page}, PAGE_TEXT, MODERN),
         "time-2025": Upstream(TIME_TOOLS, "convert_time", noon, "T08:30:00+05:30", LEGACY),
         "git-2025": Upstream(GIT_TOOLS, "git_log", log, COMMIT_MESSAGE, LEGACY),
     }
@@ -78,6 +84,32 @@ def create_repository(path: Path) -> None:
     (path / "note.txt").write_text("interop\n")
     subprocess.run([*git, "add", "note.txt"], check=True)
     subprocess.run([*git, "commit", "--quiet", "--message", COMMIT_MESSAGE], check=True)
+
+
+class PageHandler(BaseHTTPRequestHandler):
+    timeout = DEADLINE
+
+    def do_GET(self) -> None:
+        body = PAGE.encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def page_host() -> Iterator[str]:
+    """A page on a loopback host; yields its URL."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), PageHandler) as host:
+        thread = threading.Thread(target=host.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{host.server_port}/herbst"
+        host.shutdown()
+        thread.join(DEADLINE)
 
 
 @dataclass(frozen=True)
@@ -140,5 +172,8 @@ def register_all(gateway: Gateway, endpoints: dict[str, str], repository: Path) 
     of_repository = ["--repository", str(repository)]
     gateway.add_stdio("time", [str(CURRENT_BIN / "mcp-server-time")], "--shared", "--title", "Time")
     gateway.add_stdio("git", [str(CURRENT_BIN / "mcp-server-git"), *of_repository], "--shared")
+    # Where it finds Node.js it installs packages for it, at its first page; without a path it finds none.
+    fetch = [str(CURRENT_BIN / "mcp-server-fetch"), "--ignore-robots-txt", "--allow-private-ips"]
+    gateway.add_stdio("fetch", fetch, "--shared", "--env", "PATH=/nonexistent")
     gateway.add_stdio("time-2025", [str(LEGACY_BIN / "mcp-server-time")], "--env", "TZ=Asia/Kolkata")
     gateway.add_stdio("git-2025", [str(LEGACY_BIN / "mcp-server-git"), *of_repository], "--shared", "--era", "legacy")

@@ -34,16 +34,18 @@ struct ServerRecordsTests {
             wanted.replicas = [ServerReplica(endpoint: "https://b.example/mcp", weight: 7), ServerReplica(endpoint: "https://c.example/mcp")]
             wanted.strategy = .consistentHash
             wanted.questions = [.roots, .elicitation]
+            wanted.weight = 3
             let made = try await database.createServer(wanted, owner: home.owner, tenant: home.tenant, audit: audit("server.create"))
-            #expect(made.replicas == wanted.replicas && made.strategy == .consistentHash && made.questions == wanted.questions)
+            #expect(made.replicas == wanted.replicas && made.strategy == .consistentHash && made.questions == wanted.questions && made.weight == 3)
             #expect(try await database.server(made.id) == made)
             let fewer = made.changed {
                 $0.replicas.removeLast()
                 $0.strategy = .random
                 $0.questions = []
+                $0.weight = 100
             }
             let changed = try await database.updateServer(fewer, basis: made.updatedAt, audit: audit("server.change"))
-            #expect(changed.replicas.count == 1 && changed.questions.isEmpty)
+            #expect(changed.replicas.count == 1 && changed.questions.isEmpty && changed.weight == 100)
             #expect(try await database.server(made.id) == changed)
 
             let program = StdioCommand(path: "/bin/cat", arguments: [], environment: ["A": "b"], sealedNames: ["Z", "TOKEN"])

@@ -1,5 +1,6 @@
 import Access
 import Gateway
+import Glibc
 import Logging
 import MCP
 import NIOCore
@@ -51,6 +52,33 @@ struct ConnectionsTests {
             #expect(server.requests("tools/call").map(\.connection).count == 2)
             #expect(Set(server.requests("tools/call").map(\.connection)).count == 2)
         }
+    }
+
+    @Test func `a name that nobody answers for is waited for no longer than the patience, and what waits behind it is not begun`() async throws {
+        var ends: [Int32] = [0, 0]
+        #expect(pipe(&ends) == 0)
+        let (silence, lookUps) = (ends[0], Shared(0))
+        let threads = NIOThreadPool(numberOfThreads: 1)
+        threads.start()
+        let names = NameLookup(threads: threads) { _, port in
+            lookUps.change { $0 += 1 }
+            // Returns when the other end is closed.
+            var byte: UInt8 = 0
+            read(silence, &byte, 1)
+            return [try SocketAddress(ipAddress: "127.0.0.1", port: port)]
+        }
+        let connections = HTTPConnections(
+            dialing: try Dialing(
+                group: .singletonMultiThreadedEventLoopGroup, egress: .loopback, names: names, patience: .milliseconds(50),
+                trust: TestCertificate.trust))
+        let endpoint = try #require(Endpoint("http://nobody.example/mcp"))
+        for _ in 1...2 {
+            await #expect(throws: UpstreamFailure.unreachable("its name was not resolved in time")) { try await connections.check(endpoint) }
+        }
+        close(ends[1])
+        try await threads.shutdownGracefully()
+        close(ends[0])
+        #expect(lookUps.current == 1)
     }
 
     @Test func `a connection the server says it closes is not used again`() async throws {

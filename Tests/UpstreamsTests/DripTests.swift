@@ -3,6 +3,7 @@ import MCP
 import NIOCore
 import NIOEmbedded
 import NIOHTTP1
+import NIOTLS
 import Testing
 
 @testable import Upstreams
@@ -12,9 +13,9 @@ struct DripTests {
     private let loop = EmbeddedEventLoop()
 
     /// A connection on which a request was sent and the head of an answer came.
-    private func connected(_ type: String) throws -> (EmbeddedChannel, Exchange) {
+    private func connected(_ type: String, _ gathering: Gathering = Gathering()) throws -> (EmbeddedChannel, Exchange) {
         let channel = EmbeddedChannel(loop: loop)
-        let handler = HTTPConnection(isSecure: false, onIdle: {}, onClosed: {})
+        let handler = HTTPConnection(isSecure: false, gathering: gathering, onIdle: {}, onClosed: {})
         try channel.pipeline.syncOperations.addHandler(handler)
         channel.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 1), promise: nil)
         let exchange = Exchange(id: 1, loop: loop, patience: .init(.seconds(600)))
@@ -40,6 +41,43 @@ struct DripTests {
         loop.advanceTime(by: .seconds(2))
         #expect(exchange.failure == .lost("its answer came slower than 1 KiB a second"))
         #expect(!channel.isActive)
+    }
+
+    @Test(arguments: ["application/json", "text/event-stream"])
+    func `what all unfinished answers hold together is bounded, and given back however they end`(_ type: String) throws {
+        let gathering = Gathering(most: 4096)
+        let (first, kept) = try connected(type, gathering)
+        let (second, lost) = try connected(type, gathering)
+        try drip(String(repeating: "x", count: 3000), into: first)
+        try drip(String(repeating: "x", count: 1000), into: second)
+        #expect(lost.failure == nil)
+        try drip(String(repeating: "x", count: 1000), into: second)
+        #expect(lost.failure?.kind == "garbled")
+        #expect(!second.isActive && first.isActive && kept.failure == nil)
+        #expect((3000...3010).contains(gathering.bytes))
+        try first.writeInbound(HTTPClientResponsePart.end(nil))
+        #expect(gathering.bytes == 0)
+
+        let (third, dropped) = try connected(type, gathering)
+        try drip(String(repeating: "x", count: 2000), into: third)
+        try third.close().wait()
+        #expect(dropped.isOver && gathering.bytes == 0)
+    }
+
+    @Test(arguments: [false, true])
+    func `a connection without TLS handshake is given up after five seconds, and nothing was sent`(_ isShaken: Bool) throws {
+        let channel = EmbeddedChannel(loop: loop)
+        let handler = HTTPConnection(isSecure: true, onIdle: {}, onClosed: {})
+        try channel.pipeline.syncOperations.addHandler(handler)
+        channel.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 1), promise: nil)
+        let exchange = Exchange(id: 1, loop: loop, patience: .init(.seconds(600)))
+        #expect(handler.begin(exchange, .init(method: .POST, path: "/", headers: [:], body: [1]), on: channel))
+        loop.advanceTime(by: .seconds(4))
+        if isShaken { channel.pipeline.fireUserInboundEventTriggered(TLSUserEvent.handshakeCompleted(negotiatedProtocol: nil)) }
+        #expect(exchange.failure == nil)
+        loop.advanceTime(by: .seconds(2))
+        #expect(exchange.failure == (isShaken ? nil : .unreachable("the TLS handshake failed, or took too long")))
+        #expect(channel.isActive == isShaken)
     }
 
     @Test func `an answer that begins fast and then drips is given up when its average falls`() throws {

@@ -69,7 +69,8 @@ private struct Programs {
     /// Everything runs while the body does, then is shut down as the program does it.
     static func running(
         environment: [String: String] = [:], sealed: [String: Secret<String>] = [:],
-        notice: @escaping @Sendable (ServerID, UpstreamNotice) -> Void = { _, _ in }, _ body: (Programs) async throws -> Void
+        notice: @escaping @Sendable (ServerID, UpstreamNotice) -> Void = { _, _ in },
+        rested: @escaping @Sendable (ServerRecord, String) -> Void = { _, _ in }, _ body: (Programs) async throws -> Void
     ) async throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "mreg-tests-\(UUID())")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
@@ -77,7 +78,7 @@ private struct Programs {
         let keeper = ProcessKeeper()
         let group = ServiceGroup(services: [keeper], logger: .quiet)
         let programs = Programs(
-            folder: folder, surroundings: try .testing(keeper: keeper, environment: environment, sealed: sealed, notice: notice))
+            folder: folder, surroundings: try .testing(keeper: keeper, environment: environment, sealed: sealed, notice: notice, rested: rested))
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await group.run() }
             do { try await body(programs) } catch {
@@ -502,6 +503,75 @@ struct ProgramTests {
         }
     }
 
+    // MARK: Crashing
+
+    @Test func `a program that crashes five times in a row is put to rest, says so once, and is started again when it is woken`() async throws {
+        let told = Shared<[String]>([])
+        try await Programs.running(rested: { server, why in told.change { $0.append("\(server.alias): \(why)") } }) { programs in
+            let upstream = try programs.server("sys.exit(7)")
+            for user in 1...5 {
+                #expect(upstream.rest == nil)
+                #expect(await failure { try await upstream.ask(as: Int64(user)) }?.mayHaveActed == false)
+            }
+            let rest = try #require(upstream.rest)
+            #expect(rest.contains("5 of its processes") && rest.contains("7") && rest.contains("mreg server check"))
+            for user in 6...9 { #expect(await failure { try await upstream.ask(as: Int64(user)) } == .unreachable(rest)) }
+            #expect(upstream.errorOutput.count == 5)
+            #expect(told.current == ["s: \(rest)"])
+
+            #expect(upstream.wake())
+            #expect(await failure { try await upstream.ask(as: 10) }?.kind == "unreachable")
+            #expect(upstream.errorOutput.count == 6)
+            #expect(upstream.rest == nil)
+        }
+    }
+
+    @Test func `what callers send puts no program to rest, however often it ends over it`() async throws {
+        try await Programs.running { programs in
+            let upstream = try programs.server("for question in questions():\n    sys.exit(1)")
+            for user in 1...7 { #expect(await failure { try await upstream.ask(as: Int64(user)) }?.kind == "lost") }
+            #expect(upstream.rest == nil)
+        }
+    }
+
+    @Test func `a program that runs only once is kept by whoever has it`() async throws {
+        try await Programs.running { programs in
+            let lock = programs.folder.appending(path: "lock").path
+            let upstream = try programs.server(
+                """
+                import fcntl
+                lock = open(sys.argv[1], "w")
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    sys.exit("somebody else has it")
+                """ + "\n" + echo, arguments: [lock])
+            let first = try await upstream.ask(as: 1)["structuredContent"]?["pid"]?.integer
+            for user in 2...8 { #expect(await failure { try await upstream.ask(as: Int64(user)) }?.kind == "unreachable") }
+            #expect(upstream.rest == nil)
+            #expect(try await upstream.ask(as: 1)["structuredContent"]?["pid"]?.integer == first)
+        }
+    }
+
+    @Test func `a process that the gateway ends has not crashed`() async throws {
+        let told = Shared<[String]>([])
+        try await Programs.running(rested: { _, why in told.change { $0.append(why) } }) { programs in
+            let upstream = try programs.server(
+                """
+                for question in questions():
+                    answer(question, {"tools": []})
+                """)
+            for _ in 1...7 {
+                #expect(try await upstream.list(.tools).isEmpty)
+                await upstream.conversations.closeIdle(keeping: [], after: .zero)
+            }
+            #expect(upstream.openings == 7)
+            #expect(upstream.rest == nil)
+        }
+        // By now all of them have ended.
+        #expect(told.current.isEmpty)
+    }
+
     // MARK: Whose process
 
     @Test func `each user has a process of their own`() async throws {
@@ -672,4 +742,15 @@ struct RestartsTests {
     }
 
     @Test func `the first start is at once`() throws { try Restarts().admit() }
+
+    @Test func `whoever wants it tried again waits for no pause, and those after them do`() throws {
+        let restarts = Restarts()
+        try restarts.admit()
+        for _ in 0..<8 { restarts.ended() }
+        try restarts.admit(after: 1)
+        restarts.ended()
+        #expect(throws: UpstreamFailure.unreachable("its process keeps ending; it is started again in 1 s at the earliest")) {
+            try restarts.admit(after: 1)
+        }
+    }
 }

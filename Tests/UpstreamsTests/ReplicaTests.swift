@@ -8,12 +8,14 @@ import Testing
 extension Upstream {
     /// One with as many endpoints as there are URLs.
     fileprivate convenience init(
-        _ urls: [String], weights: [Int] = [], strategy: BalancingStrategy = .roundRobin, era: EraChoice = .auto, time: Shared<Int64>? = nil
+        _ urls: [String], weight: Int = 1, weights: [Int] = [], strategy: BalancingStrategy = .roundRobin, era: EraChoice = .auto,
+        time: Shared<Int64>? = nil
     ) throws {
         let replicas = urls.dropFirst().enumerated().map { ServerReplica(endpoint: $1, weight: weights.isEmpty ? 1 : weights[$0]) }
         let record = ServerRecord(
             id: ServerID(1), tenant: TenantID(1), owner: UserID(1), alias: ServerAlias("s")!, title: "S",
-            transport: .http(endpoint: try #require(urls.first)), replicas: Array(replicas), strategy: strategy, status: .active, era: era, tags: [],
+            transport: .http(endpoint: try #require(urls.first)), weight: weight, replicas: Array(replicas), strategy: strategy, status: .active,
+            era: era, tags: [],
             createdAt: Timestamp(microseconds: 0), updatedAt: Timestamp(microseconds: 0))
         let now: @Sendable () -> Moment = {
             let seconds = time?.current ?? 0
@@ -53,6 +55,14 @@ struct ReplicaTests {
             places.append(answer["structuredContent"]?["at"]?.string ?? "")
         }
         return places
+    }
+
+    @Test func `the first endpoint gets as much of the work as its weight says`() async throws {
+        try await running(ScriptedServer.modern(named("a")), ScriptedServer.modern(named("b"))) { first, second in
+            let upstream = try Upstream([first.url, second.url], weight: 3, strategy: .weighted)
+            #expect(upstream.replicaConditions.map(\.weight) == [3, 1])
+            #expect(try await places(upstream, 8).count { $0 == "a" } == 6)
+        }
     }
 
     @Test func `the requests of one conversation without a handshake go round`() async throws {

@@ -43,12 +43,16 @@ extension UpstreamSurroundings {
     static func testing(
         egress: EgressPolicy = .loopback, keeper: ProcessKeeper = ProcessKeeper(), environment: [String: String] = [:],
         sealed: [String: Secret<String>] = [:], notice: @escaping @Sendable (ServerID, UpstreamNotice) -> Void = { _, _ in },
-        now: @escaping @Sendable () -> Moment = clock
+        rested: @escaping @Sendable (ServerRecord, String) -> Void = { _, _ in }, now: @escaping @Sendable () -> Moment = clock
     ) throws -> Self {
         UpstreamSurroundings(
             client: Implementation(name: "gateway", title: "Gateway", version: "1"),
-            connections: try HTTPConnections(group: .singletonMultiThreadedEventLoopGroup, egress: egress), keeper: keeper,
-            environment: environment, sealedEnvironment: { _ in sealed }, notice: notice, now: now, logger: .quiet)
+            // The system's certificates take long to read, so only who needs them does.
+            connections: HTTPConnections(
+                dialing: try Dialing(
+                    group: .singletonMultiThreadedEventLoopGroup, egress: egress, patience: .seconds(30), trust: TestCertificate.trust)),
+            keeper: keeper,
+            environment: environment, sealedEnvironment: { _ in sealed }, notice: notice, rested: rested, now: now, logger: .quiet)
     }
 
     static let clock: @Sendable () -> Moment = {

@@ -22,7 +22,9 @@ struct Instance: ParsableArguments {
 struct ServerCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "server", abstract: "Register MCP servers, and approve what they offer, as the operator of this host.",
-        subcommands: [Add.self, List.self, Publish.self, Unpublish.self, Remove.self, Log.self, Tools.self, Approve.self])
+        subcommands: [
+            Add.self, List.self, Check.self, SealedVariables.self, Publish.self, Unpublish.self, Remove.self, Log.self, Tools.self, Approve.self,
+        ])
 
     struct Add: ParsableCommand {
         static let configuration = CommandConfiguration(
@@ -46,6 +48,7 @@ struct ServerCommand: ParsableCommand {
         @Flag(help: "Everybody may know that it is there: it is listed at /v0.1/servers.") var `public` = false
         @Option(help: "The tenant it belongs to.") var tenant: String?
         @Option(help: "Its URL, if it is not a program on this host.") var endpoint: String?
+        @Option(help: "How much of the work its URL gets beside the others, 1 to 100; 1 unless said otherwise.") var weight: Int?
         @Option(help: "Another URL of the same, URL or URL=WEIGHT; may be repeated.") var replica: [String] = []
         @Option(help: "How they share the work: \(BalancingStrategy.allCases.map(\.rawValue).joined(separator: ", ")).") var strategy: String?
         @Option(help: "auto, modern, legacy or sse (HTTP with server-sent events, as of 2024-11-05).") var era = "auto"
@@ -73,16 +76,16 @@ struct ServerCommand: ParsableCommand {
             guard endpoint == nil || (env.isEmpty && secretEnv.isEmpty && !shared) else {
                 throw ValidationError("--env, --secret-env and --shared go with a program.")
             }
-            guard secretEnv.allSatisfy({ $0.contains("=") && !$0.hasPrefix("=") }) else { throw ValidationError("--secret-env takes NAME=FILE.") }
-            guard endpoint != nil || (replica.isEmpty && strategy == nil) else {
-                throw ValidationError("--replica and --strategy go with --endpoint.")
+            guard secretEnv.allSatisfy(SecretFile.isAssignment) else { throw ValidationError("--secret-env takes NAME=FILE.") }
+            guard endpoint != nil || (replica.isEmpty && strategy == nil && weight == nil) else {
+                throw ValidationError("--weight, --replica and --strategy go with --endpoint.")
             }
             guard !question.contains("none") || question == ["none"] else { throw ValidationError("--question none goes with no other.") }
         }
 
         func run() throws {
             let variables = env.map(Self.pair).map { name, value -> (String, JSONText?) in (name, .string(value)) }
-            let sealed = try secretEnv.map(Self.pair).map { name, file -> (String, JSONText?) in (name, try Self.secret(in: file)) }
+            let sealed = try secretEnv.map(SecretFile.variable)
             var members: [(String, JSONText?)] = [
                 ("alias", .string(alias)), ("title", title.map { .string($0) }), ("description", description.map { .string($0) }),
                 ("public", `public` ? .bool(true) : nil), ("tenant", tenant.map { .string($0) }), ("era", .string(era)),
@@ -90,7 +93,7 @@ struct ServerCommand: ParsableCommand {
                 ("questions", question.isEmpty ? nil : .array(question.filter { $0 != "none" }.map { .string($0) })),
             ]
             if let endpoint {
-                members += [("endpoint", .string(endpoint)), ("strategy", strategy.map { .string($0) })]
+                members += [("endpoint", .string(endpoint)), ("weight", weight.map { .number($0) }), ("strategy", strategy.map { .string($0) })]
                 if !replica.isEmpty { members.append(("replicas", .array(replica.map(Self.replica)))) }
                 if let auth { members.append(("credential", .object([("mode", .string(auth))] + credentialMembers + [("secret", try secret())]))) }
             } else {
@@ -100,11 +103,7 @@ struct ServerCommand: ParsableCommand {
                 ]
             }
             guard let server = try instance.request("POST", "/servers", body: .object(members)) else { return }
-            if let failure = server["last_failure"]?.string {
-                print("\(alias) is registered, but cannot be asked yet: \(failure.withoutControls)")
-            } else {
-                print("\(alias) is registered: \(server["tools"]?.integer ?? 0) tools, MCP \(server["revision"]?.string ?? "unknown")")
-            }
+            print(ServerCommand.told(server, alias, "is registered", "is registered, but cannot be asked yet"))
         }
 
         private var credentialMembers: [(String, JSONText?)] {
@@ -116,15 +115,10 @@ struct ServerCommand: ParsableCommand {
 
         private func secret() throws -> JSONText? {
             guard let secretFile else { return nil }
-            return try Self.secret(in: secretFile)
+            return try SecretFile.text(secretFile)
         }
 
-        private static func secret(in file: String) throws -> JSONText {
-            guard let text = try? String(contentsOfFile: file, encoding: .utf8) else { throw OperatorError("\(file) cannot be read.") }
-            return .string(text.hasSuffix("\n") ? String(text.dropLast()) : text)
-        }
-
-        private static func pair(_ text: String) -> (String, String) {
+        fileprivate static func pair(_ text: String) -> (String, String) {
             let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             return (String(parts[0]), String(parts[1]))
         }
@@ -157,11 +151,67 @@ struct ServerCommand: ParsableCommand {
                     })
             }
             print(servers.isEmpty ? "No servers are registered. Register one: mreg server add --help" : table.text)
+            for server in servers where server["health"]?.string == "resting" {
+                print("\n\(server["alias"]?.string ?? ""): \(server["last_failure"]?.string?.withoutControls ?? "")")
+            }
         }
 
         private static func endpoints(_ replicas: JSON?) -> String {
             guard let all = replicas?.elements, let state = all.first?["state"], !state.isNull else { return "-" }
             return "\(all.count { $0["state"]?.string == "closed" }) of \(all.count)"
+        }
+    }
+
+    /// How a server is doing, in one line.
+    fileprivate static func told(_ server: JSON, _ alias: String, _ good: String, _ bad: String) -> String {
+        if let failure = server["last_failure"]?.string { return "\(alias) \(bad): \(failure.withoutControls)" }
+        return "\(alias) \(good): \(server["tools"]?.integer ?? 0) tools, MCP \(server["revision"]?.string ?? "unknown")"
+    }
+
+    struct Check: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Ask a server now what it offers.",
+            discussion: "A program that was put to rest because it kept crashing is started again with it.")
+
+        @Argument(help: "Its alias.") var alias: String
+        @OptionGroup var instance: Instance
+        @Option(help: "The tenant it belongs to.") var tenant: String?
+
+        func run() throws {
+            let query = tenant.map { "?tenant=" + QueryValue.encoded($0) } ?? ""
+            guard let server = try instance.request("POST", "/servers/\(QueryValue.encoded(alias))/check\(query)") else { return }
+            let isActive = server["status"]?.string == ServerRecord.Status.active.rawValue
+            print(isActive ? ServerCommand.told(server, alias, "answers", "cannot be asked") : "\(alias) is disabled.")
+        }
+    }
+
+    struct SealedVariables: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "secret", abstract: "Give a program other sealed variables.",
+            discussion: """
+                  mreg server secret tickets API_TOKEN=token.txt        set, or replaced
+                  mreg server secret tickets --remove OLD_TOKEN
+                Values are read from files, kept sealed and shown to nobody but the program. Its processes end, and the next one has them.
+                """)
+
+        @Argument(help: "Its alias.") var alias: String
+        @Argument(help: "NAME=FILE; may be repeated.") var variables: [String] = []
+        @Option(help: "A variable it is to have no more; may be repeated.") var remove: [String] = []
+        @OptionGroup var instance: Instance
+        @Option(help: "The tenant it belongs to.") var tenant: String?
+
+        func validate() throws {
+            guard !(variables.isEmpty && remove.isEmpty) else { throw ValidationError("Name a variable: NAME=FILE, or --remove NAME.") }
+            guard variables.allSatisfy(SecretFile.isAssignment) else { throw ValidationError("A variable is given as NAME=FILE.") }
+        }
+
+        func run() throws {
+            let changes = try variables.map(SecretFile.variable) + remove.map { ($0, .null) }
+            guard Set(changes.map(\.0)).count == changes.count else { throw OperatorError("A variable is named twice.") }
+            let body: JSONText = ["secret_environment": .object(changes), "tenant": tenant.map { .string($0) }]
+            let server = try instance.request("PATCH", "/servers/\(QueryValue.encoded(alias))", body: body)
+            let names = server?["secret_environment"]?.elements.compactMap { $0.string?.withoutControls } ?? []
+            print("Sealed variables of \(alias): \(names.isEmpty ? "none" : names.joined(separator: ", ")). Its next process has them.")
         }
     }
 
@@ -255,6 +305,23 @@ struct ReportCommand: ParsableCommand {
             }
             print(lines.isEmpty ? "Nothing was called in the last \(hours) hours." : table.text)
         }
+    }
+}
+
+/// Values that are read from files, so that no command line shows them.
+private enum SecretFile {
+    static func isAssignment(_ text: String) -> Bool { text.contains("=") && !text.hasPrefix("=") }
+
+    /// `NAME=FILE`.
+    static func variable(_ text: String) throws -> (String, JSONText?) {
+        let (name, file) = ServerCommand.Add.pair(text)
+        return (name, try self.text(file))
+    }
+
+    /// Without the line break at its end.
+    static func text(_ file: String) throws -> JSONText {
+        guard let text = try? String(contentsOfFile: file, encoding: .utf8) else { throw OperatorError("\(file) cannot be read.") }
+        return .string(text.hasSuffix("\n") ? String(text.dropLast()) : text)
     }
 }
 
