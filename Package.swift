@@ -68,6 +68,8 @@ let package = Package(
         room("Discovery", ["Gateway", "MCP"]),
         .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
         room("Sealing", ["Gateway", "COpenSSL"]),
+        // glibc's own, whose module in Swift leaves these out.
+        .systemLibrary(name: "CMalloc"),
         .systemLibrary(name: "CLMDB", providers: [.apt(["liblmdb-dev"])]),
         room("LMDB", ["CLMDB"]),
         .target(
@@ -97,7 +99,7 @@ let package = Package(
             name: "mreg",
             dependencies: [
                 "Gateway", "MCP", "Access", "Pacing", "Reports", "Proof", "OAuth", "Discovery", "Sealing", "Storage", "Identity", "Upstreams",
-                "Audit",
+                "Audit", "CMalloc",
                 "FakeEntra", "Forwarding", "Serving", hummingbird, httpTypes, nio, nioPosix, lifecycle, unixSignals, logging, argumentParser,
             ],
             resources: [.embedInCode("Resources/verify.py")],

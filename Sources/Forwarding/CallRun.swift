@@ -23,6 +23,14 @@ actor CallRun {
         /// The server asks, and waits for the answers.
         case parked([(key: String, question: ServerQuestion)])
         case failure(any Error)
+
+        /// Whether nothing comes after it.
+        var isLast: Bool {
+            switch self {
+            case .message, .silence: false
+            case .answer, .asks, .parked, .failure: true
+            }
+        }
     }
 
     /// Rounds of questions that one request may take (C-6).

@@ -80,7 +80,9 @@ package struct Corridor: Sendable {
         } catch let refusal as Refusal {
             decision.outcome = .refuse(refusal)
             switch refusal {
-            case .forbidden, .insufficientScope: payAnyway(&decision, findings, now)
+            case .forbidden, .insufficientScope:
+                decision.isOutOfReach = true
+                payAnyway(&decision, findings, now)
             default: break
             }
         } catch let error as ProtocolError {
@@ -232,7 +234,16 @@ package struct Corridor: Sendable {
         if let alias, let reason = catalogue.reasonForNoList(of: alias, in: principal.tenant) {
             throw Refusal.upstreamUnavailable(server: alias.description, reason: reason)
         }
+        decision.isOutOfReach = true
         throw ProtocolError.unknown(incoming.operation, in: incoming.revision.era)
+    }
+
+    /// The parked request that somebody comes back to, if that is what they do.
+    func parked(_ inbound: Inbound, _ decision: Decision, at now: Moment) -> String? {
+        guard let incoming = decision.incoming, incoming.requestState != nil, incoming.revision.era == .modern, let principal = decision.principal,
+            case .parked(let name)? = try? carried(incoming, inbound, principal, now)
+        else { return nil }
+        return name
     }
 
     /// A task is asked after where it was made, by whoever made it, as long as they may use its tool.

@@ -55,6 +55,8 @@ package struct Decision: Sendable {
     package var action = "mcp"
     /// Why the tool may not be used, for the record; the caller may have been told that there is none.
     package var denial: ToolDenial?
+    /// Whether the caller may not use what they asked for, or there is no such thing for them.
+    var isOutOfReach = false
     /// What is left of the caller's buckets; nil if nothing was taken yet.
     package var budgets: [Budget]?
 }

@@ -6,7 +6,7 @@ import Upstreams
 /// The messages of one stream of a session, kept so that a client whose connection broke can have what it missed (L-7).
 ///
 /// Bounded: beyond 256 events, or 1 MiB of what merely tells of progress, the oldest of the latter go; a question or an answer is
-/// never dropped, of which a call has few. What is kept of streams that ended is bounded for all of them (`EndedStreams`). One reader
+/// never dropped before it was handed out, and after that only beyond 16 MiB. What is kept of streams that ended is bounded for all of them (`EndedStreams`). One reader
 /// at a time: who comes later takes the stream over.
 final class EventLog: Sendable {
     struct Event: Sendable {
@@ -32,7 +32,16 @@ final class EventLog: Sendable {
         var bytes = 0
         var droppableBytes = 0
         var last = 0
+        /// The last event that a reader was given.
+        var handedOut = 0
         var isEnded = false
+
+        mutating func drop(at place: Int) {
+            let dropped = kept.remove(at: place)
+            let size = dropped.event.message?.bytes.count ?? 0
+            bytes -= size
+            if dropped.isDroppable { droppableBytes -= size }
+        }
         var isForgotten = false
         var reader = 0
         var bell = Question()
@@ -40,6 +49,7 @@ final class EventLog: Sendable {
 
     static let mostEvents = 256
     static let mostDroppableBytes = 1 << 20
+    static let mostBytes = 16 << 20
 
     private let state = Mutex(State())
 
@@ -53,11 +63,10 @@ final class EventLog: Sendable {
             state.bytes += bytes
             if isDroppable { state.droppableBytes += bytes }
             while state.kept.count > Self.mostEvents || state.droppableBytes > Self.mostDroppableBytes {
-                guard let place = state.kept.firstIndex(where: \.isDroppable) else { return }
-                let dropped = state.kept.remove(at: place).event.message?.bytes.count ?? 0
-                state.bytes -= dropped
-                state.droppableBytes -= dropped
+                guard let place = state.kept.firstIndex(where: \.isDroppable) else { break }
+                state.drop(at: place)
             }
+            while state.bytes > Self.mostBytes, let first = state.kept.first, first.event.number <= state.handedOut { state.drop(at: 0) }
         }
     }
 
@@ -103,7 +112,10 @@ final class EventLog: Sendable {
     private func look(after number: Int, _ reader: Int) -> (item: Item?, bell: Question) {
         state.withLock { state in
             guard state.reader == reader else { return (.end, state.bell) }
-            if let next = state.kept.first(where: { $0.event.number > number }) { return (.event(next.event), state.bell) }
+            if let next = state.kept.first(where: { $0.event.number > number }) {
+                state.handedOut = max(state.handedOut, next.event.number)
+                return (.event(next.event), state.bell)
+            }
             return (state.isEnded ? .end : nil, state.bell)
         }
     }

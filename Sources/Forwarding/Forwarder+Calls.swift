@@ -34,18 +34,16 @@ extension Forwarder {
         let stopWatching = leg.closing.inbound.caller.whenGone { leg.run.abandon(.abandoned) }
         let first = await leg.run.next(orSilenceAfter: Self.patience)
         stopWatching()
-        if let reply = await end(leg, with: first) { return reply }
+        if first.isLast { return await end(leg, with: consume first) }
         let waiting = Waiting(first)
         let stream = ReplyStream { wait in
             let part = if let first = waiting.take() { first } else { await leg.run.next(orSilenceAfter: wait) }
             if waiting.isEnded { return nil }
-            switch part {
-            case .message(let message, _): return .message(message, id: nil)
-            case .silence: return .silence
-            default:
-                guard waiting.end(), let reply = await self.end(leg, with: part), case .message(let message) = reply.body else { return nil }
+            if part.isLast {
+                guard waiting.end(), case .message(let message) = await self.end(leg, with: consume part).body else { return nil }
                 return .message(message, id: nil)
             }
+            return if case .message(let message, _) = part { .message(message, id: nil) } else { .silence }
         } leave: {
             guard waiting.end() else { return }
             leg.leave()
@@ -55,13 +53,15 @@ extension Forwarder {
         return Reply(body: .stream(stream), status: .answered, budgets: leg.closing.decision.budgets ?? [])
     }
 
-    /// The last reply, if this part is the end.
-    func end(_ leg: Leg, with part: CallRun.Part) async -> Reply? {
-        switch part {
-        case .message, .silence: return nil
+    /// The last reply; of a part that is not the end, that it cannot be told.
+    func end(_ leg: Leg, with part: consuming CallRun.Part) async -> Reply {
+        switch consume part {
+        case .message, .silence:
+            leg.leave()
+            return await leg.closing.refuse(Self.undecided)
         case .answer(let result):
             leg.leave()
-            return await leg.closing.answer(result)
+            return await leg.closing.answer(consume result)
         case .failure(let error):
             leg.leave()
             return await leg.closing.give(up: error, leg.run.dispatch)
@@ -82,18 +82,37 @@ extension Forwarder {
 
     /// The server waits, and so does the request.
     private func park(_ leg: Leg, _ questions: [(key: String, question: ServerQuestion)]) async -> Reply {
-        let parked = Parking.Parked(run: leg.run, pass: leg.pass, ticket: leg.ticket, user: leg.run.dispatch.grant.principal.user)
-        let name = parking.park(parked) { [running] parked in
-            parked.pass.leave()
-            running.remove(parked.ticket)
-            parked.run.abandon(.abandoned)
+        let name = RequestID.random().description
+        let (run, principal) = (leg.run, leg.run.dispatch.grant.principal)
+        // With the credential ends the call at the server, and what it holds here too while nobody is there to let go of it.
+        running.remove(leg.ticket)
+        let ticket = running.add(of: principal) {
+            run.abandon(.signedOut)
+            callOff(name, .signedOut)
         }
-        guard let name else {
+        let parked = Parking.Parked(run: run, pass: leg.pass, ticket: ticket, user: principal.user)
+        guard parking.park(parked, as: name, onExpiry: { callOff(name, .abandoned) }) else {
             leg.leave()
-            leg.run.abandon(.abandoned)
+            running.remove(ticket)
+            run.abandon(.abandoned)
             return await leg.closing.refuse(.overloaded("Too many requests of yours wait for your answer to a question of a server's."))
         }
+        // Whoever ended the calls of this credential meanwhile may have looked before it was parked.
+        if await isSignedOut(leg.closing.inbound) { callOff(name, .signedOut) }
         return await ask(questions, leg, .parked(name), for: Parking.longestStay)
+    }
+
+    /// Ends a request that is parked under that name, if there is one.
+    private func callOff(_ name: String, _ why: UpstreamFailure) {
+        guard let parked = parking.leave(name) else { return }
+        parked.pass.leave()
+        running.remove(parked.ticket)
+        parked.run.abandon(why)
+    }
+
+    /// Whoever comes back to a parked request and may no longer make it will not be let back to it, so it does not wait on.
+    func callOff(_ inbound: Inbound, _ decision: Decision) {
+        if let name = corridor.parked(inbound, decision, at: now()) { callOff(name, .signedOut) }
     }
 
     private func ask(

@@ -65,7 +65,8 @@ extension Forwarder {
             var isPrimed = false
             while true {
                 let part = await leg.run.next(orSilenceAfter: Self.patience)
-                if let reply = await self.end(leg, with: part) {
+                if part.isLast {
+                    let reply = await self.end(leg, with: part)
                     last.withLock { $0 = reply }
                     if case .message(let message) = reply.body { log.append(message, isDroppable: false) }
                     break
@@ -237,7 +238,9 @@ extension Forwarder {
             }
             decision.principal = principal
             decision.budgets = try admission.admit(principal, at: now())
-            return try await body(principal, session, Closing(inbound: inbound, decision: decision, opened: opened, forwarder: self))
+            var reply = try await body(principal, session, Closing(inbound: inbound, decision: decision, opened: opened, forwarder: self))
+            reply.user = principal.user
+            return reply
         } catch let refusal as Refusal {
             decision.outcome = .refuse(refusal)
             if case .unauthenticated(let reason) = refusal { payAsStranger(inbound, reason, &decision) }

@@ -64,8 +64,15 @@ package struct Forwarder: Sendable {
         if case .refuse(let refusal) = decision.outcome, case .unauthenticated(let reason) = refusal {
             payAsStranger(inbound, reason, &decision)
         }
+        if decision.isOutOfReach { callOff(inbound, decision) }
         let closing = Closing(inbound: inbound, decision: decision, opened: opened, forwarder: self)
-        switch decision.outcome {
+        var reply = await carryOut(closing)
+        reply.user = decision.principal?.user
+        return reply
+    }
+
+    private func carryOut(_ closing: Closing) async -> Reply {
+        switch closing.decision.outcome {
         case .answer(let result): return await answer(result, closing)
         case .fail(let error): return await closing.fail(error)
         case .refuse(let refusal): return await closing.refuse(refusal)
@@ -197,14 +204,18 @@ package struct Forwarder: Sendable {
         let opened: Moment
         let forwarder: Forwarder
 
-        func answer(_ result: Result<JSON, ProtocolError>) async -> Reply {
-            switch read(result) {
-            case .success(let answer):
-                let isError = if case .success(let result) = result { result["isError"]?.bool ?? false } else { false }
-                let message = Message.result(answer, to: decision.id ?? MessageID(0))
+        func answer(_ result: consuming Result<JSON, ProtocolError>) async -> Reply {
+            // While its record is written an answer lies here once, and not also as the server gave it.
+            switch message(of: consume result) {
+            case .success((let message, let isError)):
                 return await close(message, .answered, isError ? .failed : .ok, reason: isError ? "tool_error" : "")
             case .failure(let error): return await fail(error, .failed)
             }
+        }
+
+        private func message(of result: consuming Result<JSON, ProtocolError>) -> Result<(JSONText, isError: Bool), ProtocolError> {
+            let isError = if case .success(let result) = result { result["isError"]?.bool ?? false } else { false }
+            return read(result).map { (Message.result($0, to: decision.id ?? MessageID(0)), isError) }
         }
 
         /// What went wrong on the way to a server, or at it.

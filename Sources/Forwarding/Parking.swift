@@ -26,14 +26,15 @@ final class Parking: Sendable {
 
     private let state = Mutex(State())
 
-    /// - Parameter onExpiry: called if nobody came back in time.
-    /// - Returns: the name to come back with; nil if there are too many already.
-    func park(_ parked: Parked, onExpiry: @escaping @Sendable (Parked) -> Void) -> String? {
-        let name = RequestID.random().description
+    /// - Parameters:
+    ///   - name: the name to come back with, used once.
+    ///   - onExpiry: called if nobody came back in time; the request is still parked then.
+    /// - Returns: false if there are too many already.
+    func park(_ parked: Parked, as name: String, onExpiry: @escaping @Sendable () -> Void) -> Bool {
         // Owned by the table, which cancels it when the client is back.
-        let timer = Task { [weak self] in
+        let timer = Task {
             do { try await Task.sleep(for: Self.longestStay) } catch { return }
-            if let parked = self?.leave(name) { onExpiry(parked) }
+            onExpiry()
         }
         let isAdmitted = state.withLock { state in
             guard state.parked.count < Self.most, state.parked.values.count(where: { $0.user == parked.user }) < Self.mostPerUser else {
@@ -44,7 +45,7 @@ final class Parking: Sendable {
             return true
         }
         if !isAdmitted { timer.cancel() }
-        return isAdmitted ? name : nil
+        return isAdmitted
     }
 
     /// The request of that name, which is parked no longer; nil if it is gone, or somebody else came for it first.

@@ -21,6 +21,8 @@ package struct Reply: Sendable {
     package var blame = Blame.nobody
     /// The session that the client got, for the header that tells it.
     package var session: String?
+    /// Who asked; nil if nobody knows.
+    package var user: UserID?
 }
 
 /// How a reply went, in words; which number that is on the wire is for the listener to say.

@@ -3,16 +3,13 @@ package enum EventStream {
     /// One event with this message as its data. JSON we write holds no line break, but what an upstream wrote may.
     ///
     /// - Parameter id: under which a client may ask for what comes after it; visible ASCII.
-    package static func event(_ message: JSONText, id: String? = nil) -> [UInt8] {
-        var bytes = Array("event: message\n".utf8)
-        if let id { bytes.append(contentsOf: Array("id: \(id)\n".utf8)) }
-        for line in message.bytes.split(whereSeparator: { $0 == 0x0A || $0 == 0x0D }) {
-            bytes.append(contentsOf: Array("data: ".utf8))
-            bytes.append(contentsOf: line)
-            bytes.append(0x0A)
-        }
-        bytes.append(0x0A)
-        return bytes
+    package static func event(_ message: JSONText, id: String? = nil) -> [UInt8] { Array(pieces(of: message, id: id, upTo: .max).joined()) }
+
+    /// The same, for a message that is not to lie there twice.
+    ///
+    /// - Parameter most: bytes that a piece may take, or a few more.
+    package static func pieces(of message: JSONText, id: String? = nil, upTo most: Int) -> EventPieces {
+        EventPieces(message, id: id, upTo: most)
     }
 
     /// An event without data: it gives a client an id to come back with before there is anything to say (2025-11-25).
@@ -20,6 +17,56 @@ package enum EventStream {
 
     /// A comment that keeps a quiet stream open.
     package static let keepAlive = Array(": keep-alive\n\n".utf8)
+}
+
+/// One event, made piece by piece as it is written.
+package struct EventPieces: Sequence, IteratorProtocol {
+    private let bytes: [UInt8]
+    private let most: Int
+    private var begun: [UInt8]
+    private var position = 0
+    private var isInLine = false
+    private var isOver = false
+
+    fileprivate init(_ message: JSONText, id: String?, upTo most: Int) {
+        bytes = message.bytes
+        self.most = most
+        begun = Array("event: message\n\(id.map { "id: \($0)\n" } ?? "")".utf8)
+    }
+
+    package mutating func next() -> [UInt8]? {
+        if isOver { return nil }
+        var piece = begun
+        begun = []
+        piece.reserveCapacity(Swift.min(most, piece.count + bytes.count - position + 16))
+        while piece.count < most {
+            if !isInLine {
+                while position < bytes.count, Self.isBreak(bytes[position]) { position += 1 }
+            }
+            guard position < bytes.count else {
+                piece.append(contentsOf: isInLine ? [0x0A, 0x0A] : [0x0A])
+                isOver = true
+                return piece
+            }
+            if !isInLine { piece.append(contentsOf: Array("data: ".utf8)) }
+            let end = lineEnd(before: position + Swift.max(1, Swift.min(bytes.count - position, most - piece.count)))
+            piece.append(contentsOf: bytes[position..<end])
+            position = end
+            isInLine = position == bytes.count || !Self.isBreak(bytes[position])
+            if !isInLine { piece.append(0x0A) }
+        }
+        return piece
+    }
+
+    private static func isBreak(_ byte: UInt8) -> Bool { byte == 0x0A || byte == 0x0D }
+
+    private func lineEnd(before limit: Int) -> Int {
+        bytes.withUnsafeBufferPointer { bytes in
+            var index = position
+            while index < limit && bytes[index] != 0x0A && bytes[index] != 0x0D { index += 1 }
+            return index
+        }
+    }
 }
 
 /// Splits a byte stream into its events, however the bytes arrive.

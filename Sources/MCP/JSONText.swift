@@ -53,12 +53,19 @@ package struct JSONText: Hashable, Sendable, CustomStringConvertible {
 
     /// An object with these members in this order. A nil value leaves its member out; names must differ.
     package static func object(_ members: [(String, JSONText?)]) -> Self {
-        var bytes = [UInt8(ascii: "{")]
-        for case (let name, let value?) in members {
+        object(members.lazy.compactMap { name, value in value.map { (name, $0.bytes[...]) } })
+    }
+
+    /// What the values take is reserved at once: an answer of megabytes is not to lie there twice while it grows.
+    fileprivate static func object(_ members: some Collection<(String, ArraySlice<UInt8>)>) -> Self {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(members.reduce(2) { $0 + $1.0.utf8.count + $1.1.count + 4 })
+        bytes.append(UInt8(ascii: "{"))
+        for (name, value) in members {
             if bytes.count > 1 { bytes.append(UInt8(ascii: ",")) }
             bytes.append(contentsOf: string(name).bytes)
             bytes.append(UInt8(ascii: ":"))
-            bytes.append(contentsOf: value.bytes)
+            bytes.append(contentsOf: value)
         }
         bytes.append(UInt8(ascii: "}"))
         return Self(verbatim: bytes)
@@ -82,14 +89,15 @@ extension JSON {
     /// values keep their bytes and their place. Not an object: the changes alone.
     package func replacing(_ changes: [(String, JSONText?)]) -> JSONText {
         var remaining = changes
-        var members: [(String, JSONText?)] = []
+        var members: [(String, ArraySlice<UInt8>)] = []
         for (name, value) in self.members {
             if let change = remaining.firstIndex(where: { $0.0.utf8.elementsEqual(name.utf8) }) {
-                members.append((name, remaining.remove(at: change).1))
+                if let replaced = remaining.remove(at: change).1 { members.append((name, replaced.bytes[...])) }
             } else {
-                members.append((name, value.text))
+                members.append((name, value.bytes))
             }
         }
-        return .object(members + remaining)
+        for case (let name, let value?) in remaining { members.append((name, value.bytes[...])) }
+        return JSONText.object(members)
     }
 }

@@ -26,6 +26,7 @@ package struct House: Sendable {
     package var tools: ToolsDesk
     package var policy: Policy
     package var forwarder: Forwarder
+    package var unread: Unread
     package var audit: AuditTrail
     package var sessions: SessionTable
     package var registry: Registry
@@ -45,7 +46,8 @@ package struct House: Sendable {
         server: AuthorizationServer, refresher: TokenRefresher, connect: ConnectHouse,
         authenticator: Authenticator,
         admission: Admission,
-        pacing: PacingDesk, rules: RulesDesk, tools: ToolsDesk, policy: Policy, forwarder: Forwarder, audit: AuditTrail, sessions: SessionTable,
+        pacing: PacingDesk, rules: RulesDesk, tools: ToolsDesk, policy: Policy, forwarder: Forwarder, unread: Unread, audit: AuditTrail,
+        sessions: SessionTable,
         registry: Registry, publicServers: PublicServers, discovery: DiscoveryDesk, queries: AdminQueries,
         metrics: CallMetrics,
         gauges: @escaping @Sendable () -> [Gauge], health: [HealthComponent], isDraining: @escaping @Sendable () -> Bool,
@@ -66,6 +68,7 @@ package struct House: Sendable {
         self.tools = tools
         self.policy = policy
         self.forwarder = forwarder
+        self.unread = unread
         self.audit = audit
         self.sessions = sessions
         self.registry = registry
@@ -103,22 +106,26 @@ package enum Listener {
     private static let headers = HTTP1Channel.Configuration.DecoderConfiguration(
         maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 32 << 10, maxHeaderFieldCount: 100)
     private static let idleTimeout = TimeAmount.seconds(60)
-    private static let mostConnections = 10_000
+    /// Connections that the operator's door has room for.
+    private static let mostOperators = 256
+    /// Connections that may wait to be accepted: many clients come at once after a restart.
+    private static let backlog = 1024
 
     /// The public door.
+    ///
+    /// - Parameter mostConnections: how many clients may be connected at a time.
     package static func application(
-        _ house: House, host: String, port: Int, logger: Logger, onListening: @escaping @Sendable (Int) async -> Void
+        _ house: House, host: String, port: Int, mostConnections: Int, logger: Logger, onListening: @escaping @Sendable (Int) async -> Void
     ) -> some ApplicationProtocol {
         Application(
             responder: router(house, logger: logger).buildResponder(),
             server: .http1(
-                configuration: channel {
+                configuration: channel(Crowd(most: mostConnections), house.unread) {
                     AddressDoor(
                         house.pacing.addresses, isFamiliar: { house.authenticator.familiar($0, at: house.now().wall) != nil },
                         isPlausible: { house.authenticator.isPlausible($0) })
                 }),
-            configuration: ApplicationConfiguration(
-                address: .hostname(host, port: port), availableConnectionsDelegate: MaximumAvailableConnections(mostConnections)),
+            configuration: ApplicationConfiguration(address: .hostname(host, port: port), backlog: backlog),
             onServerRunning: { channel in await onListening(channel.localAddress?.port ?? port) }, logger: silent)
     }
 
@@ -130,7 +137,7 @@ package enum Listener {
         router.add(middleware: LastResort(logger: logger))
         control.addRoutes(to: router)
         return Application(
-            responder: router.buildResponder(), server: .http1(configuration: channel { nil }),
+            responder: router.buildResponder(), server: .http1(configuration: channel(Crowd(most: mostOperators), Unread()) { nil }),
             configuration: ApplicationConfiguration(address: .unixDomainSocket(path: path)),
             onServerRunning: { _ in await onListening() }, logger: silent)
     }
@@ -138,10 +145,10 @@ package enum Listener {
     /// Hummingbird logs what clients and shutdowns do to its connections; what concerns the gateway it throws.
     private static let silent = Logger(label: "http") { _ in SwiftLogNoOpLogHandler() }
 
-    private static func channel(_ door: @escaping @Sendable () -> AddressDoor?) -> HTTP1Channel.Configuration {
+    private static func channel(_ crowd: Crowd, _ unread: Unread, door: @escaping @Sendable () -> AddressDoor?) -> HTTP1Channel.Configuration {
         HTTP1Channel.Configuration(
-            additionalChannelHandlers: [RequestDeadline()] + [door()].compactMap { $0 } + [Departure(), SlowReader()], idleTimeout: idleTimeout,
-            httpDecoderConfiguration: headers)
+            additionalChannelHandlers: [RequestDeadline(), Seating(crowd)] + [door()].compactMap { $0 } + [Departure(), SlowReader(unread)],
+            idleTimeout: idleTimeout, httpDecoderConfiguration: headers)
     }
 
     package static func router(_ house: House, logger: Logger) -> Router<GatewayContext> {
@@ -156,7 +163,7 @@ package enum Listener {
                 guard await house.authenticator.knownHolder(request.headers[values: .authorization], at: house.now().wall) == nil else { return }
                 try signedIn.payAsStranger(context)
             })
-        MCPEndpoint(forwarder: house.forwarder, origin: house.origin).addRoutes(to: router)
+        MCPEndpoint(forwarder: house.forwarder, unread: house.unread, origin: house.origin).addRoutes(to: router)
         WellKnown(origin: house.origin, keys: house.keys).addRoutes(to: router)
         ServersAPI(registry: house.registry, tools: house.tools, policy: house.policy, signedIn: signedIn).addRoutes(to: router)
         RegistryAPI(servers: house.publicServers).addRoutes(to: router)

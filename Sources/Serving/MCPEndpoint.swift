@@ -10,6 +10,7 @@ import NIOCore
 /// replies to the wire.
 struct MCPEndpoint: Sendable {
     let forwarder: Forwarder
+    let unread: Unread
     let origin: @Sendable () -> Origin
 
     /// A stream that says nothing for this long says so, or something between here and the client closes it.
@@ -102,9 +103,10 @@ struct MCPEndpoint: Sendable {
         case .blocked(let wait), .unavailable(let wait?): headers[.retryAfter] = String(wait.roundedUpSeconds)
         default: break
         }
+        let delivery = Delivery(unread: unread, user: reply.user, channel: context.channel)
         switch reply.body {
         case .none: return Response(status: reply.status.http, headers: headers)
-        case .message(let message): return .json(message, status: reply.status.http, headers: headers)
+        case .message(let message): return delivery.response(message, status: reply.status.http, headers: headers)
         case .unauthenticated(let refusal):
             headers[.wwwAuthenticate] = Challenge(refusal, for: resource, at: origin()).description
             return .problem(refusal, requestID: context.requestID, headers: headers)
@@ -117,24 +119,26 @@ struct MCPEndpoint: Sendable {
                 while let part = await stream.next() {
                     if case .message(let message, _) = part { last = message }
                 }
-                return .json(last ?? .null, status: .ok, headers: headers)
+                return delivery.response(last ?? .null, status: .ok, headers: headers)
             }
             headers[.contentType] = "text/event-stream"
             headers[.cacheControl] = "no-cache, no-transform"
             headers[.accelBuffering] = "no"
-            return Response(status: .ok, headers: headers, body: ResponseBody { try await Self.write(stream, for: caller, to: &$0) })
+            return Response(status: .ok, headers: headers, body: ResponseBody { try await Self.write(stream, by: delivery, for: caller, to: &$0) })
         }
     }
 
     /// Writes messages as fast as the client reads them, and a comment when there is nothing to say for a while. A client
     /// that went away ends what has no other reader.
-    private static func write(_ stream: ReplyStream, for caller: Caller, to writer: inout any ResponseBodyWriter) async throws {
+    private static func write(
+        _ stream: ReplyStream, by delivery: Delivery, for caller: Caller, to writer: inout any ResponseBodyWriter
+    ) async throws {
         let stopWatching = caller.whenGone { stream.abandon() }
         defer { stopWatching() }
         do {
             while let part = await stream.next(orSilenceAfter: keepAliveInterval) {
                 switch part {
-                case .message(let message, let id): try await writer.write(ByteBuffer(bytes: EventStream.event(message, id: id)))
+                case .message(let message, let id): try await delivery.write(message, id: id, to: &writer)
                 case .priming(let id): try await writer.write(ByteBuffer(bytes: EventStream.priming(id: id)))
                 case .silence: try await writer.write(ByteBuffer(bytes: EventStream.keepAlive))
                 }

@@ -1,5 +1,6 @@
 import NIOCore
 import NIOHTTPTypes
+import Pacing
 
 /// Closes the connection of a client that does not take what it asked for: what waits for it takes memory, and perhaps somebody's
 /// place at a server (F-35).
@@ -12,11 +13,19 @@ final class SlowReader: ChannelInboundHandler, RemovableChannelHandler {
     private static let mostLooks = 3
     private static let leastPace = 1024
 
+    private let unread: Unread
     private var timer: Scheduled<Void>?
+    private var ticket: UnreadAnswers.Ticket?
+
+    init(_ unread: Unread) { self.unread = unread }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         stop()
-        if !context.channel.isWritable { watch(context.channel) }
+        if !context.channel.isWritable {
+            let channel = context.channel
+            ticket = unread.begin(Self.waiting(channel), of: nil) { channel.close(promise: nil) }
+            watch(channel)
+        }
         context.fireChannelWritabilityChanged()
     }
 
@@ -28,6 +37,8 @@ final class SlowReader: ChannelInboundHandler, RemovableChannelHandler {
     private func stop() {
         timer?.cancel()
         timer = nil
+        if let ticket { unread.end(ticket) }
+        ticket = nil
     }
 
     private func watch(_ channel: any Channel, afterSlow slow: Int = 0) {
@@ -35,6 +46,7 @@ final class SlowReader: ChannelInboundHandler, RemovableChannelHandler {
         let bound = NIOLoopBound(self, eventLoop: channel.eventLoop)
         timer = channel.eventLoop.scheduleTask(in: Self.interval) {
             let taken = before - Self.waiting(channel)
+            if taken > 0, let ticket = bound.value.ticket { bound.value.unread.took(taken, of: ticket) }
             let isSlow = Int64(taken) * 1_000_000_000 < Int64(Self.leastPace) * Self.interval.nanoseconds
             bound.value.look(channel, isSlow ? slow + 1 : 0)
         }

@@ -4,8 +4,9 @@ import Synchronization
 
 /// One request to a server and what comes back for it: some notifications, perhaps questions, then one response.
 ///
-/// A transport delivers, one caller takes. Bounded: beyond `capacity` waiting events, or `mostWaiting` bytes of them, notifications
-/// are dropped; questions, of which few may be open, and the response always have room. It fails by itself when nothing arrives in time.
+/// A transport delivers, one caller takes. A transport that serves nobody else reads on only when there is room again (F-35). Bounded for
+/// the others: beyond `capacity` waiting events, or `mostWaiting` bytes of them, notifications are dropped; questions, of which few may be
+/// open, and the response always have room. It fails by itself when nothing arrives in time.
 final class Exchange: Sendable {
     enum Event: Sendable {
         /// The parameters of a progress notification under this exchange's token.
@@ -62,12 +63,22 @@ final class Exchange: Sendable {
         var timer: Scheduled<Void>?
         var onAbandon: (@Sendable () -> Void)?
         var onEnd: (@Sendable ([MessageID]) -> Void)?
+        var onRoom: (@Sendable () -> Void)?
         var watcher: (@Sendable (UpstreamFailure?) -> Void)?
         var replica: Int?
         var questions: [MessageID] = []
         var progress: Double?
 
         var isOver: Bool { isAnswered || failure != nil }
+        var isCrowded: Bool { events.count > Exchange.crowd || waitingBytes > Exchange.crowdBytes }
+        var isRoomy: Bool { events.count <= Exchange.crowd / 2 && waitingBytes <= Exchange.crowdBytes / 2 }
+
+        /// What is to be done now that somebody took something.
+        mutating func takeOnRoom() -> (@Sendable () -> Void)? {
+            guard isRoomy || isOver else { return nil }
+            defer { onRoom = nil }
+            return onRoom
+        }
     }
 
     /// The id the request went out with; ours, so no two requests on one connection or process share it.
@@ -79,7 +90,12 @@ final class Exchange: Sendable {
     private let state: Mutex<State>
     private static let capacity = 256
     private static let mostWaiting = 1 << 20
+    /// Beyond one of these it is crowded; at half of it there is room again.
+    static let crowd = 128
+    static let crowdBytes = 256 << 10
     static let mostQuestions = 16
+    /// As much as a client may say in answer.
+    static let mostQuestionBytes = 4 << 20
 
     init(id: Int64, loop: any EventLoop, patience: Patience, purpose: Purpose = .own) {
         self.id = id
@@ -127,6 +143,17 @@ final class Exchange: Sendable {
     }
 
     // MARK: The transport's side
+
+    /// Whether so much waits to be taken that its transport should read on only later.
+    ///
+    /// - Parameter resume: called once in that case, when there is room or it has ended.
+    func isCrowded(orSoon resume: @escaping @Sendable () -> Void) -> Bool {
+        state.withLock { state in
+            guard !state.isOver, state.isCrowded else { return false }
+            state.onRoom = resume
+            return true
+        }
+    }
 
     func deliver(_ event: Event) {
         let (taker, action, questions) = state.withLock { state -> (CheckedContinuation<Event?, any Error>?, Ending?, [MessageID]) in
@@ -198,6 +225,9 @@ final class Exchange: Sendable {
             if state.isOver { return "The call it belongs to has ended." }
             if state.questions.contains(id) { return "Another question with this id is open." }
             if state.questions.count >= Self.mostQuestions { return "\(Self.mostQuestions) questions of this call are open already." }
+            if state.waitingBytes + (question.params?.bytes.count ?? 0) > Self.mostQuestionBytes {
+                return "More than \(Self.mostQuestionBytes >> 20) MiB of this call would wait to be put to the user."
+            }
             state.questions.append(id)
             return nil
         }
@@ -211,6 +241,7 @@ final class Exchange: Sendable {
             guard let index = state.questions.firstIndex(of: id) else { return }
             state.questions.remove(at: index)
             state.events.removeAll { if case .question(id, _) = $0 { true } else { false } }
+            state.waitingBytes = state.events.reduce(0) { $0 + $1.size }
         }
     }
 
@@ -230,10 +261,11 @@ final class Exchange: Sendable {
         let ended = state.withLock { state -> State? in
             guard !state.isOver else { return nil }
             state.failure = failure
-            defer { (state.taker, state.onAbandon, state.onEnd) = (nil, nil, nil) }
+            defer { (state.taker, state.onAbandon, state.onEnd, state.onRoom) = (nil, nil, nil, nil) }
             return state
         }
         guard let ended else { return nil }
+        ended.onRoom?()
         takeWatcher()?(failure)
         ended.taker?.resume(throwing: failure)
         disarm()
@@ -252,19 +284,20 @@ final class Exchange: Sendable {
     func next(orSilenceAfter wait: Duration? = nil) async throws -> Event? {
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { taker in
-                let ready = state.withLock { state -> Result<Event?, any Error>? in
+                let (ready, resume) = state.withLock { state -> (Result<Event?, any Error>?, (@Sendable () -> Void)?) in
                     if !state.events.isEmpty {
                         let event = state.events.removeFirst()
                         state.waitingBytes -= event.size
-                        return .success(event)
+                        return (.success(event), state.takeOnRoom())
                     }
-                    if let failure = state.failure { return .failure(failure) }
-                    if state.isAnswered { return .success(nil) }
+                    if let failure = state.failure { return (.failure(failure), nil) }
+                    if state.isAnswered { return (.success(nil), nil) }
                     state.taker = taker
                     state.takers += 1
                     if let wait { state.silence = interrupt(state.takers, after: wait) }
-                    return nil
+                    return (nil, nil)
                 }
+                resume?()
                 if let ready { taker.resume(with: ready) }
             }
         } onCancel: {
@@ -324,7 +357,8 @@ extension Exchange.Event {
     fileprivate var size: Int {
         switch self {
         case .progress(let params), .log(let params), .notification(_, let params?): params.bytes.count
-        case .question, .response, .notification(_, nil), .silence: 0
+        case .question(_, let question): question.params?.bytes.count ?? 0
+        case .response, .notification(_, nil), .silence: 0
         }
     }
 }

@@ -1,10 +1,11 @@
+import Gateway
 import MCP
 import NIOCore
 import NIOHTTP1
 import NIOTLS
 
 /// The client side of one HTTP/1.1 connection: writes a request, reads its answer into an `Exchange`, then waits for
-/// the next. Lives on the connection's event loop.
+/// the next. Of a stream whose caller is slow no more is read until they took what there is (F-35). Lives on the connection's event loop.
 final class HTTPConnection: ChannelInboundHandler {
     typealias InboundIn = HTTPClientResponsePart
     typealias OutboundOut = HTTPClientRequestPart
@@ -62,9 +63,6 @@ final class HTTPConnection: ChannelInboundHandler {
 
     private var isEstablished: Bool
     private var handshakeTimer: Scheduled<Void>?
-    private let gathering: Gathering
-    /// What this connection holds of it.
-    private var gathered = 0
     private let onIdle: @Sendable () -> Void
     private let onClosed: @Sendable () -> Void
     private var exchange: Exchange?
@@ -76,12 +74,20 @@ final class HTTPConnection: ChannelInboundHandler {
     /// A document, or an event, of which some has come.
     private var drip: (since: NIODeadline, bytes: Int)?
     private var dripTimer: Scheduled<Void>?
+    /// Why nothing is read at the moment: the caller is slow, or many large answers come at once.
+    private var isHeldBack = false
+    private var isWaitingForRoom = false
+    private var isReading = true
+    private let origin: Origin
+    private let intake: Intake
+    private var room: Int?
 
     init(
-        isSecure: Bool, gathering: Gathering = Gathering(), onIdle: @escaping @Sendable () -> Void, onClosed: @escaping @Sendable () -> Void
+        to origin: Origin, isSecure: Bool, intake: Intake, onIdle: @escaping @Sendable () -> Void, onClosed: @escaping @Sendable () -> Void
     ) {
+        self.origin = origin
+        self.intake = intake
         isEstablished = !isSecure
-        self.gathering = gathering
         self.onIdle = onIdle
         self.onClosed = onClosed
     }
@@ -142,7 +148,10 @@ final class HTTPConnection: ChannelInboundHandler {
         if isSuccess && type.hasPrefix("text/event-stream") {
             body = .events(EventStreamParser(maximumEvent: Self.largestMessage))
         } else {
-            body = .document([], limit: isSuccess ? Self.largestMessage : Self.largestErrorBody)
+            let limit = isSuccess ? Self.largestMessage : Self.largestErrorBody
+            var bytes: [UInt8] = []
+            if let length = head.headers.first(name: "content-length").flatMap({ Int($0) }) { bytes.reserveCapacity(min(max(0, length), limit)) }
+            body = .document(bytes, limit: limit)
         }
     }
 
@@ -154,9 +163,11 @@ final class HTTPConnection: ChannelInboundHandler {
             bytes.append(contentsOf: buffer.readableBytesView)
             if bytes.count > limit {
                 give(up: .garbled("its answer is larger than \(limit >> 10) KiB"), context)
-            } else if gather(bytes.count, context) {
+            } else {
+                let size = bytes.count
                 body = .document(bytes, limit: limit)
-                count(buffer.readableBytes, context)
+                if !isWaitingForRoom { count(buffer.readableBytes, context) }
+                makeRoom(for: size, context)
             }
         case .events(var parser):
             body = .none
@@ -169,10 +180,12 @@ final class HTTPConnection: ChannelInboundHandler {
                 request?.hearing.mark(parser.lastID, parser.retry)
                 for event in events { read(event, context) }
                 if !events.isEmpty || parser.pending == 0 { stopCounting() }
-                if parser.pending > 0 { count(buffer.readableBytes, context) }
-                guard gather(parser.pending, context) else { return }
+                if parser.pending > 0 && !isHeldBack && !isWaitingForRoom { count(buffer.readableBytes, context) }
+                let size = parser.pending
                 body = .events(parser)
+                makeRoom(for: size, context)
                 closeSoonIfAnswered(context)
+                holdBack(context)
             } catch {
                 give(up: .garbled("one of its events is larger than \(Self.largestMessage >> 10) KiB"), context)
             }
@@ -207,23 +220,88 @@ final class HTTPConnection: ChannelInboundHandler {
         }
     }
 
-    /// Holds so many bytes of an answer, or gives it up.
-    private func gather(_ bytes: Int, _ context: ChannelHandlerContext) -> Bool {
-        let more = bytes - gathered
-        gathered = bytes
-        if gathering.change(by: more) { return true }
-        give(up: .garbled("it came when more large answers were under way than the gateway holds at a time"), context)
-        return false
-    }
-
-    private func letGo() {
-        _ = gathering.change(by: -gathered)
-        gathered = 0
-    }
-
     private func give(up failure: UpstreamFailure, _ context: ChannelHandlerContext) {
         exchange?.fail(failure)
         context.close(promise: nil)
+    }
+
+    // MARK: Slow callers, and many large answers
+
+    private func holdBack(_ context: ChannelHandlerContext) {
+        guard let exchange else { return }
+        if isHeldBack {
+            if exchange.isOver { readOn(context) }
+            return
+        }
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        isHeldBack = exchange.isCrowded {
+            bound.eventLoop.execute {
+                let (handler, context) = bound.value
+                handler.readOn(context)
+            }
+        }
+        if isHeldBack { stopReading(context) }
+    }
+
+    private func readOn(_ context: ChannelHandlerContext) {
+        guard isHeldBack else { return }
+        isHeldBack = false
+        goOn(context)
+    }
+
+    /// For what is being received, while it is large.
+    private func makeRoom(for size: Int, _ context: ChannelHandlerContext) {
+        guard size > Intake.freeBytes else {
+            giveRoomBack()
+            return goOn(context)
+        }
+        guard room == nil else { return }
+        let declared = head?.headers.first(name: "content-length").flatMap { Int($0) } ?? Self.largestMessage
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        let (ticket, isAdmitted) = intake.claim(max(size, min(declared, Self.largestMessage)), of: origin) {
+            bound.eventLoop.execute {
+                let (handler, context) = bound.value
+                guard handler.isWaitingForRoom else { return }
+                handler.isWaitingForRoom = false
+                handler.goOn(context)
+            }
+        }
+        room = ticket
+        isWaitingForRoom = !isAdmitted
+        if isWaitingForRoom { stopReading(context) }
+    }
+
+    private func giveRoomBack() {
+        guard let room else { return }
+        (self.room, isWaitingForRoom) = (nil, false)
+        intake.end(room)
+    }
+
+    private func stopReading(_ context: ChannelHandlerContext) {
+        // It is not the server's pace that counts now.
+        stopCounting()
+        read(false, context)
+    }
+
+    private func goOn(_ context: ChannelHandlerContext) {
+        guard !isReading, !isHeldBack, !isWaitingForRoom else { return }
+        let isPartial =
+            switch body {
+            case .events(let parser): parser.pending > 0
+            case .document: true
+            case .none: false
+            }
+        if isPartial {
+            count(0, context)
+            watch(until: context.eventLoop.now + Self.patienceWithDrips, context)
+        }
+        read(true, context)
+    }
+
+    private func read(_ isOn: Bool, _ context: ChannelHandlerContext) {
+        isReading = isOn
+        // A channel that is gone takes no options, and needs none.
+        try? context.channel.syncOptions?.setOption(.autoRead, value: isOn)
     }
 
     // MARK: Drips
@@ -264,8 +342,10 @@ final class HTTPConnection: ChannelInboundHandler {
     }
 
     private func finish(_ context: ChannelHandlerContext) {
+        (isHeldBack, isWaitingForRoom) = (false, false)
+        goOn(context)
         stopCounting()
-        letGo()
+        defer { giveRoomBack() }
         guard let head, let exchange else { return }
         switch body {
         case .none: break
@@ -298,8 +378,8 @@ final class HTTPConnection: ChannelInboundHandler {
 
     /// The connection is gone: what it carried may have been sent, unless TLS was not even there.
     private func lose(_ how: String, handshake: String) {
+        giveRoomBack()
         stopCounting()
-        letGo()
         handshakeTimer?.cancel()
         idleTimer?.cancel()
         if case .events = body {

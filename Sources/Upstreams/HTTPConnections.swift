@@ -24,7 +24,7 @@ package final class HTTPConnections: Sendable {
     package static let mostPerOrigin = 512
 
     private let dialing: Dialing
-    private let gathering = Gathering()
+    private let intake = Intake()
     private let pools = Mutex<[Origin: Pool]>([:])
     private let channels = Mutex<[ObjectIdentifier: any Channel]>([:])
     private let lastID = Atomic<Int64>(0)
@@ -95,9 +95,9 @@ package final class HTTPConnections: Sendable {
         guard isAdmitted else { throw .unreachable("\(Self.mostPerOrigin) calls to it are under way already") }
         let channel: any Channel
         do throws(UpstreamFailure) {
-            channel = try await dialing.connect(to: endpoint) { [gathering] channel in
+            channel = try await dialing.connect(to: endpoint) { [intake] channel in
                 let handler = HTTPConnection(
-                    isSecure: endpoint.isSecure, gathering: gathering,
+                    to: origin, isSecure: endpoint.isSecure, intake: intake,
                     onIdle: { [weak self] in self?.becameIdle(channel, origin, user) }, onClosed: { [weak self] in self?.closed(channel, origin) })
                 try channel.pipeline.syncOperations.addHTTPClientHandlers(leftOverBytesStrategy: .dropBytes)
                 try channel.pipeline.syncOperations.addHandler(handler)

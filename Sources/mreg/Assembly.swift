@@ -237,14 +237,16 @@ struct Assembly {
             quotaUsed: { try hotState.quotaUsed($0, of: $1, at: $2) }, entries: { hotState.count }, now: now)
         let desk = Self.rulesDesk(database, rules, catalogue)
         let tools = Self.toolsDesk(database, pins, catalogue)
+        let unread = Unread()
         let house = House(
             gateway: gateway, origin: { origin.withLock { $0 } }, allowedOrigins: settings.listener.allowedOrigins.map(\.description),
             keys: keys, people: peopleQueries, server: server, refresher: refresher, connect: connect, authenticator: authenticator,
             admission: admission,
-            pacing: pacing, rules: desk, tools: tools, policy: policy, forwarder: forwarder, audit: audit,
+            pacing: pacing, rules: desk, tools: tools, policy: policy, forwarder: forwarder, unread: unread, audit: audit,
             sessions: sessions, registry: registry, publicServers: publicServers, discovery: Self.discovery(catalogue, rules),
             queries: queries,
-            metrics: metrics, gauges: { Self.gauges(catalogue, database, sessions) + Self.gauges(running, changes, clientSessions, catalogue) },
+            metrics: metrics,
+            gauges: { Self.gauges(catalogue, database, sessions) + Self.gauges(running, changes, clientSessions, catalogue, unread) },
             health: [
                 HealthComponent("database") { await Self.state { try await database.probe() } },
                 HealthComponent("buckets") { await Self.state { try hotState.probe() } },
@@ -271,7 +273,11 @@ struct Assembly {
                 routes: { Listener.router(house, logger: Self.quiet(logger)).routes.map(\.description) })
         }
         let (controlOpened, controlOpens) = AsyncStream.makeStream(of: Void.self)
-        let listener = Listener.application(house, host: settings.listener.host, port: settings.listener.port, logger: Self.quiet(logger)) { port in
+        LargeBlocks.giveBackAtOnce()
+        let mostConnections = OpenFiles.connections(of: OpenFiles.raise())
+        let listener = Listener.application(
+            house, host: settings.listener.host, port: settings.listener.port, mostConnections: mostConnections, logger: Self.quiet(logger)
+        ) { port in
             if settings.listener.publicOrigin == nil { origin.withLock { $0 = .localhost(port: port) } }
             // Whoever reads that it listens may have a command for it.
             for await _ in controlOpened {}
@@ -439,12 +445,16 @@ struct Assembly {
     }
 
     /// What is open for clients.
-    private static func gauges(_ running: RunningCalls, _ changes: Changes, _ clientSessions: ClientSessions, _ catalogue: Catalogue)
-        -> [Gauge]
-    {
+    private static func gauges(
+        _ running: RunningCalls, _ changes: Changes, _ clientSessions: ClientSessions, _ catalogue: Catalogue, _ unread: Unread
+    ) -> [Gauge] {
         [
             Gauge(name: "mreg_calls_under_way", help: "Calls under way or parked, and streams of changes.", value: Double(running.count)),
             Gauge(name: "mreg_listeners", help: "Clients that hear of changes.", value: Double(changes.count)),
+            Gauge(name: "mreg_unread_bytes", help: "Of answers that clients are slow to read.", value: Double(unread.bytes)),
+            Gauge(
+                name: "mreg_readers_let_go", help: "Clients that took nothing while others' answers needed the room, since the start.",
+                value: Double(unread.letGo)),
             Gauge(name: "mreg_client_sessions", help: "Sessions of clients with a handshake.", value: Double(clientSessions.count)),
             Gauge(
                 name: "mreg_stray_messages", help: "Messages of servers that answered nobody, since each was registered or changed.",

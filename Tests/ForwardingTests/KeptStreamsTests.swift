@@ -28,6 +28,15 @@ struct KeptStreamsTests {
         #expect(log.byteCount == (7 << 20))
     }
 
+    @Test func `what somebody waits for goes only when it was handed out, and then only beyond the bound`() async {
+        let log = EventLog()
+        for _ in 0..<4 { log.append(text(8 << 20), isDroppable: false) }
+        #expect(await numbers(log) == [1, 2, 3, 4])
+        log.append(text(8 << 20), isDroppable: false)
+        #expect(await numbers(log) == [4, 5])
+        #expect(log.byteCount == EventLog.mostBytes)
+    }
+
     @Test func `there are never more events than there is room for`() async {
         let log = EventLog()
         for _ in 0..<1000 { log.append(text(10), isDroppable: true) }

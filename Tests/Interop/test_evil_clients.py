@@ -2,12 +2,14 @@
 
 import asyncio
 import base64
+import contextlib
 import json
 import resource as limits
 import secrets
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -88,6 +90,86 @@ async def test_who_does_not_read_is_let_go_and_costs_nobody_anything(mode: str, 
         finally:
             for reader in readers:
                 reader.close()
+
+
+async def reader(gateway: Gateway, user: str, body: dict) -> socket.socket:
+    """Asks, and reads nothing of the answer."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    made.setblocking(False)
+    where = urlsplit(gateway.url)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(made, (where.hostname, where.port))
+    await loop.sock_sendall(made, raw_request(gateway, user, body))
+    return made
+
+
+async def gauge(gateway: Gateway, name: str) -> float:
+    async with aiohttp.request("GET", f"{gateway.url}/metrics") as response:
+        lines = (await response.text()).splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+
+
+async def test_answers_that_nobody_reads_take_no_more_room_than_there_is(beset: Gateway) -> None:
+    """First 96 MiB of answers for one user, who may have 64 MiB unread, then as much for each of four more."""
+    pid = beset.process.pid
+    users = [f"slow-{number}" for number in range(5)]
+    for user in users:
+        beset.token(user)
+    before, let_go, under_way = resident(pid), await gauge(beset, "mreg_readers_let_go"), await gauge(beset, "mreg_calls_under_way")
+    readers: list[socket.socket] = []
+    most = unread = 0.0
+    try:
+        async with client(beset.url, beset.token("neighbour")) as neighbour:
+            request = {"id": 1, "method": "tools/call", "params": {"name": "large__go", "arguments": {}}}
+            for user in users:
+                readers += await asyncio.gather(*(reader(beset, user, request) for _ in range(12)))
+                end = time.monotonic() + DEADLINE
+                is_under_way = True
+                while is_under_way:
+                    assert time.monotonic() < end
+                    assert (await neighbour.post({"id": 1, **call("well__go")})).text == "from well"
+                    is_under_way = await gauge(beset, "mreg_calls_under_way") > under_way
+                    most = max(most, resident(pid) - before)
+                    unread = max(unread, await gauge(beset, "mreg_unread_bytes"))
+            # Whoever reads has the whole of it meanwhile.
+            assert len((await neighbour.post({"id": 2, **call("large__go")})).text) == 8 * MIB
+        gone = await gauge(beset, "mreg_readers_let_go") - let_go
+        print(f"{most / MIB:.0f} MiB more, {unread / MIB:.0f} MiB unread, {gone:.0f} let go")
+        assert unread <= 256 * MIB
+        assert most < 256 * MIB + ROOM
+        assert gone > 0
+    finally:
+        for made in readers:
+            made.close()
+    end = time.monotonic() + DEADLINE
+    while await gauge(beset, "mreg_unread_bytes") > 0:
+        assert time.monotonic() < end
+        await asyncio.sleep(0.1)
+
+
+async def test_a_server_that_talks_faster_than_its_caller_reads_has_to_wait(beset: Gateway, evil: EvilUpstream) -> None:
+    evil.received["modern/chatty"].clear()
+    evil.said["chatty"] = 0
+    params = {"name": "chatty__go", "arguments": {}, "_meta": {"progressToken": "p"}}
+    made = await reader(beset, "slow-listener", {"id": 1, "method": "tools/call", "params": params})
+    try:
+        await evil.wait_for("modern/chatty", lambda received: received.method == "tools/call")
+        # When it has said nothing for a second it waits: for buffers of the network, and what the gateway keeps of one stream.
+        said = -1
+        while said != evil.said["chatty"]:
+            said = evil.said["chatty"]
+            await asyncio.sleep(1)
+        print(f"{said} events of 1 KiB said")
+        assert 0 < said < 30_000, "it is listened to without end"
+        assert not [received for received in evil.received["modern/chatty"] if received.method == "closed"]
+        # As soon as it is read on, it talks on.
+        loop = asyncio.get_running_loop()
+        while evil.said["chatty"] < said + 2_000:
+            assert await loop.sock_recv(made, 1 << 20)
+    finally:
+        made.close()
+    await evil.wait_for("modern/chatty", lambda received: received.method == "closed")
 
 
 @pytest.mark.parametrize("mode", ["silent", "silent-stream"])
@@ -194,6 +276,33 @@ async def test_a_state_is_good_for_whom_it_was_given_with_what_it_was_given_for(
         if upstream:
             answered = await owner.post(retry(upstream, state, {"amount": 1}), capabilities=ASKABLE)
             assert answered.error["code"] == INVALID
+
+
+@pytest.mark.parametrize("ending", ["signed out", "denied"])
+async def test_a_request_that_waits_for_somebody_who_may_no_longer_make_it_does_not_wait_on(
+    ending: str, beset: Gateway, evil: EvilUpstream
+) -> None:
+    user = f"asked-{ending.replace(' ', '-')}"
+    evil.received["legacy/asks"].clear()
+    under_way = await gauge(beset, "mreg_calls_under_way")
+    state = await asked_question(beset, user, "l", {})
+    assert await gauge(beset, "mreg_calls_under_way") == under_way + 1
+
+    async def administer(path: str, body: dict | None = None) -> dict:
+        async with aiohttp.request("POST", f"{beset.url}/api/v1/admin/{path}", json=body, headers=beset.bearer("admin")) as response:
+            assert response.status < 300, await response.text()
+            return await response.json() if response.content_type == "application/json" else {}
+
+    if ending == "signed out":
+        await administer(f"users/{user}/sign-out")
+    else:
+        await administer("tool-rules", {"effect": "deny", "user": user, "server": "l-asks", "tool": "go"})
+        async with client(beset.url, beset.token(user)) as denied:
+            answered = await denied.post(retry("l", state, {}), capabilities=ASKABLE)
+            assert answered.error["code"] in (1002, INVALID), answered
+    await evil.wait_for("legacy/asks", lambda received: received.method == "notifications/cancelled")
+    assert await gauge(beset, "mreg_calls_under_way") == under_way
+    assert not [received for received in evil.received["legacy/asks"] if "result" in received.message]
 
 
 async def test_a_state_is_good_on_its_own_endpoint_and_for_its_own_tool(beset: Gateway) -> None:
@@ -303,28 +412,117 @@ def next_request(message: dict) -> object:
 # Clients that take more than there is
 
 
-async def test_two_thousand_idle_connections_keep_nobody_out(beset: Gateway) -> None:
-    count = 2000
+async def opened(gateway: Gateway, count: int, *, after_a_request: bool = False) -> list[socket.socket]:
+    """Connections that say nothing, from the start or after one request."""
+    where = urlsplit(gateway.url)
+    loop = asyncio.get_running_loop()
+    request = f"GET /health/live HTTP/1.1\r\nHost: {where.netloc}\r\n\r\n".encode()
+
+    async def one() -> socket.socket:
+        made = socket.socket()
+        made.setblocking(False)
+        await loop.sock_connect(made, (where.hostname, where.port))
+        if after_a_request:
+            await loop.sock_sendall(made, request)
+            answer = b""
+            while b"\r\n\r\n" not in answer or not answer.rstrip().endswith(b"}"):
+                piece = await loop.sock_recv(made, 4096)
+                assert piece, answer
+                answer += piece
+            assert answer.startswith(b"HTTP/1.1 200"), answer
+        return made
+
+    found: list[socket.socket] = []
+    while len(found) < count:
+        found += await asyncio.gather(*(one() for _ in range(min(100, count - len(found)))))
+    return found
+
+
+def allow_descriptors(count: int) -> None:
     soft, hard = limits.getrlimit(limits.RLIMIT_NOFILE)
-    limits.setrlimit(limits.RLIMIT_NOFILE, (min(hard, max(soft, count + 1000)), hard))
-    where = urlsplit(beset.url)
+    if hard != limits.RLIM_INFINITY and hard < count:
+        pytest.skip(f"only {hard} files may be open")
+    limits.setrlimit(limits.RLIMIT_NOFILE, (max(soft, count), hard))
+
+
+async def test_ten_thousand_idle_connections_keep_nobody_out_and_are_let_go(beset: Gateway) -> None:
+    """Half of them silent from the start, half after a request."""
+    count = 10_000
+    allow_descriptors(count + 1000)
     pid = beset.process.pid
+    beset.token("neighbour")
     before, open_before = resident(pid), descriptors(pid)
-    idle: list[asyncio.StreamWriter] = []
+    idle: list[socket.socket] = []
     try:
-        for _ in range(count // 100):
-            idle += [writer for _, writer in await asyncio.gather(*(asyncio.open_connection(where.hostname, where.port) for _ in range(100)))]
+        idle += await opened(beset, count // 2)
+        idle += await opened(beset, count // 2, after_a_request=True)
+        held = descriptors(pid)
+        cost = (resident(pid) - before) / count
+        print(f"{held - open_before} connections held, {cost / 1024:.1f} KiB for each")
         async with client(beset.url, beset.token("neighbour")) as neighbour:
             for _ in range(20):
                 assert (await neighbour.post({"id": 1, **call("well__go")})).text == "from well"
-        assert descriptors(pid) >= count
-        cost = (resident(pid) - before) / count
-        print(f"{cost / 1024:.1f} KiB for each idle connection")
+        # Some of the longest idle made room for whoever came after them.
+        assert held > open_before + count * 95 // 100
         assert cost < 64 << 10
+        # After a minute of silence each is let go.
+        end = time.monotonic() + 60 + DEADLINE
+        while (left := descriptors(pid)) > open_before + 20:
+            assert time.monotonic() < end, f"{left - open_before} are still there"
+            await asyncio.sleep(0.5)
     finally:
-        for writer in idle:
-            writer.close()
-    await returned(lambda: descriptors(pid), open_before + 20)
+        for made in idle:
+            made.close()
+
+
+@contextlib.contextmanager
+def cramped(tmp_path: Path) -> Iterator[Gateway]:
+    """A gateway that may have few files open, so that it has room for 128 connections."""
+    state = tmp_path / "state"
+    command = ["bash", "-c", 'ulimit -n 512 && exec "$@"', "bash", *Gateway.evaluate_command(state)]
+    with Gateway(state, command=command, environment=UNLIMITED) as running:
+        yield running
+
+
+async def test_more_idle_connections_than_there_is_room_for_make_room_for_whoever_asks(tmp_path: Path) -> None:
+    with cramped(tmp_path) as gateway:
+        token = gateway.token("neighbour")
+        idle = await opened(gateway, 1000)
+        try:
+            assert descriptors(gateway.process.pid) < 300
+            async with client(gateway.url, token) as neighbour:
+                for _ in range(20):
+                    assert "result" in (await neighbour.post({"id": 1, "method": "tools/list", "params": {}})).last
+            for made in await opened(gateway, 200, after_a_request=True):
+                made.close()
+        finally:
+            for made in idle:
+                made.close()
+
+
+async def test_where_everybody_is_being_answered_a_newcomer_is_told_to_come_again(tmp_path: Path) -> None:
+    listen = {"method": "subscriptions/listen", "params": {"notifications": {"toolsListChanged": True}}}
+    with cramped(tmp_path) as gateway:
+        tokens = [gateway.token(f"listener-{number}") for number in range(3)]
+        neighbour = gateway.token("neighbour")
+        async with contextlib.AsyncExitStack() as stack:
+            clients = [await stack.enter_async_context(client(gateway.url, token)) for token in tokens]
+            responses = []
+            for number in range(128):
+                response = await stack.enter_async_context(clients[number // 60].opened({"id": number, **listen}))
+                assert (await next_message(messages(response)))["method"] == "notifications/subscriptions/acknowledged"
+                responses.append(response)
+            async with client(gateway.url, neighbour) as asking:
+                refused = await asking.post({"id": 1, "method": "tools/list", "params": {}})
+                assert refused.status == 503
+                assert refused.last["code"] == "overloaded" and "connections" in refused.last["detail"], refused
+                assert refused.headers["Retry-After"] == "1"
+                for response in responses[:4]:
+                    response.close()
+                end = time.monotonic() + DEADLINE
+                while (await asking.post({"id": 2, "method": "tools/list", "params": {}})).status != 200:
+                    assert time.monotonic() < end
+                    await asyncio.sleep(0.05)
 
 
 async def test_a_thousand_sessions_of_one_user_leave_room_for_others(beset: Gateway) -> None:

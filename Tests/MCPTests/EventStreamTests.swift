@@ -98,6 +98,19 @@ struct EventStreamTests {
         #expect(try JSON(parsing: events.first ?? []).strict == json.strict)
     }
 
+    @Test(arguments: ["1", "[]", #"{"a":1}"#, "{\n  \"a\": 1,\r\n\r\n  \"b\": [ ]\r}", "[\n\n]", "\n\n[1]\n\n", "\"é\\n\u{2028}\""])
+    func `an event in pieces is the same event`(text: String) throws {
+        let message = try parsed(text).text
+        let lines = message.bytes.split { $0 == 0x0A || $0 == 0x0D }.map { "data: \(String(decoding: $0, as: UTF8.self))\n" }
+        let whole = "event: message\nid: 7\n\(lines.joined())\n"
+        for most in [1, 2, 3, 7, 20, 64, 1000, 1 << 40] {
+            let pieces = Array(EventStream.pieces(of: message, id: "7", upTo: most))
+            #expect(String(decoding: pieces.joined(), as: UTF8.self) == whole)
+            #expect(pieces.allSatisfy { $0.count <= max(most, 22) + 8 })
+        }
+        #expect(String(decoding: EventStream.event(message, id: "7"), as: UTF8.self) == whole)
+    }
+
     @Test func `an event is named message and ends with an empty line`() {
         #expect(String(decoding: EventStream.event(["a": 1]), as: UTF8.self) == "event: message\ndata: {\"a\":1}\n\n")
     }

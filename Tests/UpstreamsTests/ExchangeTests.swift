@@ -84,6 +84,57 @@ struct ExchangeTests {
         #expect(questions == 1)
     }
 
+    @Test func `it is crowded long before it drops anything, until half of what waits was taken`() async throws {
+        let exchange = exchange()
+        let resumed = Shared(0)
+        for number in 0..<Exchange.crowd { exchange.deliver(try Self.note(number)) }
+        #expect(!exchange.isCrowded { resumed.change { $0 += 1 } })
+        exchange.deliver(try Self.note(Exchange.crowd))
+        #expect(exchange.isCrowded { resumed.change { $0 += 1 } })
+        for _ in 0...Exchange.crowd / 2 - 1 { _ = try await exchange.next() }
+        #expect(resumed.current == 0)
+        _ = try await exchange.next()
+        #expect(resumed.current == 1)
+        while resumed.current == 1, Self.number(try await exchange.next()) != Int64(Exchange.crowd) {}
+        #expect(resumed.current == 1)
+    }
+
+    @Test func `few large events crowd it too, questions among them`() async throws {
+        let text = JSONText.string(String(repeating: "x", count: Exchange.crowdBytes))
+        let params = try JSON(parsing: JSONText.object([("message", text)]).bytes)
+        let (first, second) = (exchange(), exchange())
+        first.deliver(.notification(method: "n", params: params))
+        #expect(first.isCrowded {})
+        let question = try #require(ServerQuestion(method: "elicitation/create", params: params))
+        #expect(second.pose(question, as: MessageID(1)) == nil)
+        #expect(second.isCrowded {})
+        second.withdraw(MessageID(1))
+        #expect(!second.isCrowded {})
+    }
+
+    @Test func `of questions no more waits than a few MiB`() async throws {
+        let exchange = exchange()
+        let params = try JSON(parsing: JSONText.object([("message", .string(String(repeating: "x", count: 3 << 20)))]).bytes)
+        let question = try #require(ServerQuestion(method: "elicitation/create", params: params))
+        #expect(exchange.pose(question, as: MessageID(1)) == nil)
+        #expect(exchange.pose(question, as: MessageID(2)) != nil)
+        _ = try await exchange.next()
+        #expect(exchange.pose(question, as: MessageID(2)) == nil)
+    }
+
+    @Test func `one that ends is crowded no more, however it ends`() async throws {
+        for isAnswered in [true, false] {
+            let exchange = exchange()
+            let resumed = Shared(0)
+            for number in 0..<200 { exchange.deliver(try Self.note(number)) }
+            #expect(exchange.isCrowded { resumed.change { $0 += 1 } })
+            if isAnswered { exchange.deliver(try Self.result()) } else { exchange.fail(.lost("gone")) }
+            #expect(!exchange.isCrowded {})
+            if isAnswered { _ = try await exchange.next() }
+            #expect(resumed.current == 1)
+        }
+    }
+
     @Test func `beyond its bound it drops notifications, never the response`() async throws {
         let exchange = exchange()
         for number in 1...1000 { exchange.deliver(try Self.note(number)) }
