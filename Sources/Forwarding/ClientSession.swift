@@ -178,7 +178,9 @@ struct StreamKey {
     static func event(_ id: String) -> (key: String, seal: String, request: MessageID?, number: Int)? {
         guard id.utf8.count <= 1024, let dot = id.lastIndex(of: "."), let number = Int(id[id.index(after: dot)...]), number >= 0 else { return nil }
         let parts = id[..<dot].split(separator: "~", maxSplits: 1, omittingEmptySubsequences: false)
-        guard let key = parts.first, let dash = key.lastIndex(of: "-"), let stream = Int(key[key.index(after: dash)...]), stream >= 0 else { return nil }
+        guard let key = parts.first, let dash = key.lastIndex(of: "-"), let stream = Int(key[key.index(after: dash)...]), stream >= 0 else {
+            return nil
+        }
         let request = bytes(key[..<dash]).flatMap { try? JSON(parsing: $0) }.flatMap { MessageID($0) }
         guard request != nil || dash == key.startIndex else { return nil }
         return (String(key), parts.count > 1 ? String(parts[1]) : "", request, number)

@@ -119,7 +119,8 @@ struct Assembly {
             now: { now().wall }, logger: logger)
 
         let gateway = Implementation(name: "mcp-registry-gateway", title: "MCP Registry Gateway", version: Version.current)
-        let answers = Answers(gateway: gateway, instructions: Self.instructions, offer: .everything, originKey: Self.originKey(origin.withLock { $0 }))
+        let answers = Answers(
+            gateway: gateway, instructions: Self.instructions, offer: .everything, originKey: Self.originKey(origin.withLock { $0 }))
         let egress = EgressPolicy(allowed: settings.upstreams.allowedPrivate + mode.allowedUpstreams)
         let connections = try HTTPConnections(group: MultiThreadedEventLoopGroup.singleton, egress: egress)
         let processes = ProcessKeeper()

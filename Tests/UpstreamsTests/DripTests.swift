@@ -47,7 +47,8 @@ struct DripTests {
     @Test(arguments: [false, true])
     func `a connection without TLS handshake is given up after five seconds, and nothing was sent`(_ isShaken: Bool) throws {
         let channel = EmbeddedChannel(loop: loop)
-        let handler = HTTPConnection(isSecure: true, onIdle: {}, onClosed: {})
+        let handler = HTTPConnection(
+            to: try #require(Origin("https://127.0.0.1:1")), isSecure: true, intake: intake, onIdle: {}, onClosed: {})
         try channel.pipeline.syncOperations.addHandler(handler)
         channel.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 1), promise: nil)
         let exchange = Exchange(id: 1, loop: loop, patience: .init(.seconds(600)))

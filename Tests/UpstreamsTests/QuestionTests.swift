@@ -381,7 +381,8 @@ struct QuestionTests {
 
     @Test func `a question beside the streams of a caller who cannot be asked is declined, and the call goes on`() async throws {
         try await ScriptedServer.running(Self.aside(Asking(), calls: 1, isDeclined: true)) { server in
-            #expect(try await Upstream(server).ask() == Asking.words)
+            let upstream = try Upstream(server)
+            #expect(try await upstream.ask() == Asking.words)
         }
     }
 

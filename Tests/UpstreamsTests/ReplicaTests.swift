@@ -103,7 +103,8 @@ struct ReplicaTests {
     @Test func `a call that could not be sent goes elsewhere, whatever it does`() async throws {
         try await ScriptedServer.running(ScriptedServer.modern(named("b"))) { server in
             let upstream = try Upstream([server.url, "http://127.0.0.1:1/mcp"])
-            #expect(try await Set(places(upstream, 4)) == ["b"])
+            let answering = try await places(upstream, 4)
+            #expect(Set(answering) == ["b"])
         }
     }
 
