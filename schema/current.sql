@@ -277,7 +277,7 @@ CREATE TABLE "server_registrations" (
     credential_mode TEXT NOT NULL DEFAULT 'none'
         CHECK (credential_mode IN ('none', 'static', 'client_credentials', 'per_user', 'on_behalf_of')),
     credential TEXT NOT NULL DEFAULT '{}', description TEXT CHECK (length(description) BETWEEN 1 AND 100), is_public INTEGER NOT NULL DEFAULT 0 CHECK (is_public IN (0, 1)), replicas TEXT NOT NULL DEFAULT '[]', strategy TEXT NOT NULL DEFAULT 'round_robin'
-    CHECK (strategy IN ('round_robin', 'weighted', 'least_connections', 'random', 'consistent_hash')),
+    CHECK (strategy IN ('round_robin', 'weighted', 'least_connections', 'random', 'consistent_hash')), questions TEXT NOT NULL DEFAULT '["elicitation","sampling","roots"]', endpoint_weight INTEGER NOT NULL DEFAULT 1 CHECK (endpoint_weight BETWEEN 1 AND 100),
     UNIQUE (tenant_id, alias),
     CHECK ((transport = 'http') = (endpoint IS NOT NULL)),
     CHECK ((transport = 'stdio') = (command IS NOT NULL))

@@ -75,22 +75,14 @@ actor CallRun {
 
     /// Sends the request.
     ///
-<<<<<<< HEAD
-    /// - Parameter isIdempotent: whether the server's owner said of the tool that calling it twice is as good as once.
-    static func start(_ dispatch: Dispatch, _ incoming: Incoming, _ session: ClientSession?, isIdempotent: Bool = false) async throws -> CallRun {
-        let call = try await dispatch.upstream.ask(
-            dispatch.request, by: dispatch.grant, isIdempotent: isIdempotent, preferring: dispatch.replica)
-        return CallRun(dispatch, incoming, session, isIdempotent: isIdempotent, call: call)
-=======
     /// - Parameters:
     ///   - isIdempotent: whether the server's owner said of the tool that calling it twice is as good as once.
     ///   - remake: asked at most once, when the server turned the request away for its headers (C-4).
     static func start(
         _ dispatch: Dispatch, _ incoming: Incoming, _ session: ClientSession?, isIdempotent: Bool = false, remake: @escaping Remake = { nil }
     ) async throws -> CallRun {
-        let call = try await dispatch.upstream.ask(dispatch.request, by: dispatch.grant, isIdempotent: isIdempotent)
+        let call = try await dispatch.upstream.ask(dispatch.request, by: dispatch.grant, isIdempotent: isIdempotent, preferring: dispatch.replica)
         return CallRun(dispatch, incoming, session, isIdempotent: isIdempotent, remake: remake, call: call)
->>>>>>> e096dca0e41c9c743e56a10867b32e4a1d1f6f59
     }
 
     /// Ends it from any thread: nobody waits for its answer any more, or nobody may have it.
@@ -238,11 +230,6 @@ actor CallRun {
 
     private func askAgain(_ round: Round, _ answers: JSONText) async throws {
         self.round = nil
-<<<<<<< HEAD
-        let call = try await dispatch.upstream.ask(
-            dispatch.request.retry(answers: answers, state: round.required.state), by: dispatch.grant, isIdempotent: isIdempotent,
-            preferring: call.replica)
-=======
         request = request.retry(answers: answers, state: round.required.state)
         try await ask()
     }
@@ -261,8 +248,8 @@ actor CallRun {
     }
 
     private func ask() async throws {
-        let call = try await dispatch.upstream.ask(request, by: dispatch.grant, isIdempotent: isIdempotent)
->>>>>>> e096dca0e41c9c743e56a10867b32e4a1d1f6f59
+        // The state that it carries, if any, was made where it was sent before.
+        let call = try await dispatch.upstream.ask(request, by: dispatch.grant, isIdempotent: isIdempotent, preferring: call.replica)
         self.call = call
         let ended = current.withLock { current in
             current.call = call

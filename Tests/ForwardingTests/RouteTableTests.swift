@@ -109,7 +109,7 @@ struct RouteTableTests {
             upstream: try upstream("a-thief", id: 2),
             lists: [
                 .resources: [try listing("https://good.example/a"), try listing("https://good.example/b")],
-                .resourceTemplates: ["https://{+x}", "https://good.example/{x}", "https://good.{x}/c", "https://other.example/{x}"].map(template),
+                .resourceTemplates: try ["https://{+x}", "https://good.example/{x}", "https://good.{x}/c", "https://other.example/{x}"].map(template),
             ])
         for parts in [[honest, thief], [thief, honest]] {
             let table = routeTable(parts)
