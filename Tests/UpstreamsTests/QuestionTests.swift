@@ -342,7 +342,7 @@ struct QuestionTests {
     /// - Parameter isDeclined: whether it is to be told that nobody can be asked.
     private static func aside(_ asking: Asking, calls: Int, isDeclined: Bool) -> ScriptedServer.Script {
         let (stream, arrived, done) = (Shared<ScriptedServer.Reply?>(nil), Shared(0), Signal())
-        return ScriptedServer.legacy(session: "s1") { request, reply in
+        return ScriptedServer.legacy(session: "s1", hasStream: true) { request, reply in
             switch (request.method, request.rpc) {
             case (.GET, _):
                 try await reply.startEvents()

@@ -23,6 +23,7 @@ final class ScriptedServer: Sendable {
         var rpc: String { json?["method"]?.string ?? "" }
         var id: JSONText { json?["id"]?.text ?? .null }
         var arguments: JSON? { json?["params"]?["arguments"] }
+        var asksForStream: Bool { method == .GET && !headers.contains(name: "Last-Event-ID") }
     }
 
     let port: Int
@@ -47,7 +48,10 @@ final class ScriptedServer: Sendable {
     var requests: [Request] { kept.withLock { $0 } }
     var connections: Int { opened.withLock { $0 } }
     /// The JSON-RPC methods in the order in which they came.
-    var asked: [String] { requests.map(\.rpc) }
+    /// Whoever asks for the stream beside those of requests is left out.
+    var asked: [String] { requests.filter { !$0.asksForStream }.map(\.rpc) }
+    /// What was the last event that whoever went on with a stream had seen.
+    var resumptions: [[String]] { requests.filter { $0.method == .GET && !$0.asksForStream }.map { $0.headers["Last-Event-ID"] } }
     func requests(_ rpc: String) -> [Request] { requests.filter { $0.rpc == rpc } }
 
     /// The next request of that method to arrive; nil when the test's time is up. One reader at a time.
@@ -199,9 +203,12 @@ extension ScriptedServer {
     }
 
     /// A server with a handshake, turning the probe away as the Python SDK 1.30 does (ERA-6); the closure answers the rest.
-    static func legacy(session: String? = nil, revision: String = "2025-11-25", _ script: @escaping Script) -> Script {
+    ///
+    /// - Parameter hasStream: whether the closure also answers who asks for the stream beside those of requests.
+    static func legacy(session: String? = nil, revision: String = "2025-11-25", hasStream: Bool = false, _ script: @escaping Script) -> Script {
         { request, reply in
             switch request.rpc {
+            case "" where request.asksForStream && !hasStream: try await reply.send("405 Method Not Allowed", "")
             case "server/discover": try await reply.error(-32600, "Bad Request: Missing session ID", id: "server-error")
             case "initialize": try await reply.result(handshake(revision), headers: session.map { ["Mcp-Session-Id: \($0)"] } ?? [])
             case "notifications/initialized": try await reply.accept()
