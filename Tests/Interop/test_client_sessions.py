@@ -110,8 +110,19 @@ def read_until_progress(wire: Wire, tool: str, arguments: dict[str, Any]) -> tup
 
 def test_an_event_of_no_stream_of_the_session_is_refused(everything: Gateway) -> None:
     wire = legacy(everything.endpoint, everything.token("session-resumed"))
-    with wire.listen("nonsense") as response:
-        assert response.status_code == 400
+    for made_up in ["nonsense", "31-1.1", "31-1~AAAA.1"]:
+        with wire.listen(made_up) as response:
+            assert response.status_code == 400, made_up
+
+
+# Questions
+
+
+@every_server
+@pytest.mark.parametrize("speak", [legacy, modern])
+def test_a_server_that_asks_who_cannot_be_asked_is_told_so(speak: Callable[..., Wire], alias: str, everything: Gateway) -> None:
+    answer = speak(everything.endpoint_of(alias), everything.token("session-owner"), {}).call("roots").answer
+    assert "error" in answer or answer["result"]["isError"], answer
 
 
 # Cancellation

@@ -170,6 +170,17 @@ def test_a_client_of_the_older_era_repeats_nothing_and_its_server_gets_the_heade
     assert headers["Mcp-Param-Region"] == "eu"
 
 
+def test_a_task_is_no_answer_for_a_client_of_the_older_era_and_its_connection_goes_on(gateway: Gateway, raw: RawUpstream) -> None:
+    params = {"name": "raw__job", "arguments": {}}
+    response = httpx2.post(
+        gateway.endpoint,
+        json={"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params},
+        headers={**gateway.bearer(USER), "Accept": "application/json, text/event-stream"},
+        timeout=DEADLINE,
+    )
+    assert (response.status_code, response.json()["error"]["code"]) == (200, -32603)
+
+
 def test_a_tool_whose_annotation_no_client_could_follow_is_not_shown(gateway: Gateway, raw: RawUpstream) -> None:
     _, listed = ask(gateway, "tools/list", {}, path="/servers/raw/mcp")
     assert [tool["name"] for tool in listed["result"]["tools"]] == ["job", "regional"]
