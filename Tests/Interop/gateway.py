@@ -70,6 +70,17 @@ class Gateway:
         response = httpx2.post(self.registry, json=record, headers=self.bearer("admin"), timeout=DEADLINE)
         assert response.status_code == 201, response.text
 
+    def change(self, alias: str, **members: Any) -> None:
+        """Changes what is registered of a server."""
+        url = f"{self.registry}/{self.servers()[alias]['id']}"
+        response = httpx2.patch(url, json=members, headers=self.bearer("admin"), timeout=DEADLINE)
+        assert response.status_code == 200, response.text
+
+    def check(self, alias: str) -> None:
+        """Has a server asked what it lists now."""
+        url = f"{self.registry}/{self.servers()[alias]['id']}/check"
+        httpx2.post(url, headers=self.bearer("admin"), timeout=DEADLINE)
+
     def add_stdio(self, alias: str, command: list[str], *options: str) -> None:
         """Registers a stdio upstream as the operator: only the host's command line can."""
         state = ["--state-dir", str(self.state_directory)]

@@ -15,6 +15,8 @@ from upstreams import SERVERS
 
 USER = "places-user"
 
+pytestmark = pytest.mark.anyio
+
 
 @pytest.fixture
 def places(gateway: Gateway) -> Iterator[list[ListeningProcess]]:
