@@ -76,6 +76,11 @@ class Gateway:
         response = httpx2.patch(url, json=members, headers=self.bearer("admin"), timeout=DEADLINE)
         assert response.status_code == 200, response.text
 
+    def remove(self, alias: str) -> None:
+        url = f"{self.registry}/{self.servers()[alias]['id']}"
+        response = httpx2.delete(url, headers=self.bearer("admin"), timeout=DEADLINE)
+        assert response.status_code == 204, response.text
+
     def check(self, alias: str) -> None:
         """Has a server asked what it lists now."""
         url = f"{self.registry}/{self.servers()[alias]['id']}/check"

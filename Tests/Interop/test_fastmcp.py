@@ -27,6 +27,7 @@ def fastmcp(gateway: Gateway) -> Iterator[ListeningProcess]:
             time.sleep(0.2)
             gateway.check("fast")
         yield process
+        gateway.remove("fast")
     finally:
         process.end()
 

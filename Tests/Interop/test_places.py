@@ -30,7 +30,7 @@ def places(gateway: Gateway) -> Iterator[list[ListeningProcess]]:
         made = httpx2.post(gateway.registry, json=record, headers=gateway.bearer("admin"), timeout=DEADLINE)
         assert made.status_code == 201, made.text
         yield places
-        httpx2.delete(f"{gateway.registry}/{made.json()['id']}", headers=gateway.bearer("admin"), timeout=DEADLINE)
+        gateway.remove("asking")
 
 
 async def words(gateway: Gateway, mode: str) -> str:
