@@ -22,6 +22,8 @@ package final class HTTPConnections: Sendable {
     }
 
     package static let mostPerOrigin = 512
+    /// Streams that are only listened to leave room for calls.
+    private static let mostWithListening = mostPerOrigin / 2
 
     private let dialing: Dialing
     private let intake = Intake()
@@ -67,7 +69,7 @@ package final class HTTPConnections: Sendable {
         while let connection = takeIdle(endpoint, user) {
             if await begin(exchange, request, on: connection) { return }
         }
-        let connection = try await connect(endpoint, user)
+        let connection = try await connect(endpoint, user, isListening: exchange.isListening)
         guard await begin(exchange, request, on: connection) else { throw .unreachable("the connection closed at once") }
     }
 
@@ -85,10 +87,10 @@ package final class HTTPConnections: Sendable {
         }
     }
 
-    private func connect(_ endpoint: Endpoint, _ user: UserID?) async throws(UpstreamFailure) -> Connection {
+    private func connect(_ endpoint: Endpoint, _ user: UserID?, isListening: Bool) async throws(UpstreamFailure) -> Connection {
         let origin = endpoint.origin
         let isAdmitted = pools.withLock { pools -> Bool in
-            guard pools[origin, default: Pool()].open < Self.mostPerOrigin else { return false }
+            guard pools[origin, default: Pool()].open < (isListening ? Self.mostWithListening : Self.mostPerOrigin) else { return false }
             pools[origin, default: Pool()].open += 1
             return true
         }

@@ -205,7 +205,7 @@ extension EndpointHealth.Outcome {
     init(_ failure: UpstreamFailure?, isListening: Bool = false, isFull: Bool = false) {
         switch failure {
         case nil, .turnedAway, .garbled: self = .answered
-        case .unreachable(let reason): self = isFull ? .nothing : .failed(.init(reason, isOfConnecting: true))
+        case .unreachable(let reason): self = isFull || isListening ? .nothing : .failed(.init(reason, isOfConnecting: true))
         case .lost, .timedOut: self = isListening ? .nothing : .failed(.init(failure?.reason ?? "", isOfConnecting: false))
         // What stands in front of a server says that there is none.
         case .rejected(502...504, nil): self = .failed(.init(failure?.reason ?? "", isOfConnecting: false))
