@@ -21,9 +21,9 @@ package final class HTTPConnections: Sendable {
         var idle: [Connection] = []
     }
 
-    package static let mostPerOrigin = 512
+    package static let mostPerOrigin = 768
     /// Streams that are only listened to leave room for calls.
-    private static let mostWithListening = mostPerOrigin / 2
+    private static let mostWithListening = 256
 
     private let dialing: Dialing
     private let intake = Intake()
@@ -66,7 +66,7 @@ package final class HTTPConnections: Sendable {
     func send(
         _ exchange: Exchange, _ request: HTTPConnection.Request, to endpoint: Endpoint, of user: UserID? = nil
     ) async throws(UpstreamFailure) {
-        while let connection = takeIdle(endpoint, user) {
+        while !exchange.isListening, let connection = takeIdle(endpoint, user) {
             if await begin(exchange, request, on: connection) { return }
         }
         let connection = try await connect(endpoint, user, isListening: exchange.isListening)
