@@ -6,8 +6,8 @@ import Upstreams
 /// The messages of one stream of a session, kept so that a client whose connection broke can have what it missed (L-7).
 ///
 /// Bounded: beyond 256 events, or 1 MiB of what merely tells of progress, the oldest of the latter go; a question or an answer is
-/// never dropped before it was handed out, and after that only beyond 16 MiB. What is kept of streams that ended is bounded for all of them (`EndedStreams`). One reader
-/// at a time: who comes later takes the stream over.
+/// never dropped before it was handed out, and after that only beyond 16 MiB. What is kept of streams that ended is bounded for all of
+/// them (`EndedStreams`). One reader at a time: who comes later takes the stream over.
 final class EventLog: Sendable {
     struct Event: Sendable {
         let number: Int

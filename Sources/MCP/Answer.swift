@@ -75,11 +75,7 @@ package struct Answers: Sendable {
         var changes = ResultNames.changes(result, of: operation, naming)
         if case .getTask(let exposed) = operation { changes.append(("taskId", .string(exposed))) }
         switch era {
-        case .legacy:
-            LegacyAnswer.adapt(result, of: operation, &changes)
-            if let meta = result["_meta"], let originKey, meta[originKey] != nil {
-                changes.append(("_meta", ModernAnswer.strippedMeta(meta, without: originKey, adding: [])))
-            }
+        case .legacy: LegacyAnswer.adapt(result, of: operation, originKey: originKey, &changes)
         case .modern: ModernAnswer.adapt(result, of: operation, gateway: gateway, originKey: originKey, &changes)
         }
         return changes.isEmpty ? result.text : result.replacing(changes)

@@ -63,9 +63,9 @@ enum LegacyAnswer {
     }
 
     /// A result without what only the modern era knows (L-12, R-11).
-    static func adapt(_ result: JSON, of operation: Operation, _ changes: inout [(String, JSONText?)]) {
+    static func adapt(_ result: JSON, of operation: Operation, originKey: String?, _ changes: inout [(String, JSONText?)]) {
         for member in ["resultType", "ttlMs", "cacheScope"] where result[member] != nil { changes.append((member, nil)) }
-        if let meta = result["_meta"] { changes.append(("_meta", ModernAnswer.strippedMeta(meta, adding: []))) }
+        if let meta = result["_meta"] { changes.append(("_meta", ModernAnswer.strippedMeta(meta, without: originKey, adding: []))) }
         guard case .callTool = operation else { return }
         if result["structuredContent"].map({ !$0.isObject }) ?? false {
             changes.append(("structuredContent", nil))

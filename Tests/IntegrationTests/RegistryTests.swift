@@ -50,6 +50,26 @@ struct RegistryTests {
         }
     }
 
+    @Test func `where a server is, is told to those alone who look after it`() async throws {
+        try await RunningGateway.with { gateway in
+            let owner = try await gateway.token("server_owner", .serverOwner)
+            let endpoint = JSONText.string(try await gateway.demoEndpoint() + "?key=for-its-owner")
+            let created = try await gateway.api(.POST, "/api/v1/servers", ["alias": "mine", "endpoint": endpoint], token: owner)
+            let path = try #require(created.headers.first(name: "location"))
+            for (name, role, isTold) in [
+                ("server_owner", Role.serverOwner, true), ("admin", .admin, true), ("auditor", .auditor, true), ("user", .user, false),
+                ("colleague", .serverOwner, false),
+            ] {
+                let token = try await gateway.token(name, role)
+                for path in [path, "/api/v1/servers"] {
+                    let answer = try await gateway.api(.GET, path, token: token)
+                    #expect(answer.status == 200)
+                    #expect(String(decoding: answer.body, as: UTF8.self).contains("for-its-owner") == isTold, "\(name) \(path)")
+                }
+            }
+        }
+    }
+
     @Test func `tenants do not see each other`() async throws {
         try await RunningGateway.with { gateway in
             _ = try await gateway.control("POST", "/tenants", ["name": "other"])

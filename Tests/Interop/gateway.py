@@ -81,11 +81,6 @@ class Gateway:
         response = httpx2.delete(url, headers=self.bearer("admin"), timeout=DEADLINE)
         assert response.status_code == 204, response.text
 
-    def check(self, alias: str) -> None:
-        """Has a server asked what it lists now."""
-        url = f"{self.registry}/{self.servers()[alias]['id']}/check"
-        httpx2.post(url, headers=self.bearer("admin"), timeout=DEADLINE)
-
     def add_stdio(self, alias: str, command: list[str], *options: str) -> None:
         """Registers a stdio upstream as the operator: only the host's command line can."""
         state = ["--state-dir", str(self.state_directory)]

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +117,23 @@ def test_an_event_of_no_stream_of_the_session_is_refused(everything: Gateway) ->
             assert response.status_code == 400, made_up
 
 
+@over_http
+def test_who_is_signed_out_is_told_what_became_of_the_call(alias: str, everything: Gateway) -> None:
+    user = f"session-signed-out-{alias}"
+    wire = legacy(everything.endpoint_of(alias), everything.token(user))
+    params = {"name": "slow", "arguments": {"key": user}}
+    with wire.stream("tools/call", params, {"progressToken": 1}, id_=5) as response:
+        stream = events(response)
+        first = next(event.message for event in stream if event.message is not None)
+        assert first["method"] == "notifications/progress"
+        ended = httpx2.post(
+            f"{everything.url}/api/v1/admin/users/{user}/sign-out", headers=everything.bearer("admin"), timeout=DEADLINE
+        )
+        assert ended.status_code < 300, ended.text
+        *_, last = (event.message for event in stream if event.message is not None)
+    assert (last["id"], last["error"]["code"]) == (5, OUTCOME_UNKNOWN)
+
+
 # Questions
 
 
@@ -210,8 +229,29 @@ def mortal(tmp_path: Path) -> Iterator[Mortal]:
     try:
         with everything_behind(mortal.gateway):
             yield mortal
+            # Servers wait for whoever listens to them before they end.
+            mortal.gateway.process.end()
     finally:
         mortal.gateway.process.end()
+
+
+@contextmanager
+def touching(gateway: Gateway) -> Iterator[None]:
+    """What is watched changes again and again: the server is told of a subscription some time after the stream is open."""
+    is_over = threading.Event()
+    wire = modern(gateway.endpoint, gateway.token("toucher"))
+
+    def touch() -> None:
+        while not is_over.wait(0.2):
+            wire.call("el-http__touch")
+
+    thread = threading.Thread(target=touch)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join(DEADLINE)
 
 
 def test_a_session_outlasts_the_gateway_that_gave_it(mortal: Mortal) -> None:
@@ -239,15 +279,9 @@ def test_a_session_outlasts_the_gateway_that_gave_it(mortal: Mortal) -> None:
         assert [message["method"] for message in asked.messages[:-1]] == ["elicitation/create"]
     logged = wire.call("el-http__log")
     assert [message["params"]["level"] for message in logged.messages[:-1]] == ["warning"]
-    with wire.listen() as response:
-        stream = events(response)
-
-        def is_heard() -> bool:
-            wire.call("el-http__touch")
-            message = next(stream).message
-            return message is not None and message["method"] == "notifications/resources/updated"
-
-        until(is_heard)
+    with wire.listen() as response, touching(gateway):
+        heard = (event.message for event in events(response) if event.message is not None)
+        assert "notifications/resources/updated" in (message["method"] for message in heard)
     assert wire.close().status_code == 204
 
 

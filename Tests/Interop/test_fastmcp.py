@@ -1,13 +1,12 @@
 """A server of fastmcp, which speaks both eras and asks its users in one of them."""
 
-import time
 from collections.abc import Iterator
 
 import pytest
 
 from clients.current_client import CLIENTS, FASTMCP_PYTHON, ClientKind, call, converse, listing
 from gateway import Gateway
-from processes import DEADLINE, ListeningProcess
+from processes import ListeningProcess
 from upstreams import SERVERS
 
 USER = "fastmcp-user"
@@ -21,11 +20,6 @@ def fastmcp(gateway: Gateway) -> Iterator[ListeningProcess]:
     process = ListeningProcess([str(FASTMCP_PYTHON), str(SERVERS / "fastmcp_http.py")])
     try:
         gateway.register("fast", process.wait_for_url())
-        end = time.monotonic() + DEADLINE
-        # It says where it will listen before it does.
-        while gateway.servers()["fast"]["tools"] != 3 and time.monotonic() < end:
-            time.sleep(0.2)
-            gateway.check("fast")
         yield process
         gateway.remove("fast")
     finally:

@@ -93,12 +93,13 @@ struct ResumptionTests {
 
     /// A server that lost its mind, or its store, may send what belongs to another request.
     @Test func `an answer for another request is nobody's there, even one that is waiting`() async throws {
-        let (first, ready) = (Shared<JSONText>(.null), Signal())
+        let (first, arrived, ready) = (Shared<JSONText>(.null), Signal(), Signal())
         let script = Self.script { request, reply in
             try await reply.startEvents()
             guard request.arguments?["resumed"] != nil else {
                 first.change { $0 = request.id }
                 try await reply.chunk(Array(": hello\n\n".utf8))
+                arrived.fire()
                 await ready.wait()
                 try await reply.event(result: ["structuredContent": "right"])
                 return try await reply.end()
@@ -118,6 +119,7 @@ struct ResumptionTests {
         try await ScriptedServer.running(script) { server in
             let upstream = try Upstream(server)
             let other = try await upstream.start()
+            await arrived.wait()
             #expect(try await upstream.ask("echo", ["resumed": true])["structuredContent"]?.string == "resumed")
             #expect(try await other.answer().get()["structuredContent"]?.string == "right")
         }

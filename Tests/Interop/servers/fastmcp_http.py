@@ -1,9 +1,9 @@
 """An upstream written with fastmcp, over HTTP, sessions included."""
 
-import socket
 from dataclasses import dataclass
 
 from fastmcp import Context, FastMCP
+from tools import options, serve
 
 server = FastMCP("interop-fastmcp")
 
@@ -45,7 +45,4 @@ def about(topic: str) -> str:
 
 
 if __name__ == "__main__":
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    print(f"listening on http://127.0.0.1:{port}/mcp", flush=True)
-    server.run(transport="http", host="127.0.0.1", port=port, show_banner=False)
+    serve(server.http_app(), options().port)
