@@ -3,7 +3,10 @@ package enum EventStream {
     /// One event with this message as its data. JSON we write holds no line break, but what an upstream wrote may.
     ///
     /// - Parameter id: under which a client may ask for what comes after it; visible ASCII.
-    package static func event(_ message: JSONText, id: String? = nil) -> [UInt8] { Array(pieces(of: message, id: id, upTo: .max).joined()) }
+    package static func event(_ message: JSONText, id: String? = nil) -> [UInt8] {
+        var pieces = EventPieces(message, id: id, upTo: .max)
+        return pieces.next() ?? []
+    }
 
     /// The same, for a message that is not to lie there twice.
     ///

@@ -138,7 +138,10 @@ struct MCPEndpoint: Sendable {
         do {
             while let part = await stream.next(orSilenceAfter: keepAliveInterval) {
                 switch part {
-                case .message(let message, let id): try await delivery.write(message, id: id, to: &writer)
+                case .message(let message, let id):
+                    try await delivery.write(message, id: id, to: &writer)
+                    // As long as there is more to say and somebody to take it nothing above waits, and others would.
+                    await Task.yield()
                 case .priming(let id): try await writer.write(ByteBuffer(bytes: EventStream.priming(id: id)))
                 case .silence: try await writer.write(ByteBuffer(bytes: EventStream.keepAlive))
                 }

@@ -21,6 +21,8 @@ struct Dialing: Sendable {
 
     private static let connectTimeout = TimeAmount.seconds(3)
     private static let mostAddresses = 3
+    /// Bytes that are read of one connection before others have their turn: what is read is understood at once, on a loop that many share.
+    private static let mostAtOnce = 16 << 10
 
     /// - Parameters:
     ///   - patience: until the name has been looked up and a connection is there; nil for whoever has a deadline of their own.
@@ -69,6 +71,8 @@ struct Dialing: Sendable {
         let addresses = try await addresses(of: endpoint).prefix(Self.mostAddresses)
         let bootstrap = ClientBootstrap(group: group)
             .channelOption(ChannelOptions.socketOption(.tcp_nodelay), value: 1)
+            .channelOption(.maxMessagesPerRead, value: 1)
+            .channelOption(.recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 4096, maximum: Self.mostAtOnce))
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let peer = PeerCheck { address in (try? Self.judge(address, for: endpoint, egress)) != nil }

@@ -1,8 +1,9 @@
 """A client of either era without a library, so that it can do what libraries would not let it."""
 
+import contextlib
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -141,4 +142,12 @@ def resident(pid: int) -> int:
 
 
 def descriptors(pid: int) -> int:
-    return len(os.listdir(f"/proc/{pid}/fd"))
+    """Without those of the record: it has a few more handles while there is much to do, within bounds that are tested elsewhere."""
+    return sum("gateway.sqlite" not in file for file in _open_files(pid))
+
+
+def _open_files(pid: int) -> Iterator[str]:
+    directory = f"/proc/{pid}/fd"
+    for number in os.listdir(directory):
+        with contextlib.suppress(FileNotFoundError):
+            yield os.readlink(f"{directory}/{number}")
