@@ -64,9 +64,9 @@ class Gateway:
         """Where one server is found by itself, under its own names."""
         return f"{self.url}/servers/{alias}/mcp"
 
-    def register(self, alias: str, endpoint: str, title: str = "") -> None:
+    def register(self, alias: str, endpoint: str, title: str = "", era: str = "auto") -> None:
         """Registers an HTTP upstream through the API."""
-        record = {"alias": alias, "title": title or alias, "transport": "http", "endpoint": endpoint, "era": "auto", "tags": []}
+        record = {"alias": alias, "title": title or alias, "transport": "http", "endpoint": endpoint, "era": era, "tags": []}
         response = httpx2.post(self.registry, json=record, headers=self.bearer("admin"), timeout=DEADLINE)
         assert response.status_code == 201, response.text
 

@@ -6,6 +6,7 @@ What is right the fixture says itself: each request goes to it directly, and thr
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,23 +15,24 @@ import pytest
 from gateway import Gateway
 from processes import ListeningProcess
 from upstreams import SERVERS
-from wire import EVERY_CAPABILITY, META, MODERN_ONLY, Message, Wire, answer_to, legacy, modern
+from wire import EVERY_CAPABILITY, META, MODERN, MODERN_ONLY, Message, Wire, answer_to, check, events, legacy, modern
 
-ALIAS = "conformance"
+ALIAS, ALIAS_LEGACY = "conformance", "conf-legacy"
 INVALID_PARAMS, HEADER_MISMATCH, MISSING_CAPABILITY = -32602, -32020, -32021
 
 
 @dataclass
 class Fixture:
+    process: ListeningProcess
     direct: str
     gateway: Gateway
 
     def itself(self, capabilities: Message | None = None) -> Wire:
         return modern(self.direct, "nobody", capabilities)
 
-    def through(self, era: str, capabilities: Message | None = None) -> Wire:
+    def through(self, era: str, capabilities: Message | None = None, alias: str = ALIAS) -> Wire:
         wire = modern if era == "modern" else legacy
-        return wire(self.gateway.endpoint_of(ALIAS), self.gateway.token(f"conformance-{era}"), capabilities)
+        return wire(self.gateway.endpoint_of(alias), self.gateway.token(f"conformance-{era}"), capabilities)
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +41,14 @@ def fixture(everything: Gateway) -> Iterator[Fixture]:
     try:
         url = process.wait_for_url()
         everything.register(ALIAS, url)
-        yield Fixture(url, everything)
+        everything.register(ALIAS_LEGACY, url, era="legacy")
+        yield Fixture(process, url, everything)
     finally:
         process.end()
 
 
 both_eras = pytest.mark.parametrize("era", ["modern", "legacy"])
+both_servers = pytest.mark.parametrize("alias", [ALIAS, ALIAS_LEGACY])
 PLAIN_CALLS = [
     ("test_simple_text", {}),
     ("test_image_content", {}),
@@ -53,6 +57,8 @@ PLAIN_CALLS = [
     ("test_multiple_content_types", {}),
     ("test_error_handling", {}),
     ("json_schema_2020_12_tool", {"name": "Zoë", "big": 12345678901234567890}),
+    ("test_logging_tool", {}),
+    ("test_streaming_elicitation", {}),
 ]
 REQUESTS = [
     ("tools/list", {}),
@@ -90,12 +96,13 @@ def bare(result: Message) -> Message:
 
 
 @both_eras
+@both_servers
 @pytest.mark.parametrize(
     ("method", "params"), REQUESTS, ids=lambda part: part if isinstance(part, str) else str(part.get("name", part.get("uri", "")))
 )
-def test_a_documented_answer_comes_back_unchanged(era: str, method: str, params: Message, fixture: Fixture) -> None:
+def test_a_documented_answer_comes_back_unchanged(era: str, alias: str, method: str, params: Message, fixture: Fixture) -> None:
     direct = fixture.itself().send(method, params).result
-    assert bare(fixture.through(era).send(method, params).result) == bare(direct)
+    assert bare(fixture.through(era, alias=alias).send(method, params).result) == bare(direct)
 
 
 def asked(wire: Wire, method: str, params: Message) -> tuple[list[tuple[str, Any]], Message]:
@@ -129,8 +136,9 @@ def test_a_prompt_may_ask_too(era: str, fixture: Fixture) -> None:
 
 
 @both_eras
-def test_log_messages_and_progress_come_as_the_fixture_sent_them(era: str, fixture: Fixture) -> None:
-    wire = fixture.through(era)
+@both_servers
+def test_log_messages_and_progress_come_as_the_fixture_sent_them(era: str, alias: str, fixture: Fixture) -> None:
+    wire = fixture.through(era, alias=alias)
     if era == "legacy":
         wire.send("logging/setLevel", {"level": "info"})
     logged = wire.call("test_tool_with_logging", {f"{META}logLevel": "info"} if era == "modern" else {})
@@ -143,7 +151,100 @@ def test_log_messages_and_progress_come_as_the_fixture_sent_them(era: str, fixtu
     assert [message["params"]["progress"] for message in progress.messages[:-1]] == [0, 50, 100]
 
 
-# Of the newer era alone
+# Lists that change
+
+
+@contextmanager
+def listening(wire: Wire, *kinds: str) -> Iterator[Iterator[Message]]:
+    """What is told outside of requests: to the newer era, of these kinds alone."""
+    wanted = {"notifications": {f"{kind}ListChanged": True for kind in kinds}}
+    with wire.stream("subscriptions/listen", wanted) if wire.revision == MODERN else wire.listen() as response:
+        stream = (event.message for event in events(response) if event.message is not None)
+        if wire.revision == MODERN:
+            acknowledged = next(stream)
+            assert acknowledged["method"] == "notifications/subscriptions/acknowledged"
+            assert acknowledged["params"]["notifications"] == wanted["notifications"]
+        yield stream
+
+
+@both_eras
+@both_servers
+@pytest.mark.parametrize(("tool", "kind"), [("test_trigger_tool_change", "tools"), ("test_trigger_prompt_change", "prompts")])
+def test_a_list_that_changes_is_announced_and_read_anew(tool: str, kind: str, alias: str, era: str, fixture: Fixture) -> None:
+    wire = fixture.through(era, alias=alias)
+    before = {one["name"] for one in wire.send(f"{kind}/list").result[kind]}
+    with listening(wire, kind) as told:
+        assert wire.call(tool).result["content"][0]["text"] == "Mutation triggered"
+        while (message := next(told))["method"] != f"notifications/{kind}/list_changed":
+            check(message, wire.revision)
+    check(message, wire.revision)
+    (newcomer,) = {one["name"] for one in wire.send(f"{kind}/list").result[kind]} - before
+    assert newcomer.startswith("test_newcomer_")
+
+
+@both_servers
+def test_who_asked_for_prompts_hears_nothing_of_tools(alias: str, fixture: Fixture) -> None:
+    wire = fixture.through("modern", alias=alias)
+    with listening(wire, "prompts") as told:
+        wire.call("test_trigger_tool_change")
+        wire.call("test_trigger_prompt_change")
+        message = next(told)
+    assert message["method"] == "notifications/prompts/list_changed"
+    assert message["params"]["_meta"][f"{META}subscriptionId"] is not None
+
+
+# Streams that break off
+
+
+@both_eras
+def test_the_gateway_goes_on_with_a_stream_that_the_fixture_closed(era: str, fixture: Fixture) -> None:
+    wire = fixture.through(era, alias=ALIAS_LEGACY)
+    before = len(fixture.process.output)
+    result = wire.call("test_reconnection").result
+    assert result["content"][0]["text"].startswith("Reconnection test completed successfully.")
+    said = fixture.process.output[before:]
+    assert [line.split(" after ")[0].strip() for line in said] == ["test_reconnection was called", "gone on with"], said
+
+
+def test_a_client_goes_on_with_the_gateways_stream_while_the_gateway_goes_on_with_the_fixtures(fixture: Fixture) -> None:
+    wire = fixture.through("legacy", alias=ALIAS_LEGACY)
+    params = {"name": "test_reconnection", "arguments": {}}
+    with wire.stream("tools/call", params, {"progressToken": "t"}, id_="broken off") as response:
+        stream = events(response)
+        first, second = next(stream), next(stream)
+    assert first.id and first.message is None and first.retry, first
+    assert second.message and second.message["method"] == "notifications/progress"
+    with wire.listen(second.id) as response:
+        (answer,) = (event.message for event in events(response) if event.message is not None)
+    check(answer, wire.revision, "tools/call")
+    assert answer["id"] == "broken off"
+    assert answer["result"]["content"][0]["text"].startswith("Reconnection test completed successfully.")
+
+
+# What one of the eras has alone
+
+
+@both_servers
+def test_a_client_with_a_handshake_may_subscribe(alias: str, fixture: Fixture) -> None:
+    wire = fixture.through("legacy", alias=alias)
+    for method in ("resources/subscribe", "resources/unsubscribe"):
+        assert wire.send(method, {"uri": "test://watched-resource"}).result == {}
+
+
+@both_servers
+def test_without_a_level_nothing_is_logged(alias: str, fixture: Fixture) -> None:
+    wire = fixture.through("modern", alias=alias)
+    assert len(wire.call("test_logging_tool").messages) == 1
+    (message, _) = wire.call("test_logging_tool", {f"{META}logLevel": "info"}).messages
+    assert message["params"]["data"] == "Diagnostic trace logging activated"
+
+
+@both_servers
+def test_no_request_comes_on_the_stream_of_an_answer(alias: str, fixture: Fixture) -> None:
+    """Their check (`check`) knows none of revision 2026-07-28."""
+    progress, answer = fixture.through("modern", alias=alias).call("test_streaming_elicitation", {"progressToken": "t"}).messages
+    assert progress["params"] == {"progressToken": "t", "progress": 50, "total": 100}
+    assert answer["result"]["content"][0]["text"] == "Streaming complete"
 
 
 def test_only_what_the_client_declared_is_asked(fixture: Fixture) -> None:

@@ -28,11 +28,12 @@ Message = dict[str, Any]
 class Event:
     id: str | None
     message: Message | None  # nothing in the event that a stream begins with
+    retry: int | None = None  # milliseconds
 
 
 def events(response: httpx2.Response) -> Iterator[Event]:
     """The events of a stream, as they come, until its time is over; comments are passed over."""
-    id_, data, is_event = None, "", False
+    id_, retry, data, is_event = None, None, "", False
     end = time.monotonic() + DEADLINE
     for line in response.iter_lines():
         assert time.monotonic() < end, "the stream goes on, and does not say what is waited for"
@@ -41,11 +42,13 @@ def events(response: httpx2.Response) -> Iterator[Event]:
         match name:
             case "id":
                 id_, is_event = value, True
+            case "retry":
+                retry = int(value)
             case "data":
                 data, is_event = data + value, True
             case "" if not line and is_event:
-                yield Event(id_, json.loads(data) if data else None)
-                id_, data, is_event = None, "", False
+                yield Event(id_, json.loads(data) if data else None, retry)
+                id_, retry, data, is_event = None, None, "", False
 
 
 def check(message: Message, revision: str, method: str | None = None) -> None:

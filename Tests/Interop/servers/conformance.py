@@ -1,15 +1,23 @@
-"""The fixture that the scenarios of the official conformance suite expect of a server, written with mcp 2.x."""
+"""The fixture that the scenarios of the official conformance suite expect of a server, written with mcp 2.x.
+
+It speaks both eras; questions it asks in the newer one alone.
+"""
 
 import argparse
 import base64
 import hashlib
 import hmac
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+import anyio
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
-from mcp.server.lowlevel import Server
+from mcp.server.lowlevel import NotificationOptions, Server
+from mcp.server.session import ServerSession
+from mcp.server.streamable_http import EventCallback, EventMessage, EventStore
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, PromptsListChanged, ToolsListChanged
 from mcp.shared.exceptions import MCPError
 from tools import serve
 
@@ -112,6 +120,8 @@ ASKING: dict[str, tuple[dict[str, dict[str, Any]], bool]] = {
     "test_input_required_result_multiple_inputs": ({"user_name": FORM, "greeting": SAMPLING, "client_roots": ROOTS}, True),
     "test_input_required_result_tampered_state": ({"confirm": FORM}, True),
 }
+CHANGED = "Mutation triggered"
+RECONNECTED = "Reconnection test completed successfully. If you received this, the client properly reconnected after stream closure."
 TOOLS = [
     *PLAIN,
     *ASKING,
@@ -123,7 +133,55 @@ TOOLS = [
     "test_error_handling",
     "test_x_mcp_header",
     "json_schema_2020_12_tool",
+    "test_logging_tool",
+    "test_streaming_elicitation",
+    "test_trigger_tool_change",
+    "test_trigger_prompt_change",
+    "test_reconnection",
 ]
+PROMPTS: list[dict[str, Any]] = [
+    {"name": "test_simple_prompt"},
+    {"name": "test_prompt_with_arguments", "arguments": [{"name": "arg1", "required": True}, {"name": "arg2", "required": True}]},
+    {"name": "test_prompt_with_embedded_resource", "arguments": [{"name": "resourceUri", "required": True}]},
+    {"name": "test_prompt_with_image"},
+    {"name": "test_input_required_result_prompt"},
+]
+RETRY_MILLISECONDS = 500
+
+bus = InMemorySubscriptionBus()
+# Those of the handshake era, by id: one of each is enough to tell it something.
+sessions: dict[str, ServerSession] = {}
+
+
+class Events(EventStore):
+    """Every event of every stream, so that who lost one can go on with it. Says who does."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[str, Any]] = []
+
+    async def store_event(self, stream_id: str, message: Any) -> str:
+        self.kept.append((stream_id, message))
+        return str(len(self.kept))
+
+    async def replay_events_after(self, last_event_id: str, send_callback: EventCallback) -> str | None:
+        stream, _ = self.kept[int(last_event_id) - 1]
+        print(f"gone on with after event {last_event_id}", flush=True)
+        for number, (other, message) in enumerate(self.kept, 1):
+            if other == stream and number > int(last_event_id) and message is not None:
+                await send_callback(EventMessage(message, str(number)))
+        return stream
+
+
+class Capable(Server):
+    """Says what it can: by itself it does not say to the handshake era that its lists change."""
+
+    def get_capabilities(self, notification_options: Any = None, *arguments: Any, **more: Any) -> types.ServerCapabilities:
+        return super().get_capabilities(NotificationOptions(True, True, True), *arguments, **more)
+
+
+def remember(ctx: Context) -> None:
+    if session := ctx.request and ctx.request.headers.get("mcp-session-id"):
+        sessions[session] = ctx.session
 
 
 def result(content: list[dict[str, Any]], is_error: bool = False) -> types.CallToolResult:
@@ -157,11 +215,13 @@ def written(answers: Any) -> str:
 
 
 async def list_tools(ctx: Context, params: Any) -> types.ListToolsResult:
+    remember(ctx)
     tools = [{"name": name, "description": f"Tests {name}.", "inputSchema": SCHEMAS.get(name, OBJECT)} for name in TOOLS]
     return types.ListToolsResult.model_validate({"tools": tools})
 
 
 async def call_tool(ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult | types.InputRequiredResult:
+    remember(ctx)
     name, answers = params.name, params.input_responses or {}
     if name in PLAIN:
         return result(PLAIN[name])
@@ -194,7 +254,46 @@ async def call_tool(ctx: Context, params: types.CallToolRequestParams) -> types.
             return said(f"{(params.arguments or {})['region']} {ctx.request.headers.get('mcp-param-region')}")
         case "json_schema_2020_12_tool":
             return said(json.dumps(params.arguments))
+        case "test_logging_tool":
+            await ctx.session.send_log_message("info", "Diagnostic trace logging activated", related_request_id=ctx.request_id)
+            return said("Logging evaluated")
+        case "test_streaming_elicitation":
+            await ctx.session.report_progress(50, 100)
+            return said("Streaming complete")
+        case "test_trigger_tool_change":
+            TOOLS.append(f"test_newcomer_{len(TOOLS)}")
+            await bus.publish(ToolsListChanged())
+            await tell_sessions(ServerSession.send_tool_list_changed)
+            return said(CHANGED)
+        case "test_trigger_prompt_change":
+            PROMPTS.append({"name": f"test_newcomer_{len(PROMPTS)}"})
+            await bus.publish(PromptsListChanged())
+            await tell_sessions(ServerSession.send_prompt_list_changed)
+            return said(CHANGED)
+        case "test_reconnection":
+            return await reconnection(ctx)
     raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {name}")
+
+
+async def tell_sessions(notify: Callable[[ServerSession], Awaitable[None]]) -> None:
+    """Whoever has gone hears nothing."""
+    for id_, session in list(sessions.items()):
+        with anyio.move_on_after(2):
+            try:
+                await notify(session)
+            except (anyio.ClosedResourceError, anyio.BrokenResourceError):
+                del sessions[id_]
+
+
+async def reconnection(ctx: Context) -> types.CallToolResult:
+    """The event that a stream begins with is out before the stream is closed; the answer comes when it is. Says so before, to whom wants
+    to hear of progress."""
+    print("test_reconnection was called", flush=True)
+    await ctx.session.report_progress(1, 2)
+    if ctx.close_sse_stream is not None:
+        await anyio.sleep(0.1)
+        await ctx.close_sse_stream()
+    return said(RECONNECTED)
 
 
 def multi_round(answers: Any, state: str | None) -> types.CallToolResult | types.InputRequiredResult:
@@ -238,14 +337,8 @@ async def read(ctx: Context, params: types.ReadResourceRequestParams) -> types.R
 
 
 async def list_prompts(ctx: Context, params: Any) -> types.ListPromptsResult:
-    prompts: list[dict[str, Any]] = [
-        {"name": "test_simple_prompt"},
-        {"name": "test_prompt_with_arguments", "arguments": [{"name": "arg1", "required": True}, {"name": "arg2", "required": True}]},
-        {"name": "test_prompt_with_embedded_resource", "arguments": [{"name": "resourceUri", "required": True}]},
-        {"name": "test_prompt_with_image"},
-        {"name": "test_input_required_result_prompt"},
-    ]
-    return types.ListPromptsResult.model_validate({"prompts": prompts})
+    remember(ctx)
+    return types.ListPromptsResult.model_validate({"prompts": PROMPTS})
 
 
 async def get_prompt(ctx: Context, params: types.GetPromptRequestParams) -> types.GetPromptResult | types.InputRequiredResult:
@@ -269,12 +362,16 @@ async def get_prompt(ctx: Context, params: types.GetPromptRequestParams) -> type
     return types.GetPromptResult.model_validate({"messages": [{"role": "user", "content": content}]})
 
 
+async def subscribed(ctx: Context, params: Any) -> types.EmptyResult:
+    return types.EmptyResult()
+
+
 async def complete(ctx: Context, params: types.CompleteRequestParams) -> types.CompleteResult:
     values = [value for value in ("paris", "park", "party") if value.startswith(params.argument.value)]
     return types.CompleteResult.model_validate({"completion": {"values": values, "total": 150, "hasMore": False}})
 
 
-server: Server[Any] = Server(
+server: Server[Any] = Capable(
     "mcp-conformance-test-server",
     version="1.0.0",
     on_list_tools=list_tools,
@@ -285,9 +382,12 @@ server: Server[Any] = Server(
     on_list_prompts=list_prompts,
     on_get_prompt=get_prompt,
     on_completion=complete,
+    on_subscribe_resource=subscribed,
+    on_unsubscribe_resource=subscribed,
+    on_subscriptions_listen=ListenHandler(bus),
 )
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=0)
-    serve(server.streamable_http_app(), parser.parse_args().port)
+    serve(server.streamable_http_app(event_store=Events(), retry_interval=RETRY_MILLISECONDS), parser.parse_args().port)
