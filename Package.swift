@@ -128,7 +128,7 @@ let package = Package(
         tests("LMDB", ["CLMDB"]),
         tests("Storage", ["Gateway", "Access", "Pacing", "Proof", "OAuth", "Discovery", "Sealing", "Reports", "Schema", grdb, grdbSQLite, logging]),
         tests("Identity", ["Gateway", "MCP", "Pacing", "Reports", "OAuth", jwtKit, crypto, lifecycle, logging], exclude: ["Entra/Fixtures"]),
-        tests("Upstreams", ["Gateway", "MCP", "Access", nio, nioPosix, nioEmbedded, nioHTTP1, nioTLS, nioSSL, lifecycle, logging]),
+        tests("Upstreams", ["Gateway", "MCP", "Access", "Pacing", nio, nioPosix, nioEmbedded, nioHTTP1, nioTLS, nioSSL, lifecycle, logging]),
         tests("Audit", ["Gateway", lifecycle, logging]),
         tests("FakeEntra", ["Gateway", hummingbird, nio, nioPosix, nioHTTP1, jwtKit, crypto, lifecycle, logging]),
         tests("Forwarding", ["Gateway", "MCP", "Access", "Identity", "Upstreams", nioPosix, logging]),

@@ -159,7 +159,7 @@ package final class Catalogue: Service {
             let rest = $0.upstream.rest
             return Condition(
                 revision: $0.upstream.revision, toolCount: $0.lists?[.tools]?.count, waitingCount: pins.pins(of: server).waiting.count,
-                lastFailure: rest ?? $0.lastFailure, isResting: rest != nil, replicas: $0.upstream.replicaConditions)
+                lastFailure: rest ?? $0.upstream.complaint ?? $0.lastFailure, isResting: rest != nil, replicas: $0.upstream.replicaConditions)
         }
     }
 
@@ -176,7 +176,7 @@ package final class Catalogue: Service {
 
     /// Servers that were asked and last failed, over all tenants; and all there are.
     package var tally: (failing: Int, all: Int) {
-        state.withLock { state in (state.entries.values.count { $0.lastFailure != nil }, state.entries.count) }
+        state.withLock { state in (state.entries.values.count { ($0.upstream.complaint ?? $0.lastFailure) != nil }, state.entries.count) }
     }
 
     /// How many programs are not started any more.

@@ -40,6 +40,15 @@ final class Exchange: Sendable {
         static let conversation = Patience(.seconds(86_400))
     }
 
+    /// What became of something that was delivered.
+    enum Delivery {
+        case taken
+        /// It was wanted, and there was no room.
+        case dropped
+        /// It is over, or that says nothing new.
+        case nobodys
+    }
+
     /// What it is for.
     enum Purpose: Sendable {
         /// A caller's request.
@@ -155,9 +164,11 @@ final class Exchange: Sendable {
         }
     }
 
-    func deliver(_ event: Event) {
-        let (taker, action, questions) = state.withLock { state -> (CheckedContinuation<Event?, any Error>?, Ending?, [MessageID]) in
-            guard !state.isOver else { return (nil, nil, []) }
+    @discardableResult
+    func deliver(_ event: Event) -> Delivery {
+        let (delivery, taker, action, questions) = state.withLock {
+            state -> (Delivery, CheckedContinuation<Event?, any Error>?, Ending?, [MessageID]) in
+            guard !state.isOver else { return (.nobodys, nil, nil, []) }
             state.idleUntil = .now() + TimeAmount(patience.idle)
             var action: Ending?
             switch event {
@@ -166,28 +177,30 @@ final class Exchange: Sendable {
                 action = state.onEnd
                 (state.onAbandon, state.onEnd) = (nil, nil)
             case .question: break
-            case .progress(let params) where !Self.isRising(params, &state.progress): return (nil, nil, [])
+            case .progress(let params) where !Self.isRising(params, &state.progress): return (.nobodys, nil, nil, [])
             case .progress, .log, .notification, .silence:
                 guard state.taker != nil || (state.events.count < Self.capacity && state.waitingBytes < Self.mostWaiting) else {
-                    return (nil, nil, [])
+                    return (.dropped, nil, nil, [])
                 }
             }
             guard let taker = state.taker else {
                 state.events.append(event)
                 state.waitingBytes += event.size
-                return (nil, action, state.questions)
+                return (.taken, nil, action, state.questions)
             }
             state.taker = nil
             state.silence?.cancel()
             state.silence = nil
-            return (taker, action, state.questions)
+            return (.taken, taker, action, state.questions)
         }
+        guard delivery == .taken else { return delivery }
         // Whoever hears the answer finds that it was taken note of.
         if case .response = event { takeWatcher()?(nil) }
         taker?.resume(returning: event)
-        guard case .response = event else { return }
+        guard case .response = event else { return delivery }
         disarm()
         action?(questions)
+        return delivery
     }
 
     private func takeWatcher() -> (@Sendable (UpstreamFailure?) -> Void)? {

@@ -3,6 +3,7 @@ import MCP
 import NIOCore
 import NIOHTTP1
 import NIOTLS
+import Pacing
 
 /// The client side of one HTTP/1.1 connection: writes a request, reads its answer into an `Exchange`, then waits for
 /// the next. Of a stream whose caller is slow no more is read until they took what there is (F-35). Lives on the connection's event loop.
@@ -24,8 +25,10 @@ final class HTTPConnection: ChannelInboundHandler {
     struct Hearing: Sendable {
         /// Of an answer with a status of success.
         var head: @Sendable (HTTPHeaders) -> Void = { _ in }
-        /// Nil gives it to the exchange.
-        var message: (@Sendable (Message) -> Void)?
+        /// Whether somebody waited for it. Nil gives it to the exchange.
+        var message: (@Sendable (Message) -> Bool)?
+        /// Of what comes and nobody waits for; nil where the answer as a whole is bounded.
+        var bound: Chatter.Bound?
         /// An event with a name of its own; true if it was understood and is no message.
         var named: @Sendable (EventStreamParser.Event) -> Bool = { _ in false }
         /// Something came after the answer.
@@ -74,9 +77,11 @@ final class HTTPConnection: ChannelInboundHandler {
     /// A document, or an event, of which some has come.
     private var drip: (since: NIODeadline, bytes: Int)?
     private var dripTimer: Scheduled<Void>?
-    /// Why nothing is read at the moment: the caller is slow, or many large answers come at once.
+    /// Why nothing is read at the moment: the caller is slow, many large answers come at once, or what comes is nobody's.
     private var isHeldBack = false
     private var isWaitingForRoom = false
+    private var pause: Scheduled<Void>?
+    private var chatter: Chatter?
     private var isReading = true
     private let origin: Origin
     private let intake: Intake
@@ -107,6 +112,7 @@ final class HTTPConnection: ChannelInboundHandler {
         head = nil
         body = .none
         streamed = 0
+        chatter = request.hearing.bound.map { Chatter($0, at: channel.eventLoop.now.instant) }
         let head = HTTPRequestHead(version: .http1_1, method: request.method, uri: request.path, headers: request.headers)
         channel.write(HTTPClientRequestPart.head(head), promise: nil)
         if !request.body.isEmpty {
@@ -175,10 +181,11 @@ final class HTTPConnection: ChannelInboundHandler {
             if streamed > Self.longestStream, let exchange, !exchange.isListening {
                 return give(up: .garbled("its event stream is longer than \(Self.longestStream >> 20) MiB"), context)
             }
+            let before = parser.pending
             do throws(EventStreamParser.Oversized) {
                 let events = try parser.events(buffer.readableBytesView)
                 request?.hearing.mark(parser.lastID, parser.retry)
-                for event in events { read(event, context) }
+                let unheard = events.filter { !read($0, context) }.map(\.data.count)
                 if !events.isEmpty || parser.pending == 0 { stopCounting() }
                 if parser.pending > 0 && !isHeldBack && !isWaitingForRoom { count(buffer.readableBytes, context) }
                 let size = parser.pending
@@ -186,21 +193,24 @@ final class HTTPConnection: ChannelInboundHandler {
                 makeRoom(for: size, context)
                 closeSoonIfAnswered(context)
                 holdBack(context)
+                // Comments are nobody's either.
+                slowDown(events.isEmpty ? [before + buffer.readableBytes - size] : unheard, context)
             } catch {
                 give(up: .garbled("one of its events is larger than \(Self.largestMessage >> 10) KiB"), context)
             }
         }
     }
 
-    private func read(_ event: EventStreamParser.Event, _ context: ChannelHandlerContext) {
+    /// - Returns: whether somebody waited for it.
+    private func read(_ event: EventStreamParser.Event, _ context: ChannelHandlerContext) -> Bool {
         // Whoever answers twice is not to be listened to.
         guard let exchange, !exchange.isOver else {
             request?.hearing.stray()
             context.close(promise: nil)
-            return
+            return false
         }
-        if event.name != nil, request?.hearing.named(event) ?? false { return }
-        deliver(event.data)
+        if event.name != nil, request?.hearing.named(event) ?? false { return false }
+        return deliver(event.data)
     }
 
     /// A stream that stays open after its answer holds a connection for nothing.
@@ -211,13 +221,16 @@ final class HTTPConnection: ChannelInboundHandler {
         idleTimer = context.eventLoop.scheduleTask(in: Self.linger) { channel.close(promise: nil) }
     }
 
-    private func deliver(_ text: [UInt8]) {
+    @discardableResult
+    private func deliver(_ text: [UInt8]) -> Bool {
         do throws(ProtocolError) {
             let message = try Message(parsing: text, limits: JSON.Limits(depth: 64, nodes: 2_000_000))
-            if let hear = request?.hearing.message { hear(message) } else { exchange?.receive(message) }
+            if let hear = request?.hearing.message { return hear(message) }
+            exchange?.receive(message)
         } catch {
             exchange?.fail(.garbled("it sent something that is not MCP: \(error.message)"))
         }
+        return true
     }
 
     private func give(up failure: UpstreamFailure, _ context: ChannelHandlerContext) {
@@ -225,7 +238,25 @@ final class HTTPConnection: ChannelInboundHandler {
         context.close(promise: nil)
     }
 
-    // MARK: Slow callers, and many large answers
+    // MARK: Slow callers, many large answers, and servers that talk of their own accord
+
+    private func slowDown(_ unheard: [Int], _ context: ChannelHandlerContext) {
+        for bytes in unheard where bytes > 0 && chatter != nil {
+            switch chatter?.heard(bytes, at: context.eventLoop.now.instant) {
+            case .readOn, nil: break
+            case .enough: return give(up: .garbled("it talks without end, and nobody asked it to"), context)
+            case .pause(let wait):
+                pause?.cancel()
+                let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+                pause = context.eventLoop.scheduleTask(in: TimeAmount(wait)) {
+                    let (handler, context) = bound.value
+                    handler.pause = nil
+                    handler.goOn(context)
+                }
+                stopReading(context)
+            }
+        }
+    }
 
     private func holdBack(_ context: ChannelHandlerContext) {
         guard let exchange else { return }
@@ -277,6 +308,11 @@ final class HTTPConnection: ChannelInboundHandler {
         intake.end(room)
     }
 
+    private func endPause() {
+        pause?.cancel()
+        pause = nil
+    }
+
     private func stopReading(_ context: ChannelHandlerContext) {
         // It is not the server's pace that counts now.
         stopCounting()
@@ -284,7 +320,7 @@ final class HTTPConnection: ChannelInboundHandler {
     }
 
     private func goOn(_ context: ChannelHandlerContext) {
-        guard !isReading, !isHeldBack, !isWaitingForRoom else { return }
+        guard !isReading, !isHeldBack, !isWaitingForRoom, pause == nil else { return }
         let isPartial =
             switch body {
             case .events(let parser): parser.pending > 0
@@ -343,6 +379,7 @@ final class HTTPConnection: ChannelInboundHandler {
 
     private func finish(_ context: ChannelHandlerContext) {
         (isHeldBack, isWaitingForRoom) = (false, false)
+        endPause()
         goOn(context)
         stopCounting()
         defer { giveRoomBack() }
@@ -380,6 +417,7 @@ final class HTTPConnection: ChannelInboundHandler {
     private func lose(_ how: String, handshake: String) {
         giveRoomBack()
         stopCounting()
+        endPause()
         handshakeTimer?.cancel()
         idleTimer?.cancel()
         if case .events = body {
@@ -416,4 +454,9 @@ final class HTTPConnection: ChannelInboundHandler {
         lose("the connection failed (\(type(of: error)))", handshake: "the TLS handshake failed (\(type(of: error)))")
         context.close(promise: nil)
     }
+}
+
+extension NIODeadline {
+    /// On the clock of the loops, which is good for measuring how long something took.
+    var instant: BootInstant { BootInstant(nanoseconds: Int64(uptimeNanoseconds)) }
 }

@@ -1,6 +1,7 @@
 import Gateway
 import MCP
 import NIOHTTP1
+import Pacing
 import Synchronization
 
 /// The transport of revision 2024-11-05, seen from the client: one event stream (GET) on which everything comes, and an endpoint
@@ -18,15 +19,20 @@ final class HTTPWithSSE: MessageTransport {
     private let connections: HTTPConnections
     private let credential: OwnCredential?
     private let board: Switchboard
+    private let bound: Chatter.Bound
     private let errands: Errands
     private let state = Mutex(State())
     private let over = Question()
 
-    init(_ berth: Berth, connections: HTTPConnections, credential: OwnCredential? = nil, board: Switchboard, errands: Errands) {
+    /// - Parameter bound: of what it says and nobody waits for.
+    init(
+        _ berth: Berth, connections: HTTPConnections, credential: OwnCredential? = nil, board: Switchboard, bound: Chatter.Bound, errands: Errands
+    ) {
         self.berth = berth
         self.connections = connections
         self.credential = credential
         self.board = board
+        self.bound = bound
         self.errands = errands
     }
 
@@ -40,6 +46,7 @@ final class HTTPWithSSE: MessageTransport {
         let told = Question()
         var get = HTTPConnection.Request.bare(.GET, endpoint, [("Accept", "text/event-stream")], try await credential?.show())
         get.hearing.message = { [board] message in board.receive(message, .only) }
+        get.hearing.bound = bound
         get.hearing.named = { [weak self] event in self?.read(event, told) ?? false }
         state.withLock { $0.stream = stream }
         stream.onEnd { [weak self] _ in self?.ended(told) }

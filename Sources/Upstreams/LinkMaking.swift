@@ -27,12 +27,13 @@ struct LinkMaking: Sendable {
                 transport: { [errands, replicas] board, avoided throws(UpstreamFailure) in
                     StreamableHTTP(
                         try Berth(replicas, for: owner.user, avoiding: avoided), connections: surroundings.connections, credential: credential,
-                        board: board, errands: errands)
+                        board: board, bound: surroundings.chatter, errands: errands)
                 },
                 sse: { [errands] board, other throws(UpstreamFailure) in
                     guard let other = other as? StreamableHTTP else { throw .unreachable("it is reached in no other way") }
                     return HTTPWithSSE(
-                        other.berth, connections: surroundings.connections, credential: credential, board: board, errands: errands)
+                        other.berth, connections: surroundings.connections, credential: credential, board: board, bound: surroundings.chatter,
+                        errands: errands)
                 }, hasOther: { [replicas] in replicas.hasOther(than: $0) }, ears: listenings.ears, onOpen: onOpen, onGap: onGap)
             return Link(declaring: capabilities, parts)
         case .stdio(let command):
@@ -47,11 +48,13 @@ struct LinkMaking: Sendable {
                     let process = StdioProcess(
                         command, environment: surroundings.environment, sealed: sealed,
                         diary: diaries.begin(of: owner.user, hiding: Diary.secrets(command.environment, sealed), at: surroundings.now().wall),
-                        loop: surroundings.connections.loop, logger: surroundings.logger, board: board
-                    ) { crash in
-                        restarts.ended()
-                        if let crash { crashes.note(crash) }
+                        loop: surroundings.connections.loop, logger: surroundings.logger, board: board,
+                        bound: surroundings.chatter
+                    ) { end in
+                        restarts.ended(isFault: end.isFlood)
+                        crashes.ended(end)
                     }
+                    crashes.started()
                     try surroundings.keeper.keep(process)
                     return process
                 }, ears: listenings.ears, onOpen: onOpen, onGap: onGap)

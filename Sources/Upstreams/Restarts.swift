@@ -31,10 +31,11 @@ final class Restarts: Sendable {
         }
     }
 
-    func ended() {
+    /// - Parameter isFault: whether it counts as an end soon after the start, whenever it comes.
+    func ended(isFault: Bool = false) {
         let now = NIODeadline.now()
         state.withLock { state in
-            state.failures = now - state.startedAt < Self.soon ? state.failures + 1 : 0
+            state.failures = isFault || now - state.startedAt < Self.soon ? state.failures + 1 : 0
             state.notBefore = now + TimeAmount(Self.backoff.wait(afterFailures: state.failures))
         }
     }
@@ -47,6 +48,7 @@ final class Crashes: Sendable {
     private struct State {
         var loop = CrashLoop()
         var last = ""
+        var complaint: String?
         var wakes = 0
         var isInUse: (@Sendable () -> Bool)?
         var onRest: (@Sendable (String) -> Void)?
@@ -77,7 +79,17 @@ final class Crashes: Sendable {
         state.withLock { ($0.isInUse, $0.onRest) = (isInUse, onRest) }
     }
 
-    func note(_ reason: String) {
+    /// Why its latest process was ended; nil if there is another since, or nothing was wrong with it.
+    var complaint: String? { state.withLock { $0.complaint } }
+
+    func started() { state.withLock { $0.complaint = nil } }
+
+    func ended(_ end: StdioProcess.End) {
+        if end.isFlood { state.withLock { $0.complaint = end.reason } }
+        if end.isCrash { note(end.reason) }
+    }
+
+    private func note(_ reason: String) {
         let now = now().boot
         // Some programs run once only: who has theirs keeps it.
         let isInUse = state.withLock { $0.isInUse }?() ?? false

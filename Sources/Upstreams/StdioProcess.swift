@@ -2,6 +2,7 @@ import Gateway
 import Logging
 import MCP
 import NIOCore
+import Pacing
 import Subprocess
 import Synchronization
 
@@ -16,6 +17,15 @@ import Synchronization
 /// Its own process group, no shell, a small environment. It ends when its stdin closes, else by SIGTERM, else by
 /// SIGKILL, and its own children with it. What it writes to stderr is kept for who debugs.
 final class StdioProcess: MessageTransport {
+    /// How it ended.
+    struct End: Sendable {
+        let reason: String
+        /// Whether it did so by itself before any caller asked it something.
+        let isCrash: Bool
+        /// Whether it was ended because it talked without end.
+        let isFlood: Bool
+    }
+
     private struct State {
         var isClosed = false
         var hasStarted = false
@@ -27,6 +37,7 @@ final class StdioProcess: MessageTransport {
         var queuedBytes = 0
         /// Lines of noise since the last message.
         var garbage = 0
+        var isFlood = false
         var complaint = ""
     }
 
@@ -44,7 +55,8 @@ final class StdioProcess: MessageTransport {
     private let loop: any EventLoop
     private let logger: Logger
     private let board: Switchboard
-    private let onEnd: @Sendable (_ crash: String?) -> Void
+    private let bound: Chatter.Bound
+    private let onEnd: @Sendable (End) -> Void
     private let gone = Question()
     private let state = Mutex(State())
     private let lastID = Atomic<Int64>(0)
@@ -55,10 +67,12 @@ final class StdioProcess: MessageTransport {
     private let over: AsyncStream<Void>
     private let end: AsyncStream<Void>.Continuation
 
-    /// - Parameter onEnd: called once; says how it ended, if it did so by itself before any caller asked it something.
+    /// - Parameters:
+    ///   - bound: of what it says and nobody waits for.
+    ///   - onEnd: called once.
     init(
         _ command: StdioCommand, environment: [String: String], sealed: [String: Secret<String>], diary: Diary, loop: any EventLoop, logger: Logger,
-        board: Switchboard, onEnd: @escaping @Sendable (_ crash: String?) -> Void
+        board: Switchboard, bound: Chatter.Bound = .standard, onEnd: @escaping @Sendable (End) -> Void
     ) {
         self.command = command
         self.environment = environment.filter { Self.inherited.contains($0.key) }.merging(command.environment) { $1 }
@@ -67,6 +81,7 @@ final class StdioProcess: MessageTransport {
         self.loop = loop
         self.logger = logger
         self.board = board
+        self.bound = bound
         self.onEnd = onEnd
         (lines, line) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(1024))
         (over, end) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(1))
@@ -199,26 +214,36 @@ final class StdioProcess: MessageTransport {
 
     private func finish(_ ending: String) {
         // First, so that nobody who is told of the end starts it again before its pause.
-        let (complaint, hasStarted, isCrash) = state.withLock { state in
-            (state.complaint, state.hasStarted, state.hasStarted && !state.isDismissed && !state.wasCalled)
+        let (complaint, hasStarted, isCrash, isFlood) = state.withLock { state in
+            (state.complaint, state.hasStarted, state.hasStarted && !state.isDismissed && !state.wasCalled, state.isFlood)
         }
-        onEnd(isCrash ? ending + complaint : nil)
+        onEnd(End(reason: ending + complaint, isCrash: isCrash, isFlood: isFlood))
         line.finish()
         state.withLock { $0.isClosed = true }
         gone.answered()
         board.failAll(hasStarted ? .lost(ending + complaint) : .unreachable(ending))
-        logger.info("a stdio server ended", metadata: ["server.command": "\(command.path)", "ending": "\(ending)"])
+        logger.log(level: isFlood ? .warning : .info, "a stdio server ended", metadata: ["server.command": "\(command.path)", "ending": "\(ending)"])
     }
 
+    /// What it says and nobody waits for is read at a pace, so that it has to wait: on a full pipe it writes nothing.
     private func readMessages(_ output: SubprocessOutputSequence) async {
         var buffer: [UInt8] = []
+        var chatter = Chatter(bound, at: NIODeadline.now().instant)
         do {
             for try await chunk in output {
                 let bytes = chunk.withUnsafeBytes { Array($0) }
                 var rest = bytes[...]
                 while let end = rest.firstIndex(of: 0x0A) {
                     buffer.append(contentsOf: rest[..<end])
-                    read(buffer)
+                    if !read(buffer) {
+                        switch chatter.heard(buffer.count + 1, at: NIODeadline.now().instant) {
+                        case .readOn: break
+                        case .pause(let wait): try await Task.sleep(for: wait)
+                        case .enough:
+                            state.withLock { $0.isFlood = true }
+                            return note("it talks without end, and nobody asked it to")
+                        }
+                    }
                     buffer.removeAll(keepingCapacity: true)
                     rest = rest[(end + 1)...]
                 }
@@ -232,20 +257,24 @@ final class StdioProcess: MessageTransport {
                     return
                 }
             }
+        } catch is CancellationError {
+            // It was seen off meanwhile.
         } catch {
             note("its output could not be read")
         }
     }
 
     /// Banners and other noise on stdout are counted and passed over; many servers print some.
-    private func read(_ text: [UInt8]) {
-        if text.allSatisfy({ $0 == 0x20 || $0 == 0x0D || $0 == 0x09 }) { return }
+    ///
+    /// - Returns: whether somebody waited for it.
+    private func read(_ text: [UInt8]) -> Bool {
+        if text.allSatisfy({ $0 == 0x20 || $0 == 0x0D || $0 == 0x09 }) { return false }
         guard let message = try? Message(parsing: text, limits: JSON.Limits(depth: 64, nodes: 2_000_000)) else {
             state.withLock { $0.garbage += 1 }
-            return
+            return false
         }
         state.withLock { $0.garbage = 0 }
-        board.receive(message, .only)
+        return board.receive(message, .only)
     }
 
     private func readErrors(_ output: SubprocessOutputSequence) async {

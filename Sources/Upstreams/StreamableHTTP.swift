@@ -1,6 +1,7 @@
 import Gateway
 import MCP
 import NIOHTTP1
+import Pacing
 import Synchronization
 
 /// Streamable HTTP, seen from the client: each message is a POST of its own.
@@ -9,14 +10,20 @@ final class StreamableHTTP: MessageTransport {
     private let connections: HTTPConnections
     private let credential: OwnCredential?
     private let board: Switchboard
+    private let bound: Chatter.Bound
     private let errands: Errands
 
-    /// - Parameter credential: nil for a server that is shown none.
-    init(_ berth: Berth, connections: HTTPConnections, credential: OwnCredential? = nil, board: Switchboard, errands: Errands) {
+    /// - Parameters:
+    ///   - credential: nil for a server that is shown none.
+    ///   - bound: of what it says and nobody waits for, on a stream that is only listened to.
+    init(
+        _ berth: Berth, connections: HTTPConnections, credential: OwnCredential? = nil, board: Switchboard, bound: Chatter.Bound, errands: Errands
+    ) {
         self.berth = berth
         self.connections = connections
         self.credential = credential
         self.board = board
+        self.bound = bound
         self.errands = errands
     }
 
@@ -32,6 +39,7 @@ final class StreamableHTTP: MessageTransport {
         hearing.message = { [board] message in board.receive(message, .own(exchange)) }
         hearing.stray = { [board] in board.stray() }
         hearing.mark = { id, retry in trail.mark(id, retry) }
+        if exchange.isListening { hearing.bound = bound }
         if request.isResumable { hearing.isResumed = { [weak self] in self?.resume(exchange, request, trail) ?? false } }
         do throws(UpstreamFailure) {
             let shown = try await credential?.show()
@@ -155,6 +163,7 @@ final class StreamableHTTP: MessageTransport {
                 .GET, berth.bound.endpoint, headers + [("Accept", "text/event-stream")], try await credential?.show())
             get.hearing.head = { _ in onOpen() }
             get.hearing.message = { [board] message in board.receive(message, .aside) }
+            get.hearing.bound = bound
             try await connections.send(exchange, get, at: berth.bound, of: credential?.user)
             _ = try await exchange.response()
         } catch let failure as UpstreamFailure {

@@ -88,7 +88,9 @@ final class Switchboard: Sendable {
 
     // MARK: What the server says
 
-    func receive(_ message: Message, _ way: Way) {
+    /// - Returns: whether somebody waits for it: it belongs to a request that is under way, and whoever made that wants it.
+    @discardableResult
+    func receive(_ message: Message, _ way: Way) -> Bool {
         switch message {
         case .response(let id, _): respond(message, id, way)
         case .request(let id, let method, let params): ask(id, method, params, way)
@@ -96,18 +98,20 @@ final class Switchboard: Sendable {
         }
     }
 
-    private func respond(_ message: Message, _ id: MessageID?, _ way: Way) {
-        switch way {
-        case .own(let exchange): exchange.receive(message)
-        case .resumed(let exchange) where id == MessageID(exchange.id): exchange.receive(message)
-        case .only:
-            let exchange = id?.number.flatMap { number in state.withLock { $0.pending[number] } }
-            if let exchange, id == MessageID(exchange.id) { exchange.receive(message) } else { stray() }
-        case .resumed, .aside: stray()
-        }
+    private func respond(_ message: Message, _ id: MessageID?, _ way: Way) -> Bool {
+        let exchange: Exchange? =
+            switch way {
+            case .own(let exchange): exchange
+            case .resumed(let exchange): id == MessageID(exchange.id) ? exchange : nil
+            case .only: id?.number.flatMap { number in state.withLock { $0.pending[number] } }.flatMap { id == MessageID($0.id) ? $0 : nil }
+            case .aside: nil
+            }
+        guard let exchange else { return stray() }
+        exchange.receive(message)
+        return true
     }
 
-    private func ask(_ id: MessageID, _ method: String, _ params: JSON?, _ way: Way) {
+    private func ask(_ id: MessageID, _ method: String, _ params: JSON?, _ way: Way) -> Bool {
         // The stateless era has no requests of servers, and no answers to them (P-3).
         if state.withLock({ $0.era }) == .modern { return stray() }
         if method == "ping" { return say(Message.result([:], to: id)) }
@@ -120,12 +124,13 @@ final class Switchboard: Sendable {
             guard exchange.audience?.capabilities.permits(question) ?? false else {
                 return decline(id, "Who made this call did not declare that they can be asked “\(method)” in this way.")
             }
-            if let refusal = exchange.pose(question, as: id) { decline(id, refusal) }
-        case .failure(let nobody): decline(id, nobody.sentence)
+            if let refusal = exchange.pose(question, as: id) { return decline(id, refusal) }
+            return true
+        case .failure(let nobody): return decline(id, nobody.sentence)
         }
     }
 
-    private func note(_ method: String, _ params: JSON?, _ way: Way) {
+    private func note(_ method: String, _ params: JSON?, _ way: Way) -> Bool {
         switch method {
         case "notifications/progress":
             let token = params?["progressToken"]?.integer
@@ -135,19 +140,24 @@ final class Switchboard: Sendable {
                 case .aside, .only: token.flatMap { token in state.withLock { $0.pending[token] } }
                 }
             guard let params, let exchange, exchange.audience?.wantsProgress ?? false else { return stray() }
-            exchange.deliver(.progress(params))
+            return isHeard(exchange.deliver(.progress(params)))
         case "notifications/message":
             guard let params, case .success(let exchange) = addressee(way, { $0.wants(params) }) else { return stray() }
-            if exchange.audience?.wants(params) ?? false { exchange.deliver(.log(params)) }
+            return exchange.audience?.wants(params) ?? false && isHeard(exchange.deliver(.log(params)))
         case "notifications/cancelled":
             guard let id = params?["requestId"].flatMap({ MessageID($0) }) else { return stray() }
             for exchange in state.withLock({ Array($0.pending.values) }) { exchange.withdraw(id) }
+            return false
         default:
             let notices = UpstreamNotice.read(method, params, user: user)
             guard mayAnnounce(method, params, way) else { return stray() }
             for notice in notices { self.notice(notice) }
+            return false
         }
     }
+
+    /// Whoever is slow to take what they wanted holds up nobody but themselves.
+    private func isHeard(_ delivery: Exchange.Delivery) -> Bool { delivery == .taken || (isShared && delivery == .dropped) }
 
     /// In the stateless era changes are told on a stream that was opened to hear them, and under its name (S-27).
     private func mayAnnounce(_ method: String, _ params: JSON?, _ way: Way) -> Bool {
@@ -190,17 +200,26 @@ final class Switchboard: Sendable {
 
     // MARK: What it is told
 
-    private func decline(_ id: MessageID, _ sentence: String, code: Int = -32601) {
+    /// - Returns: false: it was nobody's.
+    @discardableResult
+    private func decline(_ id: MessageID, _ sentence: String, code: Int = -32601) -> Bool {
         say(ProtocolError(code: code, message: sentence).response(to: id))
     }
 
-    private func say(_ answer: JSONText) {
+    private func say(_ answer: JSONText) -> Bool {
         let say = state.withLock { $0.say }
         if say?(answer) != true { stray() }
+        return false
     }
 
     /// Counts a message that is nobody's.
-    func stray() { strays.add() }
+    ///
+    /// - Returns: false, for that.
+    @discardableResult
+    func stray() -> Bool {
+        strays.add()
+        return false
+    }
 }
 
 /// How many messages of a server were nobody's: answers to what was not asked, second answers, what the era does not know.

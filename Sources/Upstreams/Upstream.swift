@@ -2,6 +2,7 @@ package import Access
 package import Gateway
 package import Logging
 package import MCP
+package import Pacing
 import Synchronization
 
 /// What the conversations with all servers share.
@@ -13,6 +14,8 @@ package struct UpstreamSurroundings: Sendable {
     let credentials: Credentials
     /// The values of a program's sealed variables.
     let sealedEnvironment: @Sendable (ServerID) throws -> [String: Secret<String>]
+    /// Of what a server says and nobody waits for.
+    let chatter: Chatter.Bound
     let now: @Sendable () -> Moment
     let notice: @Sendable (ServerID, UpstreamNotice) -> Void
     let rested: @Sendable (ServerRecord, _ why: String) -> Void
@@ -21,11 +24,12 @@ package struct UpstreamSurroundings: Sendable {
     /// - Parameters:
     ///   - environment: the gateway's own; a child sees only the few names in `StdioProcess.inherited`.
     ///   - sealedEnvironment: the values of a program's sealed variables, by name.
+    ///   - chatter: bounds what a server says and nobody waits for.
     ///   - notice: told what servers say outside of calls, the same thing at most twice a second. It must not wait for anything.
     ///   - rested: told when a program is not started any more because it kept crashing. It must not wait for anything either.
     package init(
         client: Implementation, connections: HTTPConnections, keeper: ProcessKeeper, environment: [String: String], credentials: Credentials = .none,
-        sealedEnvironment: @escaping @Sendable (ServerID) throws -> [String: Secret<String>] = { _ in [:] },
+        sealedEnvironment: @escaping @Sendable (ServerID) throws -> [String: Secret<String>] = { _ in [:] }, chatter: Chatter.Bound = .standard,
         notice: @escaping @Sendable (ServerID, UpstreamNotice) -> Void = { _, _ in },
         rested: @escaping @Sendable (ServerRecord, _ why: String) -> Void = { _, _ in }, now: @escaping @Sendable () -> Moment, logger: Logger
     ) {
@@ -35,6 +39,7 @@ package struct UpstreamSurroundings: Sendable {
         self.environment = environment
         self.credentials = credentials
         self.sealedEnvironment = sealedEnvironment
+        self.chatter = chatter
         self.now = now
         self.notice = notice
         self.rested = rested
@@ -112,6 +117,9 @@ package final class Upstream: Sendable {
 
     /// Why a program is not started any more; nil while it is, and for what is no program.
     package var rest: String? { crashes.rest }
+
+    /// Why the latest process of a program was ended; nil while another runs, and if nothing was wrong with it.
+    package var complaint: String? { crashes.complaint }
 
     /// Has a program that was put to rest started again when it is next needed.
     ///

@@ -83,10 +83,14 @@ class Gateway:
 
     def add_stdio(self, alias: str, command: list[str], *options: str) -> None:
         """Registers a stdio upstream as the operator: only the host's command line can."""
-        state = ["--state-dir", str(self.state_directory)]
-        add = [MREG, "server", "add", alias, *state, *options, "--", *command]
-        run = subprocess.run(add, capture_output=True, text=True, timeout=DEADLINE)
-        assert run.returncode == 0, f"mreg server add {alias}:\n{run.stdout}{run.stderr}"
+        self.command("server", "add", alias, *options, rest=["--", *command])
+
+    def command(self, *arguments: str, rest: list[str] | None = None) -> str:
+        """What a command of the operator's prints."""
+        command = [MREG, *arguments, "--state-dir", str(self.state_directory), *(rest or [])]
+        run = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE)
+        assert run.returncode == 0, f"{' '.join(command)}:\n{run.stdout}{run.stderr}"
+        return run.stdout
 
     def servers(self) -> dict[str, dict[str, Any]]:
         """The registered servers by alias."""

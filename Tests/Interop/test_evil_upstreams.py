@@ -1,6 +1,8 @@
 """Servers that do what no server should: their callers hear the right thing, and nobody else notices."""
 
 import asyncio
+import json
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -13,6 +15,7 @@ from evil_upstream import CALLS, LISTS, MIB, EvilUpstream
 from gateway import Gateway
 from processes import DEADLINE
 from raw_client import UNLIMITED, Answered, RawClient, call, client, descriptors, resident
+from upstreams import SERVERS
 
 pytestmark = pytest.mark.anyio
 
@@ -103,9 +106,9 @@ async def returned(count, most: int) -> None:
         await asyncio.sleep(0.1)
 
 
-async def asked(gateway: Gateway, alias: str, era: str = "legacy", **more) -> Answered:
+async def asked(gateway: Gateway, alias: str, era: str = "legacy", tool: str = "go", **more) -> Answered:
     async with client(gateway.url, gateway.token("victim"), era) as victim:
-        params = {"name": f"{alias}__go", "arguments": {}, "_meta": {"progressToken": "p"}}
+        params = {"name": f"{alias}__{tool}", "arguments": {}, "_meta": {"progressToken": "p"}}
         return await victim.post({"id": ID, "method": "tools/call", "params": params}, **more)
 
 
@@ -207,6 +210,39 @@ async def test_what_drips_is_given_up(beset: Gateway, evil: EvilUpstream) -> Non
         answered = await asked(beset, alias)
         assert (answered.last["id"], answered.error["code"]) == (ID, UNKNOWN)
         assert "slower" in answered.error["message"]
+
+
+FLOODS = ("log", "progress", "unknown")
+BURST, PACE, PIPE = MIB, MIB // 4, MIB // 16
+"""What of a flood is read at once, and each second. A pipe more is written before the program has to wait, and another on its way."""
+
+
+async def test_programs_that_talk_without_end_have_to_wait_and_are_then_ended(beset: Gateway) -> None:
+    """They answer all the same (F-34); what they could write by then says how much of it the gateway read."""
+    start = time.monotonic()
+    for flood in FLOODS:
+        beset.add_stdio(flood, [sys.executable, str(SERVERS / "flooding.py"), flood], "--shared")
+    async with others_served(beset):
+        for _ in range(3):
+            for flood in FLOODS:
+                written = json.loads((await asked(beset, flood, tool="written")).text)["written"]
+                assert written < BURST + PACE * (time.monotonic() - start) + 2 * PIPE
+        pids = [json.loads((await asked(beset, flood, tool="written")).text)["pid"] for flood in FLOODS]
+        end = time.monotonic() + 3 * DEADLINE
+        while any(Path(f"/proc/{pid}").exists() for pid in pids):
+            assert time.monotonic() < end, "it still talks"
+            await asyncio.sleep(0.5)
+    servers = beset.servers()
+    listed = beset.command("server", "list")
+    for flood in FLOODS:
+        assert servers[flood]["health"] == "failing"
+        assert "it talks without end, and nobody asked it to" in servers[flood]["last_failure"]
+        assert f"{flood}: {servers[flood]['last_failure']}" in listed
+    # Who wants it back has it started anew.
+    assert "answers" in beset.command("server", "check", FLOODS[0])
+    assert json.loads((await asked(beset, FLOODS[0], tool="written")).text)["pid"] not in pids
+    for flood in FLOODS:
+        beset.remove(flood)
 
 
 async def test_a_tool_that_changes_between_two_lists_is_held(beset: Gateway, evil: EvilUpstream) -> None:

@@ -2,6 +2,7 @@ import Gateway
 import MCP
 import NIOHTTP1
 import NIOPosix
+import Pacing
 import Synchronization
 import Testing
 
@@ -75,6 +76,45 @@ struct ListeningTests {
 
     private static func acknowledge(_ request: ScriptedServer.Request, _ reply: ScriptedServer.Reply) async throws {
         try await reply.event(note("subscriptions/acknowledged", of: request, [("notifications", request.json?["params"]?["notifications"]?.text)]))
+    }
+
+    // MARK: Talking without end
+
+    /// What is written at full speed on a stream that is only listened to: messages, and what is none. How much fits into the sockets is the
+    /// system's affair, so what counts is what was read.
+    @Test(
+        arguments: [EraChoice.legacy, .modern],
+        ["data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{\"progressToken\":\"x\"}}\n\n", ": still here\n"])
+    func `a server that talks without end beside its answers has to wait, and then is not listened to`(_ era: EraChoice, _ text: String) async throws
+    {
+        let (burst, pace) = (64 << 10, 512 << 10)
+        let closed = Signal()
+        let piece = Array(String(repeating: text, count: 100).utf8)
+        let flood: @Sendable (ScriptedServer.Reply) async throws -> Void = { reply in
+            defer { closed.fire() }
+            while true { try await reply.chunk(piece) }
+        }
+        let script =
+            era == .modern
+            ? Self.modern { request, reply in
+                try await Self.acknowledge(request, reply)
+                try await flood(reply)
+            }
+            : Self.legacy { reply in
+                try await reply.startEvents()
+                try await flood(reply)
+            }
+        try await ScriptedServer.running(script) { server in
+            let chatter = Chatter.Bound(burst: burst, perSecond: pace, longest: .seconds(2))
+            let upstream = try Upstream(server, era: era, surroundings: .testing(chatter: chatter))
+            let start = ContinuousClock.now
+            await upstream.listen(true)
+            await closed.wait()
+            let elapsed = Double((ContinuousClock.now - start).components.seconds + 1)
+            // Few reads may be under way when it is too much.
+            #expect(upstream.strayMessages * text.utf8.count <= burst + Int(elapsed * Double(pace)) + 1 << 20)
+            await upstream.close()
+        }
     }
 
     // MARK: Lists

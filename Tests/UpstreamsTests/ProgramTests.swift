@@ -2,6 +2,7 @@ import Foundation
 import Gateway
 import MCP
 import NIOCore
+import Pacing
 import ServiceLifecycle
 import Testing
 
@@ -68,7 +69,7 @@ private struct Programs {
 
     /// Everything runs while the body does, then is shut down as the program does it.
     static func running(
-        environment: [String: String] = [:], sealed: [String: Secret<String>] = [:],
+        environment: [String: String] = [:], sealed: [String: Secret<String>] = [:], chatter: Chatter.Bound = .standard,
         notice: @escaping @Sendable (ServerID, UpstreamNotice) -> Void = { _, _ in },
         rested: @escaping @Sendable (ServerRecord, String) -> Void = { _, _ in }, _ body: (Programs) async throws -> Void
     ) async throws {
@@ -78,7 +79,8 @@ private struct Programs {
         let keeper = ProcessKeeper()
         let group = ServiceGroup(services: [keeper], logger: .quiet)
         let programs = Programs(
-            folder: folder, surroundings: try .testing(keeper: keeper, environment: environment, sealed: sealed, notice: notice, rested: rested))
+            folder: folder,
+            surroundings: try .testing(keeper: keeper, environment: environment, sealed: sealed, chatter: chatter, notice: notice, rested: rested))
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await group.run() }
             do { try await body(programs) } catch {
@@ -500,6 +502,111 @@ struct ProgramTests {
             let before = try await upstream.ask()["structuredContent"]?["pid"]?.integer
             #expect(await failure { try await upstream.list(.tools) }?.kind == "rejected")
             #expect(try await upstream.ask()["structuredContent"]?["pid"]?.integer == before)
+        }
+    }
+
+    // MARK: Talking without end
+
+    /// What is written at full speed, beside whatever else the program does.
+    private static let floods = [
+        #"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"debug","data":"tick"}}"#,
+        #"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"nobody's","progress":1}}"#,
+        #"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#, #"{"jsonrpc":"2.0","method":"notifications/unheard-of"}"#,
+        #"{"jsonrpc":"2.0","id":"x","method":"ping"}"#, #"{"jsonrpc":"2.0","id":999,"result":{}}"#, String(repeating: " ", count: 64),
+    ]
+
+    private static let flooding = """
+        import queue, threading
+
+        def hear():
+            for line in sys.stdin:
+                asked.put(json.loads(line))
+            os._exit(0)
+
+        asked, written = queue.SimpleQueue(), 0
+        threading.Thread(target=hear, daemon=True).start()
+        while True:
+            try:
+                question = asked.get_nowait()
+            except queue.Empty:
+                sys.stdout.write(sys.argv[1] + "\\n")
+                sys.stdout.flush()
+                written += len(sys.argv[1]) + 1
+                continue
+            if question.get("method") == "initialize":
+                answer(question, {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "old", "version": "1"}})
+            elif question.get("method") == "tools/call":
+                text(question, written=written)
+        """
+
+    @Test(arguments: floods)
+    func `a program that talks without end has to wait, and its answers come all the same`(_ line: String) async throws {
+        let (burst, pace) = (64 << 10, 512 << 10)
+        try await Programs.running(chatter: Chatter.Bound(burst: burst, perSecond: pace, longest: .seconds(600))) { programs in
+            let upstream = try programs.server(Self.flooding, arguments: [line], isShared: true, era: .legacy)
+            let start = ContinuousClock.now
+            var written = 0
+            for _ in 0..<3 { written = Int(try await upstream.ask()["structuredContent"]?["written"]?.integer ?? .max) }
+            let elapsed = Double((ContinuousClock.now - start).components.seconds + 1)
+            // What fits into the pipe and the one piece that is read at a time was written, and not counted yet.
+            #expect(written <= burst + Int(elapsed * Double(pace)) + 2 * 64 << 10)
+            #expect(upstream.complaint == nil)
+        }
+    }
+
+    @Test func `a program that talks without end for too long is ended, and started again only after a pause`() async throws {
+        try await Programs.running(chatter: Chatter.Bound(burst: 4096, perSecond: 4096, longest: .milliseconds(500))) { programs in
+            let upstream = try programs.server(
+                "for question in questions():\n    while True:\n        send({'jsonrpc': '2.0', 'method': 'notifications/unheard-of'})")
+            let first = await failure { try await upstream.ask() }
+            #expect(first?.kind == "lost")
+            #expect(first?.reason.contains("it talks without end, and nobody asked it to") == true)
+            #expect(upstream.complaint?.contains("it talks without end") == true)
+            #expect(
+                await failure { try await upstream.ask() }
+                    == .unreachable("its process keeps ending; it is started again in 1 s at the earliest"))
+            #expect(upstream.complaint != nil)
+            #expect(upstream.rest == nil)
+        }
+    }
+
+    @Test func `what a call wants to hear is nobody's flood`() async throws {
+        try await Programs.running(chatter: Chatter.Bound(burst: 4096, perSecond: 1, longest: .zero)) { programs in
+            let upstream = try programs.server(
+                """
+                for question in questions():
+                    token = question["params"]["_meta"]["progressToken"]
+                    for step in range(1, 101):
+                        send({"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": token, "progress": step}})
+                    text(question)
+                """)
+            let call = try await upstream.start(token: "t")
+            var steps = 0
+            while let event = try await call.next() { if case .progress = event { steps += 1 } }
+            #expect(steps == 100)
+        }
+    }
+
+    @Test(arguments: [true, false])
+    func `who does not take what they wanted holds up a program of their own, and none that others share`(_ isShared: Bool) async throws {
+        try await Programs.running(chatter: Chatter.Bound(burst: 4096, perSecond: 4096, longest: .milliseconds(500))) { programs in
+            let upstream = try programs.server(
+                """
+                for question in questions():
+                    token = question["params"]["_meta"].get("progressToken")
+                    for step in range(2000 if token else 0):
+                        send({"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": token, "progress": step}})
+                    text(question)
+                """, isShared: isShared)
+            let slow = try await upstream.start(token: "t")
+            if isShared {
+                _ = try await upstream.ask(as: 2)
+                _ = try await slow.answer().get()
+            } else {
+                let failure = await failure { try await upstream.ask() }
+                #expect(failure?.reason.contains("it talks without end") == true)
+            }
+            #expect((upstream.complaint == nil) == isShared)
         }
     }
 

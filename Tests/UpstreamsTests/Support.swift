@@ -4,6 +4,7 @@ import Logging
 import MCP
 import NIOCore
 import NIOPosix
+import Pacing
 import Synchronization
 import Testing
 
@@ -42,7 +43,8 @@ extension EgressPolicy {
 extension UpstreamSurroundings {
     static func testing(
         egress: EgressPolicy = .loopback, keeper: ProcessKeeper = ProcessKeeper(), environment: [String: String] = [:],
-        sealed: [String: Secret<String>] = [:], notice: @escaping @Sendable (ServerID, UpstreamNotice) -> Void = { _, _ in },
+        sealed: [String: Secret<String>] = [:], chatter: Chatter.Bound = .standard,
+        notice: @escaping @Sendable (ServerID, UpstreamNotice) -> Void = { _, _ in },
         rested: @escaping @Sendable (ServerRecord, String) -> Void = { _, _ in }, now: @escaping @Sendable () -> Moment = clock
     ) throws -> Self {
         UpstreamSurroundings(
@@ -52,7 +54,7 @@ extension UpstreamSurroundings {
                 dialing: try Dialing(
                     group: .singletonMultiThreadedEventLoopGroup, egress: egress, patience: .seconds(30), trust: TestCertificate.trust)),
             keeper: keeper,
-            environment: environment, sealedEnvironment: { _ in sealed }, notice: notice, rested: rested, now: now, logger: .quiet)
+            environment: environment, sealedEnvironment: { _ in sealed }, chatter: chatter, notice: notice, rested: rested, now: now, logger: .quiet)
     }
 
     static let clock: @Sendable () -> Moment = {

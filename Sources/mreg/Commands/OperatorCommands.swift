@@ -151,7 +151,7 @@ struct ServerCommand: ParsableCommand {
                     })
             }
             print(servers.isEmpty ? "No servers are registered. Register one: mreg server add --help" : table.text)
-            for server in servers where server["health"]?.string == "resting" {
+            for server in servers where ["resting", "failing"].contains(server["health"]?.string) {
                 print("\n\(server["alias"]?.string ?? ""): \(server["last_failure"]?.string?.withoutControls ?? "")")
             }
         }
