@@ -27,7 +27,7 @@ final class HTTPConnection: ChannelInboundHandler {
         var head: @Sendable (HTTPHeaders) -> Void = { _ in }
         /// Whether somebody waited for it. Nil gives it to the exchange.
         var message: (@Sendable (Message) -> Bool)?
-        /// Of what comes and nobody waits for; nil where the answer as a whole is bounded.
+        /// Of what comes and nobody waits for, on a stream that goes on for long; nil where the answer as a whole is bounded.
         var bound: Chatter.Bound?
         /// An event with a name of its own; true if it was understood and is no message.
         var named: @Sendable (EventStreamParser.Event) -> Bool = { _ in false }
@@ -178,7 +178,7 @@ final class HTTPConnection: ChannelInboundHandler {
         case .events(var parser):
             body = .none
             streamed += buffer.readableBytes
-            if streamed > Self.longestStream, let exchange, !exchange.isListening {
+            if streamed > Self.longestStream, chatter == nil {
                 return give(up: .garbled("its event stream is longer than \(Self.longestStream >> 20) MiB"), context)
             }
             let before = parser.pending

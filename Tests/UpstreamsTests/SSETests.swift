@@ -2,6 +2,7 @@ import Gateway
 import MCP
 import NIOCore
 import NIOHTTP1
+import Pacing
 import Testing
 
 @testable import Upstreams
@@ -73,6 +74,34 @@ struct SSETests {
             _ = try await upstream.ask(as: 2)
             #expect(server.requests("server/discover").count == 1)
             #expect(server.requests.count { $0.method == .GET } == 2)
+        }
+    }
+
+    /// A conversation lasts for as long as it is had.
+    @Test func `what all answers on the stream take together is not bounded`() async throws {
+        let large = JSONText.string(String(repeating: "x", count: 15 << 20))
+        let box = Shared<OldServer?>(nil)
+        let old = OldServer { request, _ in try await box.current?.answer(["content": [["type": "text", "text": large]]], to: request) }
+        box.change { $0 = old }
+        try await ScriptedServer.running(old.script) { server in
+            let upstream = try Upstream(server, era: .sse)
+            for _ in 0...(HTTPConnection.longestStream / (15 << 20)) { _ = try await upstream.ask() }
+            #expect(server.requests.count { $0.method == .GET } == 1)
+        }
+    }
+
+    @Test func `a server that talks without end on the stream has to wait, and then the conversation is over`() async throws {
+        let flood = Message.notification(method: "notifications/progress", params: ["progressToken": "nobody's", "progress": 1])
+        let box = Shared<OldServer?>(nil)
+        let old = OldServer { _, _ in while true { try await box.current?.say(flood) } }
+        box.change { $0 = old }
+        try await ScriptedServer.running(old.script) { server in
+            let chatter = Chatter.Bound(burst: 64 << 10, perSecond: 256 << 10, longest: .seconds(1))
+            let upstream = try Upstream(server, era: .sse, surroundings: .testing(chatter: chatter))
+            let start = ContinuousClock.now
+            #expect(await failure { try await upstream.ask() }?.kind == "lost")
+            let elapsed = Int((ContinuousClock.now - start).components.seconds + 1)
+            #expect(upstream.strayMessages * flood.bytes.count <= 64 << 10 + elapsed * 256 << 10 + 1 << 20)
         }
     }
 
