@@ -13,6 +13,8 @@ final class Exchange: Sendable {
         /// The parameters of a log message that its audience wants.
         case log(JSON)
         case question(MessageID, ServerQuestion)
+        /// An elicitation by URL that was put here was dealt with; the server's name of it.
+        case elicitationComplete(String)
         case notification(method: String, params: JSON?)
         case response(Result<JSON, ProtocolError>)
         /// Nothing for as long as the taker wanted to wait.
@@ -65,6 +67,8 @@ final class Exchange: Sendable {
         var watcher: (@Sendable (UpstreamFailure?) -> Void)?
         var replica: Int?
         var questions: [MessageID] = []
+        /// The server's names of elicitations by URL that were put here and not dealt with so far.
+        var elicitations: [String] = []
         var progress: Double?
 
         var isOver: Bool { isAnswered || failure != nil }
@@ -80,6 +84,7 @@ final class Exchange: Sendable {
     private static let capacity = 256
     private static let mostWaiting = 1 << 20
     static let mostQuestions = 16
+    private static let mostElicitations = 64
 
     init(id: Int64, loop: any EventLoop, patience: Patience, purpose: Purpose = .own) {
         self.id = id
@@ -138,7 +143,7 @@ final class Exchange: Sendable {
                 state.isAnswered = true
                 action = state.onEnd
                 (state.onAbandon, state.onEnd) = (nil, nil)
-            case .question: break
+            case .question, .elicitationComplete: break
             case .progress(let params) where !Self.isRising(params, &state.progress): return (nil, nil, [])
             case .progress, .log, .notification, .silence:
                 guard state.taker != nil || (state.events.count < Self.capacity && state.waitingBytes < Self.mostWaiting) else {
@@ -199,10 +204,27 @@ final class Exchange: Sendable {
             if state.questions.contains(id) { return "Another question with this id is open." }
             if state.questions.count >= Self.mostQuestions { return "\(Self.mostQuestions) questions of this call are open already." }
             state.questions.append(id)
+            if let name = question.elicitationID {
+                state.elicitations.append(name)
+                if state.elicitations.count > Self.mostElicitations { state.elicitations.removeFirst() }
+            }
             return nil
         }
         if refusal == nil { deliver(.question(id, question)) }
         return refusal
+    }
+
+    /// The server says that an elicitation by URL was dealt with.
+    ///
+    /// - Returns: whether it is one of those that were put here.
+    func complete(_ elicitation: String) -> Bool {
+        let wasOpen = state.withLock { state in
+            guard !state.isOver, let index = state.elicitations.firstIndex(where: { $0.utf8.elementsEqual(elicitation.utf8) }) else { return false }
+            state.elicitations.remove(at: index)
+            return true
+        }
+        if wasOpen { deliver(.elicitationComplete(elicitation)) }
+        return wasOpen
     }
 
     /// The server no longer wants to know.
@@ -324,7 +346,7 @@ extension Exchange.Event {
     fileprivate var size: Int {
         switch self {
         case .progress(let params), .log(let params), .notification(_, let params?): params.bytes.count
-        case .question, .response, .notification(_, nil), .silence: 0
+        case .question, .elicitationComplete, .response, .notification(_, nil), .silence: 0
         }
     }
 }
