@@ -312,7 +312,10 @@ package final class Catalogue: Service {
         case .resourceUpdated(let uri, let user):
             guard let its = state.withLock({ $0.entries[server]?.upstream.server }) else { return }
             changes.announce([.resource(uri)], of: its.alias, in: its.tenant, for: user)
-        case .elicitationComplete: break
+        case .elicitationComplete(let id, let user):
+            let shown = changes.elicitations.complete(Elicitations.Asked(server: server, user: user, id: ExactName(id)))
+            if shown.isEmpty { state.withLock { $0.entries[server]?.upstream }?.countStray() }
+            for (listener, name) in shown { listener.hear([.elicitation(name)]) }
         }
     }
 

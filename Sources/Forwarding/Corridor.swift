@@ -149,7 +149,9 @@ package struct Corridor: Sendable {
         switch incoming.operation {
         case .initialize: return .open(incoming)
         case .ping: return .answer(answers.empty(in: era))
-        case .discover: return .answer(answers.discover(instructions: instructions(inbound.resource, principal)))
+        case .discover:
+            let server = offer(inbound.resource, principal)
+            return .answer(answers.discover(instructions: instructions(inbound.resource, principal), of: server))
         case .setLogLevel:
             guard let session = decision.session else { throw ProtocolError.needsSession(incoming.operation.method) }
             guard let level = incoming.params?["level"]?.string.flatMap({ LogLevel(rawValue: $0) }) else {
@@ -291,6 +293,17 @@ package struct Corridor: Sendable {
             return nil
         }
         return catalogue.upstreams(of: principal.tenant, only: alias).first?.knownOffer?.instructions ?? ""
+    }
+
+    /// What the one server of an endpoint offers; nil if that is not known so far, or it says nothing of it. Who is told of less than there is
+    /// asks again in a minute; sessions, which last for a day, are told of everything.
+    private func offer(_ resource: Resource, _ principal: Principal) -> ServerOffer? {
+        guard let alias = resource.alias, let rules = rules.known(of: principal.tenant), rules.showsAnything(of: alias, to: principal) else {
+            return nil
+        }
+        // Has a server asked anew that was asked long ago.
+        _ = catalogue.table(of: principal.tenant, only: alias)
+        return catalogue.upstreams(of: principal.tenant, only: alias).first?.knownOffer.flatMap { $0.kinds.isEmpty ? nil : $0 }
     }
 
     /// The server that a name points to.

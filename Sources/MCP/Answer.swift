@@ -28,10 +28,25 @@ package struct Answers: Sendable {
         LegacyAnswer.initialize(revision, gateway: gateway, capabilities: capabilities(nil), instructions: instructions ?? self.instructions)
     }
 
-    package func discover(instructions: String? = nil) -> JSONText {
+    /// - Parameter server: what the one server behind the endpoint offers; nil if that is not known, or there are several.
+    package func discover(instructions: String? = nil, of server: ServerOffer? = nil) -> JSONText {
         let extensions: JSONText? = offer == .everything ? [ClientCapabilities.Extension.tasks.rawValue: [:]] : nil
         return ModernAnswer.discover(
-            gateway: gateway, capabilities: capabilities(extensions), instructions: instructions ?? self.instructions)
+            gateway: gateway, capabilities: server.map(Self.capabilities) ?? capabilities(extensions), instructions: instructions ?? self.instructions
+        )
+    }
+
+    /// As the server says it. That its lists change is told whether it tells that or not, for the gateway looks.
+    private static func capabilities(of server: ServerOffer) -> JSONText {
+        let list: (ListKind) -> JSONText? = { server.kinds.contains($0) ? ["listChanged": true] : nil }
+        let resources: JSONText = ["subscribe": server.subscribes ? true : nil, "listChanged": true]
+        let flag: (Bool) -> JSONText? = { $0 ? [:] : nil }
+        let extensions = server.extensions.sorted { $0.rawValue < $1.rawValue }.map { ($0.rawValue, Optional([:] as JSONText)) }
+        return [
+            "tools": list(.tools), "prompts": list(.prompts), "resources": server.kinds.contains(.resources) ? resources : nil,
+            "completions": flag(server.completes), "logging": flag(server.logs),
+            "extensions": extensions.isEmpty ? nil : .object(extensions),
+        ]
     }
 
     private func capabilities(_ extensions: JSONText?) -> JSONText {

@@ -121,6 +121,8 @@ package final class Upstream: Sendable {
 
     /// How many messages of its were nobody's, and dropped.
     package var strayMessages: Int { strays.count }
+    /// Counts one that turned out to be nobody's.
+    package func countStray() { strays.add() }
 
     /// What it offers; asked again when what is known is older than five minutes and no conversation says it.
     package func offer() async throws -> ServerOffer { try await offer(to: lister()) }
@@ -202,6 +204,9 @@ package final class Upstream: Sendable {
     // MARK: Whose conversation
 
     func owner(_ principal: Principal) -> Owner { isShared ? .gateway : .user(principal.user) }
+
+    /// The user whose conversation a caller's requests are made in; nil if it is everybody's.
+    package func conversant(of principal: Principal) -> UserID? { owner(principal).user }
 
     /// Who lists, and listens to changes of lists.
     func lister() async throws -> Owner {
