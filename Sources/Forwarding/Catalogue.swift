@@ -59,6 +59,7 @@ package final class Catalogue: Service {
         package let toolCount: Int?
         /// Tools that wait for somebody's approval.
         package let waitingCount: Int
+        /// Why it could not be asked last time, or cannot be now: nil while its lists are had and one of its endpoints is up.
         package let lastFailure: String?
         /// Whether it is a program that is not started any more; `lastFailure` says why.
         package let isResting: Bool
@@ -157,9 +158,10 @@ package final class Catalogue: Service {
     package func condition(of server: ServerID) -> Condition? {
         state.withLock { $0.entries[server] }.map {
             let rest = $0.upstream.rest
+            let replicas = $0.upstream.replicaConditions
             return Condition(
                 revision: $0.upstream.revision, toolCount: $0.lists?[.tools]?.count, waitingCount: pins.pins(of: server).waiting.count,
-                lastFailure: rest ?? $0.lastFailure, isResting: rest != nil, replicas: $0.upstream.replicaConditions)
+                lastFailure: rest ?? replicas.outage ?? $0.lastFailure, isResting: rest != nil, replicas: replicas)
         }
     }
 
@@ -174,9 +176,10 @@ package final class Catalogue: Service {
         if let its { changes.announce([.list(.tools)], of: its.alias, in: its.tenant) }
     }
 
-    /// Servers that were asked and last failed, over all tenants; and all there are.
+    /// Servers that could not be asked last time, or cannot be now, over all tenants; and all there are.
     package var tally: (failing: Int, all: Int) {
-        state.withLock { state in (state.entries.values.count { $0.lastFailure != nil }, state.entries.count) }
+        let entries = state.withLock { Array($0.entries.values) }
+        return (entries.count { $0.lastFailure != nil || $0.upstream.rest != nil || $0.upstream.replicaConditions.outage != nil }, entries.count)
     }
 
     /// How many programs are not started any more.

@@ -434,7 +434,7 @@ struct Assembly {
                 name: "mreg_upstream_circuits_open", help: "Endpoints that are not asked, or on trial, because they kept failing.",
                 value: Double(replicas.count { $0.state != .closed })),
             Gauge(name: "mreg_servers", help: "Active registered servers.", value: Double(all)),
-            Gauge(name: "mreg_servers_failing", help: "Active servers that could not be asked last time.", value: Double(failing)),
+            Gauge(name: "mreg_servers_failing", help: "Active servers that could not be asked last time, or cannot be now.", value: Double(failing)),
             Gauge(
                 name: "mreg_servers_resting", help: "Programs that are not started any more because they kept crashing.",
                 value: Double(catalogue.restingCount)),
