@@ -300,7 +300,7 @@ struct ReportCommand: ParsableCommand {
             var table = TextTable(["ACTION", "TARGET", "COUNT", "OUTCOMES", "P50 MS", "P95 MS", "P99 MS"])
             for line in lines {
                 let outcomes = (line["outcomes"]?.members ?? []).map { "\($0.name) \($0.value.text)" }.joined(separator: ", ")
-                let fixed = ["p50_ms", "p95_ms", "p99_ms"].map { line[$0].map { $0.text.description } ?? "-" }
+                let fixed = ["p50_ms", "p95_ms", "p99_ms"].map { line[$0].flatMap { $0.isNull ? nil : $0.text.description } ?? "-" }
                 table.add([line["action"]?.string ?? "", line["target"]?.string ?? "", line["count"]?.text.description ?? "", outcomes] + fixed)
             }
             print(lines.isEmpty ? "Nothing was called in the last \(hours) hours." : table.text)
