@@ -229,6 +229,11 @@ package final class Catalogue: Service {
         return table
     }
 
+    /// Whether the tenant has an active server of that alias.
+    func has(_ alias: ServerAlias, in tenant: TenantID) -> Bool {
+        state.withLock { $0.entries.values.contains { $0.upstream.server.alias == alias && $0.upstream.server.tenant == tenant } }
+    }
+
     /// The tool of that exposed name, if a server of the tenant lists it.
     package func tool(_ exposed: String, of tenant: TenantID) -> Tool? { table(of: tenant).table.route(exposed)?.tool }
 
