@@ -32,11 +32,14 @@ enum ServerText {
             ("credential", written(server.credential)), ("health", .string(word(condition))),
             ("tools", condition?.toolCount.map { .number($0) } ?? .null),
             ("tools_waiting", condition.map { .number($0.waitingCount) } ?? .null),
-            ("last_failure", condition?.lastFailure.map { .string($0) } ?? .null), ("owner_id", .number(server.owner.rawValue)),
+            ("cut_lists", cuts(condition)), ("last_failure", condition?.lastFailure.map { .string($0) } ?? .null),
+            ("owner_id", .number(server.owner.rawValue)),
             ("created_at", .string(server.createdAt.rfc3339)), ("updated_at", .string(server.updatedAt.rfc3339)),
         ]
         return .object(members)
     }
+
+    private static func cuts(_ condition: ServerCondition?) -> JSONText { .array((condition?.cuts ?? []).map { .string($0) }) }
 
     private static func word(_ condition: ServerCondition?) -> String {
         switch (condition?.lastFailure, condition?.toolCount) {
@@ -60,7 +63,8 @@ enum ServerText {
             "status": .string(server.status.rawValue), "health": .string(word(condition)),
             "revision": condition?.revision.map { .string($0) } ?? .null,
             "tools": condition?.toolCount.map { .number($0) } ?? .null,
-            "last_failure": condition?.lastFailure.map { .string($0) } ?? .null, "strategy": .string(server.strategy.rawValue),
+            "cut_lists": cuts(condition), "last_failure": condition?.lastFailure.map { .string($0) } ?? .null,
+            "strategy": .string(server.strategy.rawValue),
             "replicas": written(server, condition?.replicas ?? []),
         ]
     }

@@ -345,7 +345,8 @@ struct Assembly {
         @Sendable func condition(_ condition: Catalogue.Condition) -> ServerCondition {
             ServerCondition(
                 revision: condition.revision?.rawValue, toolCount: condition.toolCount, waitingCount: condition.waitingCount,
-                lastFailure: condition.lastFailure, isResting: condition.isResting, replicas: condition.replicas.map(EndpointCondition.init))
+                lastFailure: condition.lastFailure, isResting: condition.isResting, replicas: condition.replicas.map(EndpointCondition.init),
+                cuts: condition.cuts.map(\.sentence))
         }
         return Registry(
             list: { try await database.servers(of: $0, filter: $1, after: $2, limit: $3) },

@@ -154,6 +154,9 @@ struct ServerCommand: ParsableCommand {
             for server in servers where server["health"]?.string == "resting" {
                 print("\n\(server["alias"]?.string ?? ""): \(server["last_failure"]?.string?.withoutControls ?? "")")
             }
+            for server in servers {
+                for cut in server["cut_lists"]?.elements ?? [] { print("\n\(server["alias"]?.string ?? ""): \(cut.string ?? "")") }
+            }
         }
 
         private static func endpoints(_ replicas: JSON?) -> String {
@@ -165,7 +168,8 @@ struct ServerCommand: ParsableCommand {
     /// How a server is doing, in one line.
     fileprivate static func told(_ server: JSON, _ alias: String, _ good: String, _ bad: String) -> String {
         if let failure = server["last_failure"]?.string { return "\(alias) \(bad): \(failure.withoutControls)" }
-        return "\(alias) \(good): \(server["tools"]?.integer ?? 0) tools, MCP \(server["revision"]?.string ?? "unknown")"
+        let cuts = (server["cut_lists"]?.elements ?? []).compactMap(\.string).map { "; \($0)" }.joined()
+        return "\(alias) \(good): \(server["tools"]?.integer ?? 0) tools, MCP \(server["revision"]?.string ?? "unknown")\(cuts)"
     }
 
     struct Check: ParsableCommand {
