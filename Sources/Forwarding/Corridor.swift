@@ -146,6 +146,13 @@ package struct Corridor: Sendable {
         _ incoming: Incoming, _ inbound: Inbound, for principal: Principal, _ findings: Findings, _ decision: inout Decision, _ now: Moment
     ) throws -> Decision.Outcome {
         let era = incoming.revision.era
+        if let alias = inbound.resource.alias, incoming.operation.isAboutEndpoint {
+            guard let rules = rules.known(of: principal.tenant) else { return .suspend(.unknownRules) }
+            guard catalogue.has(alias, in: principal.tenant), rules.showsAnything(of: alias, to: principal) else {
+                decision.isOutOfReach = true
+                throw ProtocolError.unknownServer(alias)
+            }
+        }
         switch incoming.operation {
         case .initialize: return .open(incoming)
         case .ping: return .answer(answers.empty(in: era))
@@ -328,6 +335,14 @@ package struct Corridor: Sendable {
 }
 
 extension Operation {
+    /// Whether it asks what the endpoint is or has: what there is none of has nothing.
+    fileprivate var isAboutEndpoint: Bool {
+        switch self {
+        case .initialize, .discover, .list, .listen: true
+        default: false
+        }
+    }
+
     /// Whether it takes a place among the requests under way to a server.
     fileprivate var goesToServer: Bool {
         switch self {

@@ -293,7 +293,9 @@ package struct Forwarder: Sendable {
                 } catch {
                     return .failure(error)
                 }
-            case .failure(let error): return .failure(Answers.relayed(error, of: decision.incoming?.operation, in: decision.era))
+            case .failure(let error):
+                let asked = decision.dispatch?.request.name
+                return .failure(Answers.relayed(error, of: decision.incoming?.operation, asked: asked, in: decision.era))
             }
         }
 
