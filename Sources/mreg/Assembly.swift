@@ -302,8 +302,7 @@ struct Assembly {
         services =
             [
                 DatabaseService(database: database, state: state, mark: mark), audit, sessions, clientSessions, housekeeping, keeper, addresses,
-                processes, catalogue, HealthProber { catalogue.upstreams },
-                refresher,
+                processes, catalogue, HealthProber { catalogue.upstreams }, refresher, SpareMemoryKeeper(),
             ]
             + mode.companions + [
                 control, listener, draining,

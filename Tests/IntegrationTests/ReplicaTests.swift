@@ -104,7 +104,9 @@ struct ReplicaTests {
                 #expect(try await gateway.register("flaky", upstream.endpoint, credential: ["mode": "none"]).status == 201)
                 // A list that is answered meanwhile is a sign of life.
                 var error = try await gateway.callBare("flaky__whoami", token: user).json?["error"]
-                for _ in 0..<20 where error?["code"]?.integer == 1004 { error = try await gateway.callBare("flaky__whoami", token: user).json?["error"] }
+                for _ in 0..<20 where error?["code"]?.integer == 1004 {
+                    error = try await gateway.callBare("flaky__whoami", token: user).json?["error"]
+                }
                 #expect(error?["code"]?.integer == 1003)
                 let calls = upstream.requests.count { $0.rpc == "tools/call" }
                 #expect(calls >= 3)
