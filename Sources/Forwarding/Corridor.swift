@@ -75,7 +75,7 @@ package struct Corridor: Sendable {
             try policy.require(incoming.operation, of: principal)
             // Who comes back to a request that waits for them has its place already; any other is looked at again at the gate.
             if incoming.operation.goesToServer && incoming.requestState == nil { try gate.checkRoom(for: principal) }
-            decision.budgets = try findings.budgets ?? admission.admit(principal, incoming.operation, at: now)
+            decision.budgets = try findings.budgets ?? admission.admit(principal, incoming.operation, of: inbound.resource.alias, at: now)
             decision.outcome = try route(incoming, inbound, for: principal, findings, &decision, now)
         } catch let refusal as Refusal {
             decision.outcome = .refuse(refusal)
