@@ -19,13 +19,7 @@ REFUSED_FOR_A_PAGE = -32042
 
 
 @pytest.fixture(scope="module")
-def evil() -> Iterator[EvilUpstream]:
-    with EvilUpstream() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def gateway(evil: EvilUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def asking(evil: EvilUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with Gateway(tmp_path_factory.mktemp("pages") / "state", environment=UNLIMITED) as running:
         running.register("pages", evil.endpoint("legacy", "by-url"))
         yield running
@@ -76,8 +70,8 @@ def told(heard: list[dict[str, Any]]) -> list[str]:
     return [message["params"]["elicitationId"] for message in heard if message.get("method") == "notifications/elicitation/complete"]
 
 
-async def test_it_is_told_on_the_stream_of_the_call_once_and_under_the_name_that_was_shown(gateway: Gateway) -> None:
-    async with session(gateway, "ada") as ada:
+async def test_it_is_told_on_the_stream_of_the_call_once_and_under_the_name_that_was_shown(asking: Gateway) -> None:
+    async with session(asking, "ada") as ada:
         heard = await ada.call("e-1", "e-2", on_stream=["e-2", "made-up", "e-2", "x" * 100_000])
     first, second = shown(heard)
     assert len({first, second, "e-1", "e-2"}) == 4
@@ -85,8 +79,8 @@ async def test_it_is_told_on_the_stream_of_the_call_once_and_under_the_name_that
     assert "result" in heard[-1]
 
 
-async def test_it_is_told_beside_the_calls_to_whom_it_was_shown_and_to_nobody_else(gateway: Gateway, evil: EvilUpstream) -> None:
-    async with session(gateway, "ada") as ada, session(gateway, "bob") as bob:
+async def test_it_is_told_beside_the_calls_to_whom_it_was_shown_and_to_nobody_else(asking: Gateway, evil: EvilUpstream) -> None:
+    async with session(asking, "ada") as ada, session(asking, "bob") as bob:
         (adas,) = shown(await ada.call("page"))
         (bobs,) = shown(await bob.call("another page"))
         for name in ("made-up", "page", "page", "another page"):
@@ -101,8 +95,8 @@ async def test_it_is_told_beside_the_calls_to_whom_it_was_shown_and_to_nobody_el
         assert (await ada.hear())["params"] == {"elicitationId": adas}
 
 
-async def test_what_a_call_was_refused_for_has_a_name_of_ours_under_which_it_is_over(gateway: Gateway, evil: EvilUpstream) -> None:
-    async with session(gateway, "ada") as ada:
+async def test_what_a_call_was_refused_for_has_a_name_of_ours_under_which_it_is_over(asking: Gateway, evil: EvilUpstream) -> None:
+    async with session(asking, "ada") as ada:
         (refused,) = await ada.call("first", "y" * 2000, refuses=True)
         assert refused["error"]["code"] == REFUSED_FOR_A_PAGE
         first, long = (wanted["elicitationId"] for wanted in refused["error"]["data"]["elicitations"])
@@ -112,8 +106,8 @@ async def test_what_a_call_was_refused_for_has_a_name_of_ours_under_which_it_is_
         assert (await ada.hear())["params"] == {"elicitationId": first}
 
 
-async def test_who_has_no_session_is_shown_a_name_and_never_hears_of_it(gateway: Gateway) -> None:
-    async with client(gateway.url, gateway.token("carol"), "legacy") as carol:
+async def test_who_has_no_session_is_shown_a_name_and_never_hears_of_it(asking: Gateway) -> None:
+    async with client(asking.url, asking.token("carol"), "legacy") as carol:
         request = {"id": 1, "method": "tools/call", "params": {"name": "pages__go", "arguments": {"names": ["e-1"], "refuses": True}}}
         (wanted,) = (await carol.post(request)).error["data"]["elicitations"]
         assert wanted["elicitationId"] != "e-1"

@@ -29,12 +29,6 @@ SECONDS_TO_CANCEL = 1
 
 
 @pytest.fixture(scope="module")
-def evil() -> Iterator[EvilUpstream]:
-    with EvilUpstream() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def beset(evil: EvilUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with Gateway(tmp_path_factory.mktemp("beset") / "state", environment=UNLIMITED) as running:
         for mode in MODES:

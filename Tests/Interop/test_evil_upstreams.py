@@ -35,12 +35,6 @@ ERAS = ("legacy", "modern")
 
 
 @pytest.fixture(scope="module")
-def evil() -> Iterator[EvilUpstream]:
-    with EvilUpstream() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def beset(evil: EvilUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway with one server that is well, and room for others."""
     with Gateway(tmp_path_factory.mktemp("beset") / "state", environment=UNLIMITED) as running:
