@@ -40,17 +40,21 @@ package final class Admission: Sendable {
 
     /// Lets a known caller in.
     ///
-    /// - Parameter operation: nil for a request to the admin API.
+    /// - Parameters:
+    ///   - operation: nil for a request to the admin API.
+    ///   - alias: the server whose own endpoint it is made at, where tools are called by their own names.
     /// - Returns: what is left of the caller's own buckets.
     /// - Throws: `Refusal.throttled`, `Refusal.overloaded` when there is no room to count, or that counting is broken.
-    package func admit(_ principal: Principal, _ operation: Operation? = nil, at now: Moment) throws -> [Budget] {
+    package func admit(_ principal: Principal, _ operation: Operation? = nil, of alias: ServerAlias? = nil, at now: Moment) throws -> [Budget] {
         if let wait = seat(principal, now.wall) {
             throw Refusal.overloaded(
                 "As many users are active as this gateway takes at the same time (MREG_FASTMCP_MAX_CONCURRENT_USERS); try again later.",
                 retryAfter: wait)
         }
         let terms = terms(of: principal.tenant)
-        let tool: String? = if case .callTool(let name) = operation { name } else { nil }
+        let called: String? = if case .callTool(let name) = operation { name } else { nil }
+        // One limit for one tool, whichever endpoint it is called at.
+        let tool = called.map { name in alias.map { ToolName.exposed(name, of: $0) } ?? name }
         let server = tool.flatMap { ToolName.alias(in: $0) }
         let begun = clock()
         let verdict = try judge(plan.request(of: principal, server: server, tool: tool, under: terms), now)

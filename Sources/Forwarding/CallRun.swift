@@ -1,3 +1,4 @@
+import Access
 import Gateway
 import MCP
 import Synchronization
@@ -41,6 +42,7 @@ actor CallRun {
     private let session: ClientSession?
     private let isIdempotent: Bool
     private let remake: Remake
+    private let elicitations: Elicitations
     /// What was sent last.
     private var request: Outgoing
     private var isRemade = false
@@ -61,13 +63,15 @@ actor CallRun {
     typealias Remake = @Sendable () async -> [(String, String)]?
 
     init(
-        _ dispatch: Dispatch, _ incoming: Incoming, _ session: ClientSession?, isIdempotent: Bool, remake: @escaping Remake, call: UpstreamCall
+        _ dispatch: Dispatch, _ incoming: Incoming, _ session: ClientSession?, isIdempotent: Bool, elicitations: Elicitations,
+        remake: @escaping Remake, call: UpstreamCall
     ) {
         self.dispatch = dispatch
         self.incoming = incoming
         self.session = session
         self.isIdempotent = isIdempotent
         self.remake = remake
+        self.elicitations = elicitations
         self.call = call
         request = dispatch.request
         current = Mutex((call, nil))
@@ -79,10 +83,11 @@ actor CallRun {
     ///   - isIdempotent: whether the server's owner said of the tool that calling it twice is as good as once.
     ///   - remake: asked at most once, when the server turned the request away for its headers (C-4).
     static func start(
-        _ dispatch: Dispatch, _ incoming: Incoming, _ session: ClientSession?, isIdempotent: Bool = false, remake: @escaping Remake = { nil }
+        _ dispatch: Dispatch, _ incoming: Incoming, _ session: ClientSession?, isIdempotent: Bool, elicitations: Elicitations,
+        remake: @escaping Remake
     ) async throws -> CallRun {
         let call = try await dispatch.upstream.ask(dispatch.request, by: dispatch.grant, isIdempotent: isIdempotent, preferring: dispatch.replica)
-        return CallRun(dispatch, incoming, session, isIdempotent: isIdempotent, remake: remake, call: call)
+        return CallRun(dispatch, incoming, session, isIdempotent: isIdempotent, elicitations: elicitations, remake: remake, call: call)
     }
 
     /// Ends it from any thread: nobody waits for its answer any more, or nobody may have it.
@@ -117,6 +122,7 @@ actor CallRun {
                 case .answer(.success(let result)):
                     guard let required = try InputRequired(result) else { return .answer(.success(result)) }
                     return try await ask(required)
+                case .elicitationComplete(let id): if let message = dealtWith(id) { return .message(message, isDroppable: false) }
                 case .mismatch(let error): if try await !askWithOtherHeaders() { return .answer(.failure(error)) }
                 case .answer(.failure(let error)):
                     // Servers of 2025-11-25 may refuse a call until somebody has been to a URL; nothing else was done.
@@ -126,7 +132,7 @@ actor CallRun {
                     if incoming.revision.era == .modern, let required = InputRequired(urlsIn: error), required.isPermitted(by: request.capabilities) {
                         return .asks(required)
                     }
-                    return .answer(.failure(error))
+                    return .answer(.failure(error.renamingElicitations(shown)))
                 }
             }
             return .failure(UpstreamFailure.lost("it ended without an answer"))
@@ -176,12 +182,40 @@ actor CallRun {
             await call.answer(id, .failure(ProtocolError.cannotBeAsked(question.kind, in: .legacy)))
             return nil
         }
-        return .message(request(name, question), isDroppable: false)
+        return .message(request(name, question, as: shown(question.elicitationID)), isDroppable: false)
     }
 
-    private func request(_ id: MessageID, _ question: ServerQuestion) -> JSONText {
-        let params = question.params(asker: dispatch.asker, in: incoming.revision, id: RequestID.random().description)
+    private func request(_ id: MessageID, _ question: ServerQuestion, as elicitation: String) -> JSONText {
+        let params = question.params(asker: dispatch.asker, in: incoming.revision, id: elicitation)
         return Message.request(id: id, method: question.method, params: params)
+    }
+
+    // MARK: Elicitations by URL that are dealt with later
+
+    private func asked(_ elicitation: String) -> Elicitations.Asked {
+        let (upstream, principal) = (dispatch.upstream, dispatch.grant.principal)
+        return Elicitations.Asked(server: upstream.server.id, user: upstream.conversant(of: principal), id: ExactName(elicitation))
+    }
+
+    /// The name under which the client is shown what the server calls that. Without a session it never hears of it again.
+    private func shown(_ elicitation: String?) -> String {
+        guard let elicitation, let session, session.revision >= .november2025 else { return RequestID.random().description }
+        return elicitations.name(of: asked(elicitation), shownTo: session.listener)
+    }
+
+    /// What the client of this call is told; other sessions that were shown the same hear of it on streams of theirs.
+    private func dealtWith(_ elicitation: String) -> JSONText? {
+        let shown = elicitations.complete(asked(elicitation))
+        if shown.isEmpty { dispatch.upstream.countStray() }
+        var own: JSONText?
+        for (listener, name) in shown {
+            if listener === session?.listener {
+                own = Change.elicitation(name).notification(for: nil)
+            } else {
+                listener.hear([.elicitation(name)])
+            }
+        }
+        return own
     }
 
     /// The client came back with answers: those there are go to the server; what is still open is to be asked again.
@@ -212,7 +246,7 @@ actor CallRun {
                 throw ProtocolError(code: -32603, message: "Too many questions to your client wait for an answer.")
             }
             round.wait(for: id)
-            outbox.append(request(id, question))
+            outbox.append(request(id, question, as: shown(nil)))
         }
         self.round = round
         return await next(orSilenceAfter: .zero)

@@ -18,6 +18,8 @@ package final class Catalogue: Service {
         var listing: PinBook.Listing?
         var judged = PinBook.Judged()
         var others: [ListKind: [JSON]] = [:]
+        /// What was left out of what it listed last.
+        var cuts: [ListCut] = []
         var lists: [ListKind: [JSON]]? { listing.map { _ in others.merging([.tools: judged.used]) { $1 } } }
         var askedAt: NIODeadline?
         /// How many conversations with it had been opened by then.
@@ -59,11 +61,14 @@ package final class Catalogue: Service {
         package let toolCount: Int?
         /// Tools that wait for somebody's approval.
         package let waitingCount: Int
+        /// Why it could not be asked last time, or cannot be now: nil while its lists are had and one of its endpoints is up.
         package let lastFailure: String?
         /// Whether it is a program that is not started any more; `lastFailure` says why.
         package let isResting: Bool
         /// Its endpoints, if it is reached by URL.
         package let replicas: [ReplicaCondition]
+        /// Its lists of which only the beginning is used.
+        package let cuts: [ListCut]
     }
 
     private let answers: Answers
@@ -157,9 +162,11 @@ package final class Catalogue: Service {
     package func condition(of server: ServerID) -> Condition? {
         state.withLock { $0.entries[server] }.map {
             let rest = $0.upstream.rest
+            let replicas = $0.upstream.replicaConditions
             return Condition(
                 revision: $0.upstream.revision, toolCount: $0.lists?[.tools]?.count, waitingCount: pins.pins(of: server).waiting.count,
-                lastFailure: rest ?? $0.upstream.complaint ?? $0.lastFailure, isResting: rest != nil, replicas: $0.upstream.replicaConditions)
+                lastFailure: rest ?? $0.upstream.complaint ?? replicas.outage ?? $0.lastFailure, isResting: rest != nil, replicas: replicas,
+                cuts: $0.cuts)
         }
     }
 
@@ -174,9 +181,14 @@ package final class Catalogue: Service {
         if let its { changes.announce([.list(.tools)], of: its.alias, in: its.tenant) }
     }
 
-    /// Servers that were asked and last failed, over all tenants; and all there are.
+    /// Servers that could not be asked last time, or cannot be now, over all tenants; and all there are.
     package var tally: (failing: Int, all: Int) {
-        state.withLock { state in (state.entries.values.count { ($0.upstream.complaint ?? $0.lastFailure) != nil }, state.entries.count) }
+        let entries = state.withLock { Array($0.entries.values) }
+        let failing = entries.count {
+            let upstream = $0.upstream
+            return $0.lastFailure != nil || (upstream.rest ?? upstream.complaint ?? upstream.replicaConditions.outage) != nil
+        }
+        return (failing, entries.count)
     }
 
     /// How many programs are not started any more.
@@ -224,6 +236,11 @@ package final class Catalogue: Service {
         let table = RouteTable([part], isAggregate: false, answers: answers, originKey: originKey)
         state.verbatim[server] = table
         return table
+    }
+
+    /// Whether the tenant has an active server of that alias.
+    func has(_ alias: ServerAlias, in tenant: TenantID) -> Bool {
+        state.withLock { $0.entries.values.contains { $0.upstream.server.alias == alias && $0.upstream.server.tenant == tenant } }
     }
 
     /// The tool of that exposed name, if a server of the tenant lists it.
@@ -312,7 +329,10 @@ package final class Catalogue: Service {
         case .resourceUpdated(let uri, let user):
             guard let its = state.withLock({ $0.entries[server]?.upstream.server }) else { return }
             changes.announce([.resource(uri)], of: its.alias, in: its.tenant, for: user)
-        case .elicitationComplete: break
+        case .elicitationComplete(let id, let user):
+            let shown = changes.elicitations.complete(Elicitations.Asked(server: server, user: user, id: ExactName(id)))
+            if shown.isEmpty { state.withLock { $0.entries[server]?.upstream }?.countStray() }
+            for (listener, name) in shown { listener.hear([.elicitation(name)]) }
         }
     }
 
@@ -362,7 +382,7 @@ package final class Catalogue: Service {
     }
 
     private func ask(_ server: ServerID, _ upstream: Upstream) async {
-        let (lists, listingFailure) = await Self.list(upstream)
+        let (lists, cuts, listingFailure) = await Self.list(upstream)
         // On disk before anything is made of it.
         let noted =
             if let lists {
@@ -371,8 +391,8 @@ package final class Catalogue: Service {
                 (listing: PinBook.Listing?.none, failure: String?.none)
             }
         let failure = listingFailure ?? noted.failure
-        let changed = state.withLock { state -> [ListKind] in
-            guard var entry = state.entries[server], entry.upstream === upstream else { return [] }
+        let (changed, newCuts) = state.withLock { state -> ([ListKind], [ListCut]) in
+            guard var entry = state.entries[server], entry.upstream === upstream else { return ([], []) }
             entry.asking = nil
             entry.askedAt = .now()
             entry.openings = upstream.openings
@@ -388,6 +408,8 @@ package final class Catalogue: Service {
                 entry.judged = pins.judge(listing, of: upstream.server)
                 entry.others = (lists ?? [:]).filter { $0.key != .tools }
             }
+            let newCuts = cuts.filter { !entry.cuts.contains($0) }
+            if lists != nil { entry.cuts = cuts }
             let now = entry.lists
             let changed = ListKind.allCases.filter { now?[$0]?.map(\.text) != former?[$0]?.map(\.text) }
             let wasCold = former == nil && now != nil
@@ -395,32 +417,38 @@ package final class Catalogue: Service {
             if !changed.isEmpty || wasCold || state.tables[upstream.server.tenant] == nil {
                 rebuild(upstream.server.tenant, server, &state)
             }
-            return changed
+            return (changed, newCuts)
         }
         if !changed.isEmpty { changes.announce(changed.map { .list($0) }, of: upstream.server.alias, in: upstream.server.tenant) }
         if let failure {
             logger.warning("a server could not be listed", metadata: ["server.alias": "\(upstream.server.alias)", "reason": "\(failure)"])
         }
+        for cut in newCuts {
+            logger.warning("a server's list was cut", metadata: ["server.alias": "\(upstream.server.alias)", "reason": "\(cut.sentence)"])
+        }
     }
 
-    /// The lists of a server, or why there are none to be had in time.
-    private static func list(_ upstream: Upstream) async -> ([ListKind: [JSON]]?, String?) {
-        await withTaskGroup(of: ([ListKind: [JSON]]?, String?).self) { group in
+    private typealias Found = (lists: [ListKind: [JSON]]?, cuts: [ListCut], failure: String?)
+
+    /// The lists of a server and what was left out of them, or why there are none to be had in time.
+    private static func list(_ upstream: Upstream) async -> Found {
+        await withTaskGroup(of: Found.self) { group in
             group.addTask {
                 do {
                     var lists: [ListKind: [JSON]] = [:]
+                    var cuts: [ListCut] = []
                     let kinds = try await upstream.offer().kinds
-                    for kind in ListKind.allCases where kinds.contains(kind) { lists[kind] = try await upstream.list(kind) }
-                    return (lists, nil)
+                    for kind in ListKind.allCases where kinds.contains(kind) { lists[kind] = try await upstream.list(kind) { cuts.append($0) } }
+                    return (lists, cuts, nil)
                 } catch {
-                    return (nil, (error as? UpstreamFailure)?.reason ?? "\(error)")
+                    return (nil, [], (error as? UpstreamFailure)?.reason ?? "\(error)")
                 }
             }
             group.addTask {
                 try? await Task.sleep(for: longestListing)
-                return (nil, "it took more than \(longestListing.components.seconds) s to list what it has")
+                return (nil, [], "it took more than \(longestListing.components.seconds) s to list what it has")
             }
-            let first = await group.next() ?? (nil, nil)
+            let first = await group.next() ?? (nil, [], nil)
             group.cancelAll()
             return first
         }

@@ -15,6 +15,8 @@ package final class Changes: Sendable {
         var perUser: [UserID: Int] = [:]
     }
 
+    /// What clients wait for to be dealt with.
+    let elicitations = Elicitations()
     private let state = Mutex(State())
     private let mayHear: @Sendable (Principal, News, ServerAlias) -> Bool
 
@@ -88,6 +90,7 @@ final class Listener: Sendable {
     let principal: Principal
     let only: ServerAlias?
     private let state: Mutex<State>
+    private static let mostElicitations = 64
     /// Changes of one moment are said together.
     private static let gathering = Duration.milliseconds(100)
 
@@ -111,12 +114,19 @@ final class Listener: Sendable {
                     if state.interest.lists.contains(.resources) && !state.news.contains(.list(.resources)) { state.news.append(.list(.resources)) }
                 case .list(let kind): if state.interest.lists.contains(kind) { state.news.append(change) }
                 case .resource(let uri): if state.interest.resources.contains(uri) { state.news.append(change) }
+                case .elicitation:
+                    // Nobody may be there to read.
+                    let told = state.news.indices.filter { if case .elicitation = state.news[$0] { true } else { false } }
+                    if told.count >= Self.mostElicitations { state.news.remove(at: told[0]) }
+                    state.news.append(change)
                 }
             }
             return state.news.isEmpty ? nil : state.bell
         }
         bell?.answered()
     }
+
+    var isEnded: Bool { state.withLock { $0.isEnded } }
 
     func end() {
         state.withLock { state in

@@ -75,7 +75,7 @@ package struct Corridor: Sendable {
             try policy.require(incoming.operation, of: principal)
             // Who comes back to a request that waits for them has its place already; any other is looked at again at the gate.
             if incoming.operation.goesToServer && incoming.requestState == nil { try gate.checkRoom(for: principal) }
-            decision.budgets = try findings.budgets ?? admission.admit(principal, incoming.operation, at: now)
+            decision.budgets = try findings.budgets ?? admission.admit(principal, incoming.operation, of: inbound.resource.alias, at: now)
             decision.outcome = try route(incoming, inbound, for: principal, findings, &decision, now)
         } catch let refusal as Refusal {
             decision.outcome = .refuse(refusal)
@@ -146,10 +146,19 @@ package struct Corridor: Sendable {
         _ incoming: Incoming, _ inbound: Inbound, for principal: Principal, _ findings: Findings, _ decision: inout Decision, _ now: Moment
     ) throws -> Decision.Outcome {
         let era = incoming.revision.era
+        if let alias = inbound.resource.alias, incoming.operation.isAboutEndpoint {
+            guard let rules = rules.known(of: principal.tenant) else { return .suspend(.unknownRules) }
+            guard catalogue.has(alias, in: principal.tenant), rules.showsAnything(of: alias, to: principal) else {
+                decision.isOutOfReach = true
+                throw ProtocolError.unknownServer(alias)
+            }
+        }
         switch incoming.operation {
         case .initialize: return .open(incoming)
         case .ping: return .answer(answers.empty(in: era))
-        case .discover: return .answer(answers.discover(instructions: instructions(inbound.resource, principal)))
+        case .discover:
+            let server = offer(inbound.resource, principal)
+            return .answer(answers.discover(instructions: instructions(inbound.resource, principal), of: server))
         case .setLogLevel:
             guard let session = decision.session else { throw ProtocolError.needsSession(incoming.operation.method) }
             guard let level = incoming.params?["level"]?.string.flatMap({ LogLevel(rawValue: $0) }) else {
@@ -293,6 +302,17 @@ package struct Corridor: Sendable {
         return catalogue.upstreams(of: principal.tenant, only: alias).first?.knownOffer?.instructions ?? ""
     }
 
+    /// What the one server of an endpoint offers; nil if that is not known so far, or it says nothing of it. Who is told of less than there is
+    /// asks again in a minute; sessions, which last for a day, are told of everything.
+    private func offer(_ resource: Resource, _ principal: Principal) -> ServerOffer? {
+        guard let alias = resource.alias, let rules = rules.known(of: principal.tenant), rules.showsAnything(of: alias, to: principal) else {
+            return nil
+        }
+        // Has a server asked anew that was asked long ago.
+        _ = catalogue.table(of: principal.tenant, only: alias)
+        return catalogue.upstreams(of: principal.tenant, only: alias).first?.knownOffer.flatMap { $0.kinds.isEmpty ? nil : $0 }
+    }
+
     /// The server that a name points to.
     private static func alias(in operation: Operation) -> ServerAlias? {
         switch operation {
@@ -315,6 +335,14 @@ package struct Corridor: Sendable {
 }
 
 extension Operation {
+    /// Whether it asks what the endpoint is or has: what there is none of has nothing.
+    fileprivate var isAboutEndpoint: Bool {
+        switch self {
+        case .initialize, .discover, .list, .listen: true
+        default: false
+        }
+    }
+
     /// Whether it takes a place among the requests under way to a server.
     fileprivate var goesToServer: Bool {
         switch self {

@@ -257,6 +257,8 @@ extension Forwarder {
 
     // MARK: Changes
 
+    private static let patienceWithSubscriptions = Duration.seconds(2)
+
     /// `subscriptions/listen`: acknowledged first, then what changes, until the client goes away or its credential ends (S-27, S-28).
     func listen(_ interest: Interest, _ closing: Closing) async -> Reply {
         guard let id = closing.decision.id, let principal = closing.decision.principal else { return await closing.refuse(Self.undecided) }
@@ -273,8 +275,9 @@ extension Forwarder {
         let ticket = running.add(of: principal) { listener.end() }
         keepHearing(principal, resource)
         let subscriptions = StreamSubscriptions(readable(interest.resources, principal, resource).map { ($0.route, $0.grant) })
-        // Acknowledged first: many servers may take a while.
         subscriptions.begin(declaring: closing.decision.incoming?.capabilities ?? .none)
+        // Whoever is told that it will hear of something hears of what it changes next.
+        await subscriptions.settle(atMost: Self.patienceWithSubscriptions)
 
         enum Step { case acknowledge, listen, ended }
         let state = Mutex<(step: Step, pending: [Change])>((.acknowledge, []))

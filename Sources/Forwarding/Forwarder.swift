@@ -143,7 +143,9 @@ package struct Forwarder: Sendable {
         }
         guard let incoming = closing.decision.incoming else { return await closing.refuse(Self.undecided) }
         do {
-            let run = try await CallRun.start(dispatch, incoming, closing.decision.session, isIdempotent: isIdempotent(dispatch)) {
+            let run = try await CallRun.start(
+                dispatch, incoming, closing.decision.session, isIdempotent: isIdempotent(dispatch), elicitations: changes.elicitations
+            ) {
                 await self.headers(of: dispatch, incoming, closing.inbound)
             }
             let ticket = running.add(of: dispatch.grant.principal) { run.abandon(.signedOut) }
@@ -291,7 +293,9 @@ package struct Forwarder: Sendable {
                 } catch {
                     return .failure(error)
                 }
-            case .failure(let error): return .failure(Answers.relayed(error, of: decision.incoming?.operation, in: decision.era))
+            case .failure(let error):
+                let asked = decision.dispatch?.request.name
+                return .failure(Answers.relayed(error, of: decision.incoming?.operation, asked: asked, in: decision.era))
             }
         }
 

@@ -15,6 +15,7 @@ final class StreamSubscriptions: Sendable {
 
     private let wanted: [(route: Route, grant: Grant)]
     private let state = Mutex(State())
+    private let settled = Question()
 
     init(_ wanted: [(route: Route, grant: Grant)]) { self.wanted = wanted }
 
@@ -23,6 +24,7 @@ final class StreamSubscriptions: Sendable {
         guard !wanted.isEmpty else { return }
         // Owned by this; cancelled by `end`.
         let task = Task {
+            defer { settled.answered() }
             for (route, grant) in wanted {
                 guard !Task.isCancelled, (try? await route.upstream.subscribe(route.name, by: grant, declaring: capabilities)) != nil else {
                     continue
@@ -35,6 +37,11 @@ final class StreamSubscriptions: Sendable {
             }
         }
         state.withLock { $0.task = task }
+    }
+
+    /// Waits until all servers have taken them or declined, but not for long: there may be many, or one that does not answer.
+    func settle(atMost patience: Duration) async {
+        if !wanted.isEmpty { await settled.wait(atMost: patience) }
     }
 
     /// Nobody listens any more. Once.

@@ -31,6 +31,7 @@ package struct AuditRecord: Hashable, Sendable {
     package var reason: String
     /// The HTTP status answered.
     package var status: Int
+    /// Zero if it was not timed.
     package var duration: Duration
     package var address: String
     /// How many events the row stands for, at least 1: of a flood of refusals only the first have rows of their own.
@@ -55,4 +56,7 @@ package struct AuditRecord: Hashable, Sendable {
         self.address = address
         self.weight = weight
     }
+
+    /// How long it took; nil for what is not timed, which is all but MCP requests.
+    package var responseTime: Duration? { duration > .zero ? duration : nil }
 }

@@ -28,10 +28,25 @@ package struct Answers: Sendable {
         LegacyAnswer.initialize(revision, gateway: gateway, capabilities: capabilities(nil), instructions: instructions ?? self.instructions)
     }
 
-    package func discover(instructions: String? = nil) -> JSONText {
+    /// - Parameter server: what the one server behind the endpoint offers; nil if that is not known, or there are several.
+    package func discover(instructions: String? = nil, of server: ServerOffer? = nil) -> JSONText {
         let extensions: JSONText? = offer == .everything ? [ClientCapabilities.Extension.tasks.rawValue: [:]] : nil
         return ModernAnswer.discover(
-            gateway: gateway, capabilities: capabilities(extensions), instructions: instructions ?? self.instructions)
+            gateway: gateway, capabilities: server.map(Self.capabilities) ?? capabilities(extensions), instructions: instructions ?? self.instructions
+        )
+    }
+
+    /// As the server says it. That its lists change is told whether it tells that or not, for the gateway looks.
+    private static func capabilities(of server: ServerOffer) -> JSONText {
+        let list: (ListKind) -> JSONText? = { server.kinds.contains($0) ? ["listChanged": true] : nil }
+        let resources: JSONText = ["subscribe": server.subscribes ? true : nil, "listChanged": true]
+        let flag: (Bool) -> JSONText? = { $0 ? [:] : nil }
+        let extensions = server.extensions.sorted { $0.rawValue < $1.rawValue }.map { ($0.rawValue, Optional([:] as JSONText)) }
+        return [
+            "tools": list(.tools), "prompts": list(.prompts), "resources": server.kinds.contains(.resources) ? resources : nil,
+            "completions": flag(server.completes), "logging": flag(server.logs),
+            "extensions": extensions.isEmpty ? nil : .object(extensions),
+        ]
     }
 
     private func capabilities(_ extensions: JSONText?) -> JSONText {
@@ -73,6 +88,7 @@ package struct Answers: Sendable {
         guard result.isObject else { throw ProtocolError(code: -32603, message: "The server's result is not an object.") }
         try ModernAnswer.checkComplete(result)
         var changes = ResultNames.changes(result, of: operation, naming)
+        if let completion = Completion.bounded(result, of: operation) { changes.append(("completion", completion)) }
         if case .getTask(let exposed) = operation { changes.append(("taskId", .string(exposed))) }
         switch era {
         case .legacy: LegacyAnswer.adapt(result, of: operation, originKey: originKey, &changes)
@@ -83,8 +99,13 @@ package struct Answers: Sendable {
 
     /// A server's JSON-RPC error as a client of that era may see it: codes that would send the client looking for
     /// another era or another envelope are the gateway's own affair (S-15, L-12).
-    package static func relayed(_ error: ProtocolError, of operation: Operation? = nil, in era: Revision.Era) -> ProtocolError {
-        switch error.code {
+    ///
+    /// - Parameter name: what the server was asked for; where its error's data names that URI, the client reads the one it used.
+    package static func relayed(
+        _ error: ProtocolError, of operation: Operation? = nil, asked name: String? = nil, in era: Revision.Era
+    ) -> ProtocolError {
+        let error = ResultNames.changed(error, of: operation, asked: name)
+        return switch error.code {
         case -32042 where !ServerQuestion.mayAllBeOpened(error.data):
             ProtocolError(code: -32603, message: "The server wants an address opened that is neither https nor http to loopback.")
         case -32042 where era == .modern: ProtocolError(code: -32602, message: error.message, data: error.data)
@@ -148,6 +169,24 @@ extension ListKind {
     }
 }
 
+/// Suggestions for an argument.
+private enum Completion {
+    /// The most values that one answer has.
+    static let mostValues = 100
+
+    /// The completion cut to what a client may get; nil if it need not be.
+    static func bounded(_ result: JSON, of operation: Operation) -> JSONText? {
+        switch operation {
+        case .completePrompt, .completeResource: break
+        default: return nil
+        }
+        guard let completion = result["completion"], completion.isObject, let values = completion["values"], values.kind == .array else { return nil }
+        let all = values.elements
+        guard all.count > mostValues else { return nil }
+        return completion.replacing([("values", .array(all.prefix(mostValues).map(\.text))), ("hasMore", true)])
+    }
+}
+
 /// The URIs in a result, as the endpoint shows them.
 private enum ResultNames {
     static func changes(_ result: JSON, of operation: Operation, _ naming: Naming) -> [(String, JSONText?)] {
@@ -171,6 +210,14 @@ private enum ResultNames {
             return [("contents", .array(parts.elements.map { withURI($0, naming) ?? $0.text }))]
         default: return []
         }
+    }
+
+    /// An error about a resource, with the URI that its reader asked for.
+    static func changed(_ error: ProtocolError, of operation: Operation?, asked name: String?) -> ProtocolError {
+        guard case .readResource(let uri)? = operation, let name, name != uri, let data = error.data.flatMap({ try? JSON(parsing: $0.bytes) }),
+            data.isObject, data["uri"]?.string == name
+        else { return error }
+        return ProtocolError(code: error.code, message: error.message, data: data.replacing([("uri", .string(uri))]), place: error.place)
     }
 
     private static func contents(_ content: JSON, _ naming: Naming) -> JSONText? {

@@ -89,7 +89,8 @@ extension ServerQuestion {
     ///
     /// - Parameters:
     ///   - asker: who asks, put before what people read; nil where the client knows (the client can only name the gateway).
-    ///   - id: names an elicitation by URL, which a client with a handshake wants.
+    ///   - id: names an elicitation by URL, which a client with a handshake wants; in place of the server's own, for two servers may have
+    ///     the same.
     package func params(asker: String?, in revision: Revision, id: String? = nil) -> JSONText? {
         guard let params else { return nil }
         var changes: [(String, JSONText?)] = []
@@ -97,10 +98,26 @@ extension ServerQuestion {
             if let asker, let message = params["message"]?.string { changes.append(("message", .string("\(asker): \(message)"))) }
             if revision < .november2025 && params["mode"] != nil { changes.append(("mode", nil)) }
             if revision.era == .modern { changes.append(("elicitationId", nil)) }
-            if mode == .url && revision.era == .legacy { changes.append(("elicitationId", params["elicitationId"]?.text ?? id.map { .string($0) })) }
+            if mode == .url && revision.era == .legacy { changes.append(("elicitationId", id.map { .string($0) })) }
         }
         if let meta = params["_meta"] { changes.append(("_meta", ModernAnswer.strippedMeta(meta, adding: []))) }
         return changes.isEmpty ? params.text : params.replacing(changes)
+    }
+}
+
+extension ProtocolError {
+    /// The same error (-32042) with the elicitations that it wants under other names.
+    ///
+    /// - Parameter rename: is given the server's name, or nil for one that is none.
+    package func renamingElicitations(_ rename: (String?) -> String) -> Self {
+        guard code == -32042, let data = data.flatMap({ try? JSON(parsing: $0.bytes) }), let asked = data["elicitations"], asked.kind == .array else {
+            return self
+        }
+        let renamed = asked.elements.map { wanted in
+            let name = ServerQuestion(method: "elicitation/create", params: wanted)?.elicitationID
+            return wanted.isObject ? wanted.replacing([("elicitationId", .string(rename(name)))]) : wanted.text
+        }
+        return Self(code: code, message: message, data: data.replacing([("elicitations", .array(renamed))]), place: place)
     }
 }
 

@@ -43,6 +43,11 @@ package struct ProtocolError: Error, Hashable, Sendable {
         invalidParams("Unknown tool: \(name.cut(128)). There is none of that name that you may use; ask an administrator if there should be.")
     }
 
+    /// The endpoint is that of a server which does not exist, or of which nothing may be used; the text is the same for both.
+    package static func unknownServer(_ alias: ServerAlias) -> Self {
+        invalidParams("There is no server “\(alias)” that you may use; ask an administrator if there should be.")
+    }
+
     /// What was asked for does not exist, or may not be used; the text is the same for both.
     package static func unknown(_ operation: Operation, in era: Revision.Era) -> Self {
         let ask = "There is none of that name that you may use; ask an administrator if there should be."

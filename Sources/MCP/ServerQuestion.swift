@@ -31,6 +31,15 @@ package struct ServerQuestion: Sendable {
         self.params = params
     }
 
+    /// Bytes of a name under which anything is remembered.
+    package static let longestElicitationID = 1024
+
+    /// The server's name of an elicitation by URL, under which it may say that it was dealt with.
+    package var elicitationID: String? {
+        guard kind == .elicitation(.url), let id = params?["elicitationId"]?.string, id.utf8.count <= Self.longestElicitationID else { return nil }
+        return id
+    }
+
     /// Why nobody is asked it; nil if they may be.
     ///
     /// Clients open the address of an elicitation for their user, some without a look at it (K-7).

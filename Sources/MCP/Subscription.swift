@@ -40,6 +40,8 @@ package enum Change: Hashable, Sendable {
     case list(ListKind)
     /// By the URI the endpoint shows it under.
     case resource(String)
+    /// An elicitation by URL was dealt with, by the name the client knows it by.
+    case elicitation(String)
 
     private var method: String {
         switch self {
@@ -47,6 +49,7 @@ package enum Change: Hashable, Sendable {
         case .list(.prompts): "notifications/prompts/list_changed"
         case .list(.resources), .list(.resourceTemplates): "notifications/resources/list_changed"
         case .resource: "notifications/resources/updated"
+        case .elicitation: "notifications/elicitation/complete"
         }
     }
 
@@ -56,6 +59,7 @@ package enum Change: Hashable, Sendable {
         switch self {
         case .list: return Message.notification(method: method, params: meta.map { ["_meta": $0] })
         case .resource(let uri): return Message.notification(method: method, params: ["uri": .string(uri), "_meta": meta])
+        case .elicitation(let id): return Message.notification(method: method, params: ["elicitationId": .string(id)])
         }
     }
 }

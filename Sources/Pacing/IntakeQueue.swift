@@ -53,6 +53,12 @@ package struct IntakeQueue<Source: Hashable & Sendable>: Sendable {
         return turns
     }
 
+    /// Whether somebody has to wait because of the room that it has.
+    package func isWaitedFor(_ ticket: Ticket) -> Bool {
+        guard let source = admitted[ticket]?.source else { return false }
+        return waiting.contains { $0.claim.source == source || isWithinShare($0.claim) }
+    }
+
     private mutating func admit(_ ticket: Ticket, _ claim: Claim) {
         admitted[ticket] = claim
         bytes += claim.bytes

@@ -21,7 +21,7 @@ package struct CallReport: Sendable {
             var line = lines[key] ?? Line(action: record.action, target: record.target)
             line.count += record.weight
             line.outcomes[record.outcome, default: 0] += record.weight
-            line.latency.record(record.duration)
+            if let time = record.responseTime { line.latency.record(time) }
             lines[key] = line
         }
         self.lines = lines.values.sorted { ($1.count, $0.action, $0.target) < ($0.count, $1.action, $1.target) }

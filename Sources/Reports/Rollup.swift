@@ -34,8 +34,7 @@ package struct RollupSum: Hashable, Sendable {
         if record.isError { errors = errors.adding(saturating: record.weight) }
         if record.reason == "unauthenticated" { unauthenticated = unauthenticated.adding(saturating: record.weight) }
         microseconds = microseconds.adding(saturating: record.duration.microseconds)
-        // What administrators and schedules do is not timed.
-        if record.duration > .zero { latency.record(record.duration) }
+        if let time = record.responseTime { latency.record(time) }
         if let user = record.user { users.insert(user, second: second) }
     }
 

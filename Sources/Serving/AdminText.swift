@@ -107,7 +107,7 @@ enum AdminText {
             "id": .number(row.id), "at": .string(record.at.rfc3339), "user_id": record.user.map { .number($0.rawValue) } ?? .null,
             "tenant_id": record.tenant.map { .number($0.rawValue) } ?? .null, "server_id": record.server.map { .number($0.rawValue) } ?? .null,
             "action": .string(record.action), "target": .string(record.target), "outcome": .string(record.outcome.rawValue),
-            "reason": .string(record.reason), "status": .number(record.status), "response_time_ms": number(record.milliseconds),
+            "reason": .string(record.reason), "status": .number(record.status), "response_time_ms": milliseconds(record.responseTime),
             "address": .string(record.address), "request_id": .string(record.requestID.description), "count": .number(record.weight),
             "mac": .string(hex(row.mac)),
         ]

@@ -52,9 +52,12 @@ package struct ServerCondition: Hashable, Sendable {
     /// Whether it is a program that is not started any more; `lastFailure` says why.
     package let isResting: Bool
     package let replicas: [EndpointCondition]
+    /// A sentence of each list of which only the beginning is used.
+    package let cuts: [String]
 
     package init(
-        revision: String?, toolCount: Int?, waitingCount: Int = 0, lastFailure: String?, isResting: Bool = false, replicas: [EndpointCondition] = []
+        revision: String?, toolCount: Int?, waitingCount: Int = 0, lastFailure: String?, isResting: Bool = false,
+        replicas: [EndpointCondition] = [], cuts: [String] = []
     ) {
         self.revision = revision
         self.toolCount = toolCount
@@ -62,6 +65,7 @@ package struct ServerCondition: Hashable, Sendable {
         self.lastFailure = lastFailure
         self.isResting = isResting
         self.replicas = replicas
+        self.cuts = cuts
     }
 }
 

@@ -6,12 +6,6 @@ import OAuth
 enum ServerText {
     /// - Parameter showsPlaces: whether the reader may know where it is. A URL may hold what only its owner is to see.
     static func written(_ server: ServerRecord, _ condition: ServerCondition?, showsPlaces: Bool = true) -> JSONText {
-        let health: JSONText =
-            switch (condition?.lastFailure, condition?.toolCount) {
-            case (.some, _): condition?.isResting ?? false ? "resting" : "failing"
-            case (nil, .some): "healthy"
-            case (nil, nil): "unknown"
-            }
         var members: [(String, JSONText?)] = [
             ("id", .number(server.id.rawValue)), ("alias", .string(server.alias.description)), ("title", .string(server.title)),
             ("description", server.description.map { .string($0) } ?? .null), ("public", .bool(server.isPublic)),
@@ -35,12 +29,24 @@ enum ServerText {
             ("status", .string(server.status.rawValue)), ("era", .string(server.era.rawValue)),
             ("tags", .array(server.tags.map { .string($0) })), ("questions", .array(server.questions.names.map { .string($0) })),
             ("revision", condition?.revision.map { .string($0) } ?? .null),
-            ("credential", written(server.credential)), ("health", health), ("tools", condition?.toolCount.map { .number($0) } ?? .null),
+            ("credential", written(server.credential)), ("health", .string(word(condition))),
+            ("tools", condition?.toolCount.map { .number($0) } ?? .null),
             ("tools_waiting", condition.map { .number($0.waitingCount) } ?? .null),
-            ("last_failure", condition?.lastFailure.map { .string($0) } ?? .null), ("owner_id", .number(server.owner.rawValue)),
+            ("cut_lists", cuts(condition)), ("last_failure", condition?.lastFailure.map { .string($0) } ?? .null),
+            ("owner_id", .number(server.owner.rawValue)),
             ("created_at", .string(server.createdAt.rfc3339)), ("updated_at", .string(server.updatedAt.rfc3339)),
         ]
         return .object(members)
+    }
+
+    private static func cuts(_ condition: ServerCondition?) -> JSONText { .array((condition?.cuts ?? []).map { .string($0) }) }
+
+    private static func word(_ condition: ServerCondition?) -> String {
+        switch (condition?.lastFailure, condition?.toolCount) {
+        case (.some, _): condition?.isResting ?? false ? "resting" : "failing"
+        case (nil, .some): "healthy"
+        case (nil, nil): "unknown"
+        }
     }
 
     /// All its endpoints, the first one first; of a server that is not active nothing is known but where they are.
@@ -54,9 +60,11 @@ enum ServerText {
     static func health(_ server: ServerRecord, _ condition: ServerCondition?) -> JSONText {
         [
             "id": .number(server.id.rawValue), "alias": .string(server.alias.description), "transport": .string(server.transport.name),
-            "status": .string(server.status.rawValue), "revision": condition?.revision.map { .string($0) } ?? .null,
+            "status": .string(server.status.rawValue), "health": .string(word(condition)),
+            "revision": condition?.revision.map { .string($0) } ?? .null,
             "tools": condition?.toolCount.map { .number($0) } ?? .null,
-            "last_failure": condition?.lastFailure.map { .string($0) } ?? .null, "strategy": .string(server.strategy.rawValue),
+            "cut_lists": cuts(condition), "last_failure": condition?.lastFailure.map { .string($0) } ?? .null,
+            "strategy": .string(server.strategy.rawValue),
             "replicas": written(server, condition?.replicas ?? []),
         ]
     }

@@ -14,6 +14,8 @@ final class Exchange: Sendable {
         /// The parameters of a log message that its audience wants.
         case log(JSON)
         case question(MessageID, ServerQuestion)
+        /// An elicitation by URL that was put here was dealt with; the server's name of it.
+        case elicitationComplete(String)
         case notification(method: String, params: JSON?)
         case response(Result<JSON, ProtocolError>)
         /// Nothing for as long as the taker wanted to wait.
@@ -76,6 +78,8 @@ final class Exchange: Sendable {
         var watcher: (@Sendable (UpstreamFailure?) -> Void)?
         var replica: Int?
         var questions: [MessageID] = []
+        /// The server's names of elicitations by URL that were put here.
+        var elicitations: [(name: String, isComplete: Bool)] = []
         var progress: Double?
 
         var isOver: Bool { isAnswered || failure != nil }
@@ -105,6 +109,7 @@ final class Exchange: Sendable {
     static let mostQuestions = 16
     /// As much as a client may say in answer.
     static let mostQuestionBytes = 4 << 20
+    private static let mostElicitations = 64
 
     init(id: Int64, loop: any EventLoop, patience: Patience, purpose: Purpose = .own) {
         self.id = id
@@ -176,7 +181,7 @@ final class Exchange: Sendable {
                 state.isAnswered = true
                 action = state.onEnd
                 (state.onAbandon, state.onEnd) = (nil, nil)
-            case .question: break
+            case .question, .elicitationComplete: break
             case .progress(let params) where !Self.isRising(params, &state.progress): return (.nobodys, nil, nil, [])
             case .progress, .log, .notification, .silence:
                 guard state.taker != nil || (state.events.count < Self.capacity && state.waitingBytes < Self.mostWaiting) else {
@@ -242,10 +247,31 @@ final class Exchange: Sendable {
                 return "More than \(Self.mostQuestionBytes >> 20) MiB of this call would wait to be put to the user."
             }
             state.questions.append(id)
+            if let name = question.elicitationID {
+                state.elicitations.removeAll { $0.name.utf8.elementsEqual(name.utf8) }
+                state.elicitations.append((name, false))
+                if state.elicitations.count > Self.mostElicitations { state.elicitations.removeFirst() }
+            }
             return nil
         }
         if refusal == nil { deliver(.question(id, question)) }
         return refusal
+    }
+
+    /// The server says that an elicitation by URL was dealt with.
+    ///
+    /// - Returns: whether it was open; nil if it is none of those that were put here.
+    func complete(_ elicitation: String) -> Bool? {
+        let wasOpen = state.withLock { state -> Bool? in
+            guard !state.isOver, let index = state.elicitations.firstIndex(where: { $0.name.utf8.elementsEqual(elicitation.utf8) }) else {
+                return nil
+            }
+            defer { state.elicitations[index].isComplete = true }
+            return !state.elicitations[index].isComplete
+        }
+        // Whoever is told twice hears of it once, and here.
+        if wasOpen == true { deliver(.elicitationComplete(elicitation)) }
+        return wasOpen
     }
 
     /// The server no longer wants to know.
@@ -371,7 +397,7 @@ extension Exchange.Event {
         switch self {
         case .progress(let params), .log(let params), .notification(_, let params?): params.bytes.count
         case .question(_, let question): question.params?.bytes.count ?? 0
-        case .response, .notification(_, nil), .silence: 0
+        case .elicitationComplete, .response, .notification(_, nil), .silence: 0
         }
     }
 }

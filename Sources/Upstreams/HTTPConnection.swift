@@ -60,6 +60,8 @@ final class HTTPConnection: ChannelInboundHandler {
     /// What drips for longer than this comes at `leastPace` bytes a second, or is given up: it holds a place for next to nothing.
     static let patienceWithDrips = TimeAmount.seconds(30)
     static let leastPace = 1024
+    /// The same of a large answer for whose room another waits.
+    static let leastPaceInDemand = 64 << 10
 
     /// For the TLS handshake, before which nothing of a request has left.
     static let patienceWithHandshakes = TimeAmount.seconds(5)
@@ -371,8 +373,11 @@ final class HTTPConnection: ChannelInboundHandler {
         dripTimer = nil
         guard let drip, exchange != nil else { return }
         let elapsed = context.eventLoop.now - drip.since
-        guard Int64(drip.bytes) * 1_000_000_000 >= Int64(Self.leastPace) * elapsed.nanoseconds else {
-            return give(up: .lost("its answer came slower than \(Self.leastPace >> 10) KiB a second"), context)
+        let isInDemand = room.map { intake.isWaitedFor($0) } ?? false
+        let least = isInDemand ? Self.leastPaceInDemand : Self.leastPace
+        guard Int64(drip.bytes) * 1_000_000_000 >= Int64(least) * elapsed.nanoseconds else {
+            let reason = isInDemand ? ", and others waited for its room" : ""
+            return give(up: .lost("its answer came slower than \(least >> 10) KiB a second\(reason)"), context)
         }
         watch(until: context.eventLoop.now + .seconds(5), context)
     }

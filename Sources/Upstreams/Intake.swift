@@ -27,6 +27,9 @@ final class Intake: Sendable {
         }
     }
 
+    /// Whether somebody waits for its room.
+    func isWaitedFor(_ ticket: Int) -> Bool { state.withLock { $0.queue.isWaitedFor(ticket) } }
+
     /// It is here, or will not come.
     func end(_ ticket: Int) {
         let turns = state.withLock { state in

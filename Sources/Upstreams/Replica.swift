@@ -112,6 +112,16 @@ package struct ReplicaCondition: Sendable {
     package let conversations: Int
 }
 
+extension [ReplicaCondition] {
+    /// Why a server is not asked anywhere; nil if one of its endpoints is, or it has none.
+    package var outage: String? {
+        guard !isEmpty, allSatisfy({ $0.state != .closed }) else { return nil }
+        let why = compactMap(\.lastFault).max { $0.at < $1.at }.map { " (\($0.reason))" } ?? ""
+        return count == 1
+            ? "it keeps failing\(why), so its circuit is open" : "all its \(count) endpoints keep failing\(why), so their circuits are open"
+    }
+}
+
 /// The endpoints of one server, and whose turn it is.
 final class Replicas: Sendable {
     let all: [Replica]

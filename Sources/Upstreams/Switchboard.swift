@@ -148,6 +148,13 @@ final class Switchboard: Sendable {
             guard let id = params?["requestId"].flatMap({ MessageID($0) }) else { return stray() }
             for exchange in state.withLock({ Array($0.pending.values) }) { exchange.withdraw(id) }
             return false
+        case "notifications/elicitation/complete":
+            let (calls, era) = state.withLock { (Array($0.pending.values), $0.era) }
+            // The stateless era has none.
+            guard era != .modern, let id = params?["elicitationId"]?.string else { return stray() }
+            if let wasOpen = calls.lazy.compactMap({ $0.complete(id) }).first { return wasOpen }
+            for notice in UpstreamNotice.read(method, params, user: user) { self.notice(notice) }
+            return false
         default:
             let notices = UpstreamNotice.read(method, params, user: user)
             guard mayAnnounce(method, params, way) else { return stray() }
@@ -168,8 +175,6 @@ final class Switchboard: Sendable {
             case .own(let exchange), .resumed(let exchange): exchange.id == number ? exchange : nil
             case .aside, .only: number.flatMap { number in state.withLock { $0.pending[number] } }
             }
-        // That an elicitation by URL is over concerns a call, on whose stream it may be told.
-        if method == "notifications/elicitation/complete" { return true }
         guard let exchange, exchange.isListening else { return false }
         if method == "notifications/subscriptions/acknowledged" { exchange.deliver(.notification(method: method, params: params)) }
         return true

@@ -129,6 +129,8 @@ package final class Upstream: Sendable {
 
     /// How many messages of its were nobody's, and dropped.
     package var strayMessages: Int { strays.count }
+    /// Counts one that turned out to be nobody's.
+    package func countStray() { strays.add() }
 
     /// What it offers; asked again when what is known is older than five minutes and no conversation says it.
     package func offer() async throws -> ServerOffer { try await offer(to: lister()) }
@@ -146,7 +148,9 @@ package final class Upstream: Sendable {
     ///
     /// Where each user is somebody else to the server, it is the list that one user sees, asked for in that user's conversation.
     /// Bounded: 100 pages, 2000 items, 8 MiB.
-    package func list(_ kind: ListKind) async throws -> [JSON] {
+    ///
+    /// - Parameter whenCut: told if the list goes on after what is returned.
+    package func list(_ kind: ListKind, whenCut: (ListCut) -> Void = { _ in }) async throws -> [JSON] {
         let owner = try await lister()
         let kinds = try await offer(to: owner).kinds
         // A server that says nothing at all of what it offers may have tools for all that.
@@ -155,7 +159,7 @@ package final class Upstream: Sendable {
         var bytes = 0
         var cursor: JSONText?
         var seen: Set<JSONText> = []
-        for _ in 0..<Self.mostPages {
+        for number in 1...Self.mostPages {
             let page = try await request(kind.method, [("cursor", cursor)], owner: owner)
             guard let listed = page[kind.member], listed.kind == .array else { throw UpstreamFailure.garbled("its list of \(kind.noun) is none") }
             items += listed.elements
@@ -163,10 +167,20 @@ package final class Upstream: Sendable {
             guard bytes <= Self.mostBytes else {
                 throw UpstreamFailure.garbled("its list of \(kind.noun) is larger than \(Self.mostBytes >> 20) MiB")
             }
-            guard let next = page["nextCursor"], next.kind == .string, items.count < Self.mostItems, seen.insert(next.text).inserted else { break }
-            cursor = next.text
+            let next = page["nextCursor"].flatMap { $0.kind == .string ? $0.text : nil }
+            let cut = Self.cut(after: items.count, on: number, next, isSeen: next.map { !seen.insert($0).inserted } ?? false)
+            if let cut { whenCut(ListCut(kind, kept: min(items.count, Self.mostItems), cut)) }
+            guard cut == nil, let next else { break }
+            cursor = next
         }
         return Array(items.prefix(Self.mostItems))
+    }
+
+    /// Why a list is not read on though there is more of it.
+    private static func cut(after items: Int, on page: Int, _ next: JSONText?, isSeen: Bool) -> ListCut.Reason? {
+        if items > mostItems || (items == mostItems && next != nil) { return .entries }
+        if isSeen { return .circle }
+        return next != nil && page == mostPages ? .pages(page) : nil
     }
 
     /// Starts a request on a caller's behalf. Whatever comes of it is read from what this returns.
@@ -210,6 +224,9 @@ package final class Upstream: Sendable {
     // MARK: Whose conversation
 
     func owner(_ principal: Principal) -> Owner { isShared ? .gateway : .user(principal.user) }
+
+    /// The user whose conversation a caller's requests are made in; nil if it is everybody's.
+    package func conversant(of principal: Principal) -> UserID? { owner(principal).user }
 
     /// Who lists, and listens to changes of lists.
     func lister() async throws -> Owner {
@@ -259,10 +276,6 @@ package final class Upstream: Sendable {
             }
         }
     }
-}
-
-extension ListKind {
-    fileprivate var noun: String { self == .resourceTemplates ? "resource templates" : rawValue }
 }
 
 extension UpstreamFailure {

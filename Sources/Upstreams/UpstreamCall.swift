@@ -10,6 +10,8 @@ package final class UpstreamCall: Sendable {
         case log(JSON)
         /// Something the server wants to know before it goes on, and the caller can be asked. To be answered under its id.
         case question(MessageID, ServerQuestion)
+        /// An elicitation by URL that was put to the caller was dealt with; the server's name of it.
+        case elicitationComplete(String)
         case answer(Result<JSON, ProtocolError>)
         /// The last: a stateless server found the headers at odds with the body (-32020), and did not take the request up.
         case mismatch(ProtocolError)
@@ -116,13 +118,14 @@ package final class UpstreamCall: Sendable {
             do {
                 guard let event = try await current.exchange.next(orSilenceAfter: wait) else { return nil }
                 switch event {
-                case .progress, .log, .question: hasSpoken.store(true, ordering: .relaxed)
+                case .progress, .log, .question, .elicitationComplete: hasSpoken.store(true, ordering: .relaxed)
                 default: break
                 }
                 switch event {
                 case .progress(let params): return .progress(params)
                 case .log(let params): return .log(params)
                 case .question(let id, let question): return .question(id, question)
+                case .elicitationComplete(let id): return .elicitationComplete(id)
                 case .notification: continue
                 case .silence: return .silence
                 case .response(let result): return .answer(result)

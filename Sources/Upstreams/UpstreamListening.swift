@@ -151,7 +151,7 @@ extension Upstream {
             case .notification("notifications/subscriptions/acknowledged", let params): try onOpen(params)
             case .response(.failure(let error)): throw UpstreamFailure.rejected(status: 200, error: error)
             case .response(.success): return
-            case .notification, .progress, .log, .question, .silence: break
+            case .notification, .progress, .log, .question, .elicitationComplete, .silence: break
             }
         }
     }

@@ -9,8 +9,10 @@ package enum UpstreamNotice: Hashable, Sendable {
     case listChanged(ListKind)
     /// - Parameter user: whose conversation heard it; nil for the gateway's own, or one that is shared.
     case resourceUpdated(uri: String, user: UserID?)
-    /// An elicitation by URL was dealt with.
-    case elicitationComplete(id: String)
+    /// An elicitation by URL of a call that is over was dealt with.
+    ///
+    /// - Parameter user: as above.
+    case elicitationComplete(id: String, user: UserID?)
 
     private static let longestText = 8192
 
@@ -22,7 +24,7 @@ package enum UpstreamNotice: Hashable, Sendable {
         case "notifications/prompts/list_changed": [.listChanged(.prompts)]
         case "notifications/resources/list_changed": [.listChanged(.resources), .listChanged(.resourceTemplates)]
         case "notifications/resources/updated": text("uri").map { [.resourceUpdated(uri: $0, user: user)] } ?? []
-        case "notifications/elicitation/complete": text("elicitationId").map { [.elicitationComplete(id: $0)] } ?? []
+        case "notifications/elicitation/complete": text("elicitationId").map { [.elicitationComplete(id: $0, user: user)] } ?? []
         default: []
         }
     }

@@ -302,8 +302,7 @@ struct Assembly {
         services =
             [
                 DatabaseService(database: database, state: state, mark: mark), audit, sessions, clientSessions, housekeeping, keeper, addresses,
-                processes, catalogue, HealthProber { catalogue.upstreams },
-                refresher,
+                processes, catalogue, HealthProber { catalogue.upstreams }, refresher, SpareMemoryKeeper(),
             ]
             + mode.companions + [
                 control, listener, draining,
@@ -345,7 +344,8 @@ struct Assembly {
         @Sendable func condition(_ condition: Catalogue.Condition) -> ServerCondition {
             ServerCondition(
                 revision: condition.revision?.rawValue, toolCount: condition.toolCount, waitingCount: condition.waitingCount,
-                lastFailure: condition.lastFailure, isResting: condition.isResting, replicas: condition.replicas.map(EndpointCondition.init))
+                lastFailure: condition.lastFailure, isResting: condition.isResting, replicas: condition.replicas.map(EndpointCondition.init),
+                cuts: condition.cuts.map(\.sentence))
         }
         return Registry(
             list: { try await database.servers(of: $0, filter: $1, after: $2, limit: $3) },
@@ -434,7 +434,7 @@ struct Assembly {
                 name: "mreg_upstream_circuits_open", help: "Endpoints that are not asked, or on trial, because they kept failing.",
                 value: Double(replicas.count { $0.state != .closed })),
             Gauge(name: "mreg_servers", help: "Active registered servers.", value: Double(all)),
-            Gauge(name: "mreg_servers_failing", help: "Active servers that could not be asked last time.", value: Double(failing)),
+            Gauge(name: "mreg_servers_failing", help: "Active servers that could not be asked last time, or cannot be now.", value: Double(failing)),
             Gauge(
                 name: "mreg_servers_resting", help: "Programs that are not started any more because they kept crashing.",
                 value: Double(catalogue.restingCount)),

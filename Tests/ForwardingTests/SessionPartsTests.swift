@@ -129,6 +129,13 @@ struct ChangesTests {
         guard case .changes([.resource("file:///x")]) = await one.next(orSilenceAfter: .seconds(5)) else { return #expect(Bool(false)) }
     }
 
+    @Test func `of pages that were dealt with while nobody read, the last are told`() async throws {
+        let listener = Listener(Interest(lists: []), principal: ada, only: nil)
+        for number in 1...100 { listener.hear([.elicitation("e\(number)")]) }
+        guard case .changes(let heard) = await listener.next(orSilenceAfter: .seconds(5)) else { return #expect(Bool(false)) }
+        #expect(heard == (37...100).map { .elicitation("e\($0)") })
+    }
+
     @Test func `nobody hears of another tenant, of a server hidden from them, or of another user's conversation`() async throws {
         let changes = Changes { principal, _, alias in principal.user == UserID(1) || alias != Self.s }
         let mine = Listener(Interest(lists: [.tools], resources: ["mcp.s+a:b"]), principal: ada, only: nil)

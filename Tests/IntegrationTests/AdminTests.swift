@@ -140,6 +140,22 @@ struct AdminTests {
 
     // MARK: Sessions
 
+    @Test func `a change is told without a time that nobody measured, and a call with its own`() async throws {
+        try await RunningGateway.with { gateway in
+            #expect(try await gateway.register("changed", "http://127.0.0.1:9/mcp", credential: ["mode": "none"]).status == 201)
+            _ = try await gateway.mcp(#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#, token: gateway.token())
+            let auditor = try await gateway.token("auditor", .auditor)
+            let rows = try await gateway.api(.GET, "/api/v1/admin/audit", token: auditor).json?["rows"]?.elements ?? []
+            let change = try #require(rows.first { $0["action"]?.string == "server.create" && $0["target"]?.string == "changed" })
+            let call = try #require(rows.first { $0["action"]?.string == "ping" })
+            #expect(change["response_time_ms"]?.isNull == true)
+            #expect(call["response_time_ms"]?.isNull == false)
+            let lines = try await gateway.control("GET", "/reports/calls")?["lines"]?.elements ?? []
+            #expect(lines.first { $0["target"]?.string == "changed" }?["p50_ms"]?.isNull == true)
+            #expect(lines.first { $0["action"]?.string == "ping" }?["p50_ms"]?.isNull == false)
+        }
+    }
+
     @Test func `a session that is revoked is refused, another of the same user goes on`() async throws {
         try await RunningGateway.with { gateway in
             let (first, second) = (try await gateway.token("ada"), try await gateway.token("ada"))

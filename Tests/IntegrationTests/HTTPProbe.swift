@@ -78,13 +78,15 @@ extension RunningGateway {
     }
 
     /// POSTs a request with the envelope and headers of 2026-07-28.
-    func modern(_ method: String, _ params: [(String, JSONText?)] = [], name: String? = nil, token: String) async throws -> Answer {
+    func modern(_ method: String, _ params: [(String, JSONText?)] = [], to path: String = "/mcp", name: String? = nil, token: String) async throws
+        -> Answer
+    {
         let meta: JSONText = [
             "io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": [:],
         ]
         let body: JSONText = ["jsonrpc": "2.0", "id": 7, "method": .string(method), "params": .object(params + [("_meta", meta)])]
         let headers = [("MCP-Protocol-Version", "2026-07-28"), ("Mcp-Method", method)] + (name.map { [("Mcp-Name", $0)] } ?? [])
-        return try await mcp(body.description, token: token, headers: headers)
+        return try await mcp(body.description, to: path, token: token, headers: headers)
     }
 
     func api(_ method: HTTPMethod, _ path: String, _ body: JSONText? = nil, token: String?) async throws -> Answer {

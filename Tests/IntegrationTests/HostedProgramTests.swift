@@ -75,7 +75,7 @@ extension RunningGateway {
 }
 
 /// Programs that the gateway runs, over the assembled program.
-@Suite(.timeLimit(.minutes(2)), .serialized)
+@Suite(.timeLimit(.minutes(5)), .serialized)
 struct HostedProgramTests {
     /// Nobody is held up by how much one user may ask.
     private static let openHanded = ["USER", "ADMIN", "SERVER_OWNER", "GLOBAL"].reduce(into: [:]) { settings, name in

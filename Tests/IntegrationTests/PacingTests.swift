@@ -48,15 +48,18 @@ struct PacingTests {
         }
     }
 
-    @Test func `a server's and a tool's limit hold for all users of the tenant`() async throws {
+    @Test(arguments: [["/mcp"], ["/servers/demo-http/mcp"], ["/mcp", "/servers/demo-http/mcp", "/mcp"]])
+    func `a server's and a tool's limit hold for all users of the tenant, at all endpoints together`(_ paths: [String]) async throws {
         try await RunningGateway.with { gateway in
             let admin = try await gateway.token("admin", .admin)
             let body: JSONText = ["tools": ["demo-http__echo": 1], "servers": ["demo-http": 2]]
             #expect(try await gateway.api(.POST, Self.admin + "tenant-limits/default", body, token: admin).status == 200)
-            let call = #"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"demo-http__echo","arguments":{"text":"x"}}}"#
             var limits: [String] = []
-            for user in ["a", "b", "c"] {
-                let answer = try await gateway.mcp(call, token: try await gateway.token(user))
+            for (number, user) in ["a", "b", "c"].enumerated() {
+                let path = paths[number % paths.count]
+                let tool = path == "/mcp" ? "demo-http__echo" : "echo"
+                let call = #"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"\#(tool)","arguments":{"text":"x"}}}"#
+                let answer = try await gateway.mcp(call, to: path, token: try await gateway.token(user))
                 limits.append(answer.json?["error"]?["data"]?["limit"]?.string ?? "")
             }
             #expect(limits == ["", "", "tool"])

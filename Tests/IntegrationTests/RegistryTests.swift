@@ -2,6 +2,7 @@ import FoundationEssentials
 import Gateway
 import MCP
 import NIOHTTP1
+import Synchronization
 import Testing
 
 @testable import mreg
@@ -46,6 +47,41 @@ struct RegistryTests {
             for (token, status) in [(user, 403), (colleague, 403), (owner, 200), (admin, 200)] {
                 #expect(try await gateway.api(.PATCH, path, ["title": "New"], token: token).status == status)
                 #expect(try await gateway.api(.GET, path, token: token).status == 200)
+            }
+        }
+    }
+
+    @Test func `of a server with too many tools its owner is told that some are left out, until they are not`() async throws {
+        let isCut = Atomic(true)
+        let script: FakeUpstream.Script = { request, _ in
+            guard request.rpc == "tools/list", let id = request.json?["id"]?.text else {
+                return FakeServer { _ in "somebody" }.answer(request)
+            }
+            let tools = (0..<(isCut.load(ordering: .relaxed) ? 2001 : 2000)).map {
+                ["name": .string("t\($0)"), "inputSchema": ["type": "object"]] as JSONText
+            }
+            return .json([
+                "jsonrpc": "2.0", "id": id, "result": ["resultType": "complete", "tools": .array(tools), "ttlMs": 0, "cacheScope": "private"],
+            ])
+        }
+        try await FakeUpstream.running(script) { upstream in
+            try await RunningGateway.with { gateway in
+                let owner = try await gateway.token("server_owner", .serverOwner)
+                let created = try await gateway.api(
+                    .POST, "/api/v1/servers", ["alias": "many", "endpoint": .string(upstream.endpoint)], token: owner)
+                let path = try #require(created.headers.first(name: "location"))
+                let checked = try await gateway.api(.POST, path + "/check", token: owner).json
+                let sentence = "of its tools the first 2000 are used: it lists more, and no more are taken"
+                #expect(checked?["tools"]?.integer == 2000)
+                #expect(checked?["health"]?.string == "healthy")
+                #expect(checked?["cut_lists"]?.elements.map(\.string) == [sentence])
+                #expect(try await gateway.control("POST", "/servers/many/check")?["cut_lists"]?.elements.map(\.string) == [sentence])
+                let all = try await gateway.control("GET", "/servers")?["servers"]?.elements ?? []
+                #expect(all.filter { $0["cut_lists"]?.elements.isEmpty == false }.map { $0["alias"]?.string } == ["many"])
+
+                isCut.store(false, ordering: .relaxed)
+                #expect(try await gateway.api(.POST, path + "/check", token: owner).json?["cut_lists"]?.elements.isEmpty == true)
+                #expect(try await gateway.api(.GET, path, token: owner).json?["tools"]?.integer == 2000)
             }
         }
     }

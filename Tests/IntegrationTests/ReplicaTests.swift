@@ -102,12 +102,56 @@ struct ReplicaTests {
             try await RunningGateway.with { gateway in
                 let user = try await gateway.token("user")
                 #expect(try await gateway.register("flaky", upstream.endpoint, credential: ["mode": "none"]).status == 201)
-                for _ in 0..<3 { #expect(try await gateway.callBare("flaky__whoami", token: user).json?["error"]?["code"]?.integer == 1004) }
-                let error = try await gateway.callBare("flaky__whoami", token: user).json?["error"]
+                var (error, calls): (JSON?, Int) = (nil, 0)
+                // A list that is answered meanwhile is a sign of life.
+                for _ in 0..<20 where error?["code"]?.integer != 1003 {
+                    calls = upstream.requests.count { $0.rpc == "tools/call" }
+                    error = try await gateway.callBare("flaky__whoami", token: user).json?["error"]
+                }
                 #expect(error?["code"]?.integer == 1003)
+                #expect(calls >= 3)
                 #expect(error?["message"]?.string?.contains("circuit is open") == true)
                 #expect((1...60).contains(error?["data"]?["retryAfterSeconds"]?.integer ?? 0))
-                #expect(upstream.requests.count { $0.rpc == "tools/call" } == 3)
+                #expect(upstream.requests.count { $0.rpc == "tools/call" } == calls)
+            }
+        }
+    }
+
+    @Test(arguments: [1, 2])
+    func `a server whose endpoints are all down is not called healthy, and one that has another is`(_ failing: Int) async throws {
+        // From the third call on nothing is answered there, so that no look of the gateway's finds it well.
+        let flaky: FakeUpstream.Script = { request, upstream in
+            if request.rpc == "tools/call" || upstream.requests.count(where: { $0.rpc == "tools/call" }) >= 3 {
+                return .init(status: .serviceUnavailable)
+            }
+            return FakeServer { _ in "somebody" }.answer(request)
+        }
+        try await FakeUpstream.running(flaky) { first in
+            try await FakeUpstream.running(failing == 2 ? flaky : open) { second in
+                try await RunningGateway.with { gateway in
+                    let owner = try await gateway.token("server_owner", .serverOwner)
+                    let created = try await gateway.api(
+                        .POST, "/api/v1/servers",
+                        ["alias": "two", "endpoint": .string(first.endpoint), "replicas": [["endpoint": .string(second.endpoint)]]], token: owner)
+                    let path = try #require(created.headers.first(name: "location"))
+                    for _ in 0..<8 { _ = try await gateway.callBare("two__whoami", token: owner) }
+
+                    let auditor = try await gateway.token("auditor", .auditor)
+                    let told = [
+                        try await gateway.api(.GET, path, token: owner).json,
+                        try await gateway.control("GET", "/servers")?["servers"]?.elements.first { $0["alias"]?.string == "two" },
+                        try await gateway.api(.GET, "/api/v1/admin/upstreams", token: auditor).json?["servers"]?.elements.first {
+                            $0["alias"]?.string == "two"
+                        },
+                    ]
+                    for server in told {
+                        #expect(server?["replicas"]?.elements.count { $0["state"]?.string != "closed" } == failing)
+                        #expect(server?["health"]?.string == (failing == 2 ? "failing" : "healthy"))
+                        #expect((server?["last_failure"]?.string?.contains("all its 2 endpoints keep failing (") == true) == (failing == 2))
+                    }
+                    let components = try await gateway.send(.GET, "/health").json?["components"]
+                    #expect(components?.text.description.contains("1 of 2 servers cannot be asked") == (failing == 2))
+                }
             }
         }
     }

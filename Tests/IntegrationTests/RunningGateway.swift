@@ -78,11 +78,18 @@ struct RunningGateway: Sendable {
         }
     }
 
+    /// A folder that goes when all tests are over, if not before.
     static func temporaryFolder() throws -> String {
-        let path = FileManager.default.temporaryDirectory.path + "/mreg-test-\(RequestID.random())"
+        let path = all.path + "/\(RequestID.random())"
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
         return path
     }
+
+    private static let all: URL = {
+        atexit { try? FileManager.default.removeItem(at: RunningGateway.folder) }
+        return folder
+    }()
+    private static let folder = FileManager.default.temporaryDirectory.appending(path: "mreg-test-\(RequestID.random())")
 }
 
 struct Failed: Error, CustomStringConvertible {

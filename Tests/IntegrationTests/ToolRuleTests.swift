@@ -60,6 +60,62 @@ struct ToolRuleTests {
         }
     }
 
+    @Test func `the endpoint of a hidden server is refused in the same words as that of none, and those who may use it are served`() async throws {
+        let handshake = #"{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}"#
+        let questions: [(String, String)] = [
+            ("initialize", handshake), ("tools/list", "{}"), ("resources/list", "{}"), ("prompts/list", "{}"), ("resources/templates/list", "{}"),
+        ]
+        try await RunningGateway.with { gateway in
+            let (user, admin) = (try await gateway.token(), try await gateway.token("admin", .admin))
+            @Sendable func answers(_ alias: String, _ token: String) async throws -> [Answer] {
+                let path = "/servers/\(alias)/mcp"
+                var answers: [Answer] = []
+                for (method, params) in questions {
+                    let body = #"{"jsonrpc":"2.0","id":1,"method":"\#(method)","params":\#(params)}"#
+                    answers.append(try await gateway.mcp(body, to: path, token: token))
+                }
+                for method in ["server/discover", "tools/list"] { answers.append(try await gateway.modern(method, to: path, token: token)) }
+                answers.append(
+                    try await gateway.modern("subscriptions/listen", [("notifications", ["toolsListChanged": true])], to: path, token: token))
+                return answers
+            }
+            let draft: JSONText = ["alias": "at-rest", "endpoint": .string(try await gateway.demoEndpoint()), "status": "disabled"]
+            #expect(try await gateway.api(.POST, "/api/v1/servers", draft, token: admin).status == 201)
+            #expect(
+                try await gateway.api(.POST, Self.rules, ["effect": "deny", "role": "user", "server": "demo-http"], token: admin).status == 201)
+            let absent = try await answers("nowhere", user)
+            for answer in absent {
+                #expect(answer.status == 200)
+                #expect(answer.json?["error"]?["code"]?.integer == -32602)
+                #expect(answer.json?["error"]?["message"]?.string?.hasPrefix("There is no server “nowhere” that you may use;") == true)
+                #expect(answer.headers.first(name: "mcp-session-id") == nil)
+            }
+            for alias in ["demo-http", "at-rest"] {
+                for (hidden, absent) in zip(try await answers(alias, user), absent) {
+                    #expect(hidden.status == absent.status)
+                    #expect(hidden.text == absent.text.replacing("nowhere", with: alias))
+                }
+            }
+            for (method, params) in questions {
+                let body = #"{"jsonrpc":"2.0","id":1,"method":"\#(method)","params":\#(params)}"#
+                #expect(try await gateway.mcp(body, to: "/servers/demo-http/mcp", token: admin).json?["result"] != nil, "\(method)")
+            }
+            for method in ["server/discover", "tools/list"] {
+                #expect(try await gateway.modern(method, to: "/servers/demo-http/mcp", token: admin).json?["result"] != nil)
+            }
+            #expect(try await gateway.mcp(#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#, to: "/servers/nowhere/mcp", token: user).status == 200)
+        }
+    }
+
+    @Test func `a server that cannot be reached is there all the same`() async throws {
+        try await RunningGateway.with { gateway in
+            #expect(try await gateway.register("down", "http://127.0.0.1:9/mcp", credential: ["mode": "none"]).status == 201)
+            let list = #"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#
+            let answer = try await gateway.mcp(list, to: "/servers/down/mcp", token: gateway.token())
+            #expect(answer.json?["result"]?["tools"]?.elements.isEmpty == true)
+        }
+    }
+
     @Test func `administrators and the server's owner are told which rule decides, and who can change it`() async throws {
         try await RunningGateway.with { gateway in
             let (owner, colleague) = (try await gateway.token("server_owner", .serverOwner), try await gateway.token("colleague", .serverOwner))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from clients.current_client import CLIENTS, FASTMCP
+from evil_upstream import EvilUpstream
 from gateway import Gateway
 from issuers import ISSUERS, Issuer, free_port
 from metadata_host import MetadataHost, metadata_host
@@ -28,6 +29,13 @@ def anyio_backend() -> str:
 def gateway(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Gateway]:
     with Gateway(tmp_path_factory.mktemp("gateway") / "state") as running:
         pytestconfig.stash.setdefault(GATEWAY_OUTPUT, {})["the upstreams"] = running.process.output
+        yield running
+
+
+@pytest.fixture(scope="module")
+def evil() -> Iterator[EvilUpstream]:
+    """Each module has its own, with what only its tests were seen to do."""
+    with EvilUpstream() as running:
         yield running
 
 

@@ -126,6 +126,14 @@ def elicitation(number: int = 1, **params: Any) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": f"evil-{number}", "method": "elicitation/create", "params": params or form}
 
 
+def page(name: str) -> dict[str, Any]:
+    return {"mode": "url", "message": "Sign in", "url": "https://login.example/", "elicitationId": name}
+
+
+def been(name: str) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "method": "notifications/elicitation/complete", "params": {"elicitationId": name}}
+
+
 def progress(peer: Peer, value: float, **more: Any) -> dict[str, Any]:
     token = peer.message.get("params", {}).get("_meta", {}).get("progressToken", "none")
     return {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": token, "progress": value, **more}}
@@ -365,6 +373,25 @@ async def asks(peer: Peer) -> None:
 
 
 @call
+async def by_url(peer: Peer) -> None:
+    """Asks its caller to go to a page, as it is told to in the arguments, and says that they have been there: `on_stream` before the answer."""
+    arguments = peer.message["params"]["arguments"]
+    pages = [page(name) for name in arguments["names"]]
+    if arguments.get("refuses"):
+        error = {"code": -32042, "message": "Go there first.", "data": {"elicitations": pages}}
+        return await peer.respond(encoded({"jsonrpc": "2.0", "id": peer.id, "error": error}))
+    key = f"{peer.era}/{peer.mode}"
+    await peer.stream()
+    for one in pages:
+        question = {"jsonrpc": "2.0", "id": f"{peer.id}-{one['elicitationId'][:20]}", "method": "elicitation/create", "params": one}
+        await peer.event(question)
+        await peer.upstream.wait_for(key, lambda received: received.message.get("id") == question["id"] and not received.method)
+    for name in arguments.get("on_stream", []):
+        await peer.event(been(name))
+    await peer.event(peer.result)
+
+
+@call
 async def slow(peer: Peer) -> None:
     """Answers when it is told to."""
     released = peer.upstream.released
@@ -477,6 +504,7 @@ class EvilUpstream:
     received: dict[str, list[Received]] = field(default_factory=lambda: defaultdict(list))
     poured: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     said: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    aside: dict[str, list[asyncio.Queue[dict[str, Any]]]] = field(default_factory=lambda: defaultdict(list))
     released: threading.Event = field(default_factory=threading.Event)
     is_honest: bool = True
     port: int = 0
@@ -526,8 +554,26 @@ class EvilUpstream:
         finally:
             writer.close()
 
+    async def _say_aside(self, peer: Peer) -> None:
+        """Beside the streams of requests, what it is told to say."""
+        await peer.stream()
+        heard: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.aside[peer.mode].append(heard)
+        while not peer.writer.is_closing():
+            await peer.event(await heard.get())
+
+    async def say_aside(self, mode: str, message: dict[str, Any]) -> None:
+        end = time.monotonic() + PATIENCE
+        while not self.aside[mode]:
+            assert time.monotonic() < end, "nobody listens"
+            await asyncio.sleep(0.01)
+        for heard in self.aside[mode]:
+            self.loop.call_soon_threadsafe(heard.put_nowait, message)
+
     async def _behave(self, peer: Peer) -> None:
         name = peer.message.get("method")
+        if peer.method == "GET" and peer.mode == "by-url":
+            return await self._say_aside(peer)
         if peer.method == "GET":
             return await peer.respond(b"", status="405 Method Not Allowed")
         if peer.method == "DELETE" or "id" not in peer.message or name is None:

@@ -19,6 +19,7 @@ from servers.everything import (
     STATIC_TEXT,
     TEMPLATE,
     URL,
+    URL_ELICITATION,
     URL_QUESTION,
     WATCHED,
     Everything,
@@ -60,6 +61,10 @@ class Cell:
     def asked(self, question: str) -> str:
         """On an endpoint of many servers people are told which one asks."""
         return question if self.is_verbatim else f"{self.server.title}: {question}"
+
+    @property
+    def is_legacy_throughout(self) -> bool:
+        return not self.client.is_modern and self.server.alias.startswith("el-")
 
     @property
     def newcomer(self) -> str:
@@ -214,6 +219,10 @@ def two_rounds(cell: Cell, answers: list[Answer]) -> None:
 def url_elicitation(cell: Cell, answers: list[Answer]) -> None:
     assert text_of(answers[0]) == "The user did accept."
     assert heard(answers[0], "asked") == [["url", cell.asked(URL_QUESTION), URL]]
+    # Only between two sides with a handshake is there a word for that they have been there.
+    named = heard(answers[0], "named")
+    assert heard(answers[0], "been there") == (named if cell.is_legacy_throughout else [])
+    assert [URL_ELICITATION] not in named, "a name that two servers may give is not the client's"
 
 
 @method("sampling", tool_call("sample"))

@@ -159,6 +159,8 @@ def test_a_word_from_the_client_ends_the_call_at_the_server(alias: str, everythi
         until(lambda: is_cancelled(wire, alias, "by word"))
         rest = [event.message for event in stream if event.message is not None]
     assert all("result" not in message for message in rest), "and the stream ends"
+    # A client that sees its stream end without an answer comes back for the rest.
+    assert (rest[-1]["id"], rest[-1]["error"]["code"]) == (77, 1004)
 
 
 @every_server

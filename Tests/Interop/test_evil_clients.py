@@ -29,12 +29,6 @@ SECONDS_TO_CANCEL = 1
 
 
 @pytest.fixture(scope="module")
-def evil() -> Iterator[EvilUpstream]:
-    with EvilUpstream() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def beset(evil: EvilUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with Gateway(tmp_path_factory.mktemp("beset") / "state", environment=UNLIMITED) as running:
         for mode in MODES:
@@ -471,6 +465,12 @@ async def test_ten_thousand_idle_connections_keep_nobody_out_and_are_let_go(bese
         while (left := descriptors(pid)) > open_before + 20:
             assert time.monotonic() < end, f"{left - open_before} are still there"
             await asyncio.sleep(0.5)
+        # And what they took goes back.
+        most = before + cost * count / 2
+        while (taken := resident(pid)) > most:
+            assert time.monotonic() < end + DEADLINE, f"{(taken - before) // MIB} MiB are kept"
+            await asyncio.sleep(0.5)
+        print(f"{(taken - before) / MIB:.0f} MiB more than before")
     finally:
         for made in idle:
             made.close()

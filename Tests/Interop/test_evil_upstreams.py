@@ -31,16 +31,10 @@ AS_IF_NOTHING = {"two-answers", "progress-backwards", "large"}
 OTHERWISE = {"gateway-code": INTERNAL, "javascript-error": INTERNAL}
 """Errors that say no more than they may. Of everything else the gateway cannot tell what became of the call."""
 
-NOT_HERE = {"well", "silent", "silent-stream", "drips", "slow", "asks", "chatty", "thousand-questions", "javascript-url"}
+NOT_HERE = {"well", "silent", "silent-stream", "drips", "slow", "asks", "by-url", "chatty", "thousand-questions", "javascript-url"}
 """Tested on their own, or for the sake of clients."""
 
 ERAS = ("legacy", "modern")
-
-
-@pytest.fixture(scope="module")
-def evil() -> Iterator[EvilUpstream]:
-    with EvilUpstream() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import pytest
 
 from gateway import Gateway
 from servers.everything import STATIC_TEXT, TEMPLATE, WATCHED
-from upstreams import EVERYTHING
+from upstreams import EVERYTHING, Upstream
 from wire import LEGACY, META, Wire, answer_to, check, events, legacy, modern
 
 every_server = pytest.mark.parametrize("alias", [server.alias for server in EVERYTHING])
@@ -52,6 +52,24 @@ def test_a_conversation_of_the_stateless_era(alias: str, everything: Gateway) ->
 
 
 @every_server
+def test_an_endpoint_of_one_server_says_what_that_server_offers(alias: str, everything: Gateway) -> None:
+    wire = modern(everything.endpoint_of(alias), everything.token("wire-modern"))
+    assert wire.send("tools/list").status == 200
+    offered = wire.send("server/discover").result["capabilities"]
+    assert set(offered) - {"extensions", "logging"} == {"tools", "prompts", "resources", "completions"}
+    assert offered["resources"] == {"subscribe": True, "listChanged": True}
+    of_all = modern(everything.endpoint, everything.token("wire-modern")).send("server/discover").result["capabilities"]
+    assert set(offered) <= set(of_all)
+
+
+def test_an_endpoint_of_one_server_offers_nothing_that_the_server_has_not(gateway: Gateway, upstreams: dict[str, Upstream]) -> None:
+    for alias, offered in {"demo": {"tools"}, "time": {"tools", "prompts", "resources"}}.items():
+        wire = modern(gateway.endpoint_of(alias), gateway.token("wire-modern"))
+        assert len(wire.send("tools/list").result["tools"]) == len(upstreams[alias].tools)
+        assert set(wire.send("server/discover").result["capabilities"]) == offered
+
+
+@every_server
 def test_a_stream_of_changes_of_the_stateless_era(alias: str, everything: Gateway) -> None:
     wire = modern(everything.endpoint, everything.token("wire-modern"))
     uri = f"mcp.{alias}+{WATCHED}"
@@ -85,7 +103,8 @@ def test_a_conversation_with_a_handshake(alias: str, everything: Gateway) -> Non
         "roots": "roots/list",
     }.items():
         asked = wire.call(f"{alias}__{tool}")
-        assert [message["method"] for message in asked.messages[:-1]] == [method]
+        been_there = ["notifications/elicitation/complete"] if tool == "ask_url" and alias.startswith("el-") else []
+        assert [message["method"] for message in asked.messages[:-1]] == [method, *been_there]
         assert not asked.result.get("isError"), asked.result
     assert wire.close().status_code == 204
 

@@ -165,6 +165,70 @@ struct CallAnswerTests {
     }
 }
 
+struct ResourceErrorTests {
+    static let operation = Operation.readResource("mcp.notes+file:///x")
+
+    static func relayed(_ data: JSONText?, of operation: Operation = operation, asked: String? = "file:///x", in era: Revision.Era = .modern)
+        -> ProtocolError
+    {
+        Answers.relayed(
+            ProtocolError(code: -32002, message: "Unknown resource: file:///x", data: data), of: operation, asked: asked, in: era)
+    }
+
+    @Test(arguments: Revision.Era.allCases) func `an error about a resource names the URI that its reader used`(era: Revision.Era) {
+        let error = Self.relayed(["uri": "file:///x", "why": "gone"], in: era)
+        #expect(error.data == ["uri": "mcp.notes+file:///x", "why": "gone"])
+        #expect(error.message == "Unknown resource: file:///x")
+        #expect(error.code == (era == .modern ? -32602 : -32002))
+    }
+
+    @Test(
+        arguments: [
+            nil, ["uri": "file:///y"], ["uri": 1], ["uri": ["file:///x"]], ["URI": "file:///x"], "file:///x", ["file:///x"], [:],
+        ] as [JSONText?])
+    func `what an error says of anything else stays as the server wrote it`(data: JSONText?) { #expect(Self.relayed(data).data == data) }
+
+    @Test func `where the reader's URI is the server's, or no resource was asked for, nothing is changed`() {
+        let data: JSONText = ["uri": "file:///x"]
+        #expect(Self.relayed(data, of: .readResource("file:///x")).data == data)
+        #expect(Self.relayed(data, of: .callTool("notes__x")).data == data)
+        #expect(Self.relayed(data, asked: nil).data == data)
+    }
+}
+
+struct CompletionTests {
+    static func answer(_ result: JSONText, of operation: Operation = .completePrompt("p"), in era: Revision.Era = .legacy) throws -> JSON {
+        try JSON(parsing: AnswersTests.answers.result(JSON(parsing: result.bytes), of: operation, in: era).bytes)
+    }
+
+    static func values(_ count: Int) -> JSONText { .array((0..<count).map { .string("v\($0)") }) }
+
+    @Test(arguments: [Operation.completePrompt("p"), .completeResource("file:///{x}")], Revision.Era.allCases)
+    func `of more than a hundred suggestions the first hundred are passed on, and that there are more`(operation: Operation, era: Revision.Era) throws
+    {
+        let answer = try Self.answer(["completion": ["values": Self.values(101), "total": 5000, "hasMore": false]], of: operation, in: era)
+        #expect(answer["completion"]?["values"]?.elements.map(\.string) == (0..<100).map { "v\($0)" })
+        #expect(answer["completion"]?["hasMore"]?.bool == true)
+        #expect(answer["completion"]?["total"]?.integer == 5000)
+        let bare = try Self.answer(["completion": ["values": Self.values(100_000)]], of: operation, in: era)
+        #expect(bare["completion"]?["values"]?.elements.count == 100)
+        #expect(bare["completion"]?["hasMore"]?.bool == true)
+        #expect(bare["completion"]?["total"] == nil)
+    }
+
+    @Test(
+        arguments: [
+            ["completion": ["values": values(100), "hasMore": false]], ["completion": ["values": []]], ["completion": ["values": "many"]],
+            ["completion": values(101)], [:],
+        ] as [JSONText])
+    func `any other suggestions are passed on as they are`(result: JSONText) throws { #expect(try Self.answer(result).text == result) }
+
+    @Test func `what a tool calls a completion is the tool's`() throws {
+        let result: JSONText = ["content": [], "completion": ["values": Self.values(101)]]
+        #expect(try Self.answer(result, of: .callTool("t")).text == result)
+    }
+}
+
 /// What the gateway says to servers, in either era.
 struct UpstreamRequestTests {
     let client = Implementation(name: "g", title: "G", version: "1")

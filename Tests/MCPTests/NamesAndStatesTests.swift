@@ -89,7 +89,8 @@ struct QuestionTests {
         let question = try #require(
             ServerQuestion(method: "elicitation/create", params: parsed(#"{"mode":"url","message":"Sign","elicitationId":"e"}"#)))
         #expect(question.params(asker: "Bank", in: .july2026)?.description == #"{"mode":"url","message":"Bank: Sign"}"#)
-        #expect(question.params(asker: nil, in: .november2025)?.description == #"{"mode":"url","message":"Sign","elicitationId":"e"}"#)
+        #expect(question.params(asker: nil, in: .november2025)?.description == #"{"mode":"url","message":"Sign"}"#)
+        #expect(question.params(asker: nil, in: .november2025, id: "ours")?.description == #"{"mode":"url","message":"Sign","elicitationId":"ours"}"#)
     }
 
     @Test(arguments: [

@@ -29,6 +29,20 @@ struct IntakeQueueTests {
         #expect(queue.end(first.ticket) == [second.ticket])
     }
 
+    @Test func `room is waited for by whoever could have it, and by nobody else`() {
+        var queue = Queue(mostBytes: 100, mostBytesPerSource: 40)
+        let (a, b) = (queue.claim(40, of: "a").ticket, queue.claim(40, of: "b").ticket)
+        #expect(!queue.isWaitedFor(a))
+        let second = queue.claim(10, of: "a").ticket
+        #expect(queue.isWaitedFor(a) && !queue.isWaitedFor(b) && !queue.isWaitedFor(second))
+        let c = queue.claim(40, of: "c").ticket
+        #expect(queue.isWaitedFor(a) && queue.isWaitedFor(b))
+        #expect(queue.end(b) == [c])
+        #expect(queue.isWaitedFor(a) && !queue.isWaitedFor(c))
+        #expect(queue.end(a) == [second])
+        #expect(!queue.isWaitedFor(second) && !queue.isWaitedFor(a))
+    }
+
     @Test func `who gives up while waiting lets the next ones go`() {
         var queue = Queue(mostBytes: 100, mostBytesPerSource: 100)
         let first = queue.claim(50, of: "a")

@@ -23,6 +23,13 @@ struct CallReportTests {
         #expect(Self.text(CallReport(records.reversed())) == expected)
     }
 
+    @Test func `what is not timed is counted, and has no latency`() throws {
+        let lines = CallReport(Self.records("server.change", "a", [.ok, .ok], took: .zero) + Self.records("ping", "", [.ok])).lines
+        #expect(lines.map(\.count) == [2, 1])
+        #expect(lines.first?.latency.percentile(0.5) == nil)
+        #expect(lines.last?.latency.percentile(0.5) != nil)
+    }
+
     @Test func `a line counts each outcome and its latencies`() throws {
         let records =
             Self.records("tools/call", "a", [.ok, .ok, .failed, .refused, .unknown, .cancelled])

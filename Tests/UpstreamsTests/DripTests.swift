@@ -155,7 +155,7 @@ struct DripTests {
         // Without a length each may become as large as a message can be.
         #expect(connections.map { isReading($0.0) } == [true, true, false])
         let (waiting, exchange) = connections[2]
-        for _ in 0..<30 {
+        for _ in 0..<29 {
             for (channel, _) in connections.prefix(2) { try drip(String(repeating: " ", count: 2048), into: channel) }
             loop.advanceTime(by: .seconds(1))
         }
@@ -169,6 +169,27 @@ struct DripTests {
         // Now it is the server's pace that counts.
         loop.advanceTime(by: .seconds(40))
         #expect(exchange.failure?.kind == "lost")
+    }
+
+    @Test func `a large answer that comes slowly is given up when another waits for its room`() throws {
+        let connections = try (0..<2).map { _ in try connected("application/json") }
+        for (channel, _) in connections { try drip(Self.large, into: channel) }
+        func pass(_ seconds: Int, kibibytes: Int) throws {
+            for _ in 0..<seconds {
+                if connections[0].0.isActive { try drip(String(repeating: " ", count: kibibytes << 10), into: connections[0].0) }
+                try drip(String(repeating: " ", count: 80 << 10), into: connections[1].0)
+                loop.advanceTime(by: .seconds(1))
+            }
+        }
+        try pass(40, kibibytes: 20)
+        #expect(connections[0].1.failure == nil)
+        let (waiting, _) = try connected("application/json")
+        try drip(Self.large, into: waiting)
+        #expect(!isReading(waiting))
+        try pass(6, kibibytes: 20)
+        #expect(connections[0].1.failure == .lost("its answer came slower than 64 KiB a second, and others waited for its room"))
+        #expect(connections[1].1.failure == nil)
+        #expect(isReading(waiting))
     }
 
     @Test func `what is lost or given up gives its room back, and what is small needs none`() throws {

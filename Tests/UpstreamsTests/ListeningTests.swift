@@ -262,7 +262,7 @@ struct ListeningTests {
         }
         try await ScriptedServer.running(script) { server in
             _ = try await Upstream(server, surroundings: notes.surroundings()).ask()
-            #expect(notes.all == [.elicitationComplete(id: "e-1")])
+            #expect(notes.all == [.elicitationComplete(id: "e-1", user: UserID(1))])
         }
     }
 

@@ -33,8 +33,10 @@ struct ToolsTests {
             try await reply.result(["tools": Self.tools(at...at), "nextCursor": .string(String((at + 1) % length))])
         }
         try await ScriptedServer.running(script) { server in
-            _ = try await Upstream(server).list(.tools)
+            var cuts: [ListCut] = []
+            _ = try await Upstream(server).list(.tools) { cuts.append($0) }
             #expect(server.requests("tools/list").count == length + 1)
+            #expect(cuts == [ListCut(.tools, kept: length + 1, .circle)])
         }
     }
 
@@ -44,9 +46,11 @@ struct ToolsTests {
             try await reply.result(["tools": [], "nextCursor": .string(String(at + 1))])
         }
         try await ScriptedServer.running(script) { server in
-            let tools = try await Upstream(server).list(.tools)
+            var cuts: [ListCut] = []
+            let tools = try await Upstream(server).list(.tools) { cuts.append($0) }
             #expect(tools.isEmpty)
             #expect(server.requests("tools/list").count == 100)
+            #expect(cuts.map(\.sentence) == ["of its tools the first 0 are used: it has more than 100 pages of them, and no more are read"])
         }
     }
 
@@ -55,9 +59,25 @@ struct ToolsTests {
             try await reply.result(["tools": Self.tools(0..<1500), "nextCursor": .string(String(Int.random(in: 0..<Int.max)))])
         }
         try await ScriptedServer.running(script) { server in
-            let tools = try await Upstream(server).list(.tools)
+            var cuts: [ListCut] = []
+            let tools = try await Upstream(server).list(.tools) { cuts.append($0) }
             #expect(tools.count == 2000)
             #expect(server.requests("tools/list").count == 2)
+            #expect(cuts.map(\.sentence) == ["of its tools the first 2000 are used: it lists more, and no more are taken"])
+        }
+    }
+
+    @Test(arguments: [(1999, true, 0), (2000, false, 0), (2000, true, 1), (2001, false, 1)])
+    func `a list is told as cut if anything of it was left out, and only then`(_ tools: Int, _ goesOn: Bool, _ cuts: Int) async throws {
+        let script = ScriptedServer.modern { request, reply in
+            if request.json?["params"]?["cursor"] != nil { return try await reply.result(["tools": []]) }
+            try await reply.result(["tools": Self.tools(0..<tools), "nextCursor": goesOn ? "more" : nil])
+        }
+        try await ScriptedServer.running(script) { server in
+            var told: [ListCut] = []
+            let taken = try await Upstream(server).list(.tools) { told.append($0) }
+            #expect(taken.count == min(tools, 2000))
+            #expect(told.count == cuts)
         }
     }
 

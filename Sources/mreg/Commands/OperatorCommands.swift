@@ -154,6 +154,9 @@ struct ServerCommand: ParsableCommand {
             for server in servers where ["resting", "failing"].contains(server["health"]?.string) {
                 print("\n\(server["alias"]?.string ?? ""): \(server["last_failure"]?.string?.withoutControls ?? "")")
             }
+            for server in servers {
+                for cut in server["cut_lists"]?.elements ?? [] { print("\n\(server["alias"]?.string ?? ""): \(cut.string ?? "")") }
+            }
         }
 
         private static func endpoints(_ replicas: JSON?) -> String {
@@ -165,7 +168,8 @@ struct ServerCommand: ParsableCommand {
     /// How a server is doing, in one line.
     fileprivate static func told(_ server: JSON, _ alias: String, _ good: String, _ bad: String) -> String {
         if let failure = server["last_failure"]?.string { return "\(alias) \(bad): \(failure.withoutControls)" }
-        return "\(alias) \(good): \(server["tools"]?.integer ?? 0) tools, MCP \(server["revision"]?.string ?? "unknown")"
+        let cuts = (server["cut_lists"]?.elements ?? []).compactMap(\.string).map { "; \($0)" }.joined()
+        return "\(alias) \(good): \(server["tools"]?.integer ?? 0) tools, MCP \(server["revision"]?.string ?? "unknown")\(cuts)"
     }
 
     struct Check: ParsableCommand {
@@ -300,7 +304,7 @@ struct ReportCommand: ParsableCommand {
             var table = TextTable(["ACTION", "TARGET", "COUNT", "OUTCOMES", "P50 MS", "P95 MS", "P99 MS"])
             for line in lines {
                 let outcomes = (line["outcomes"]?.members ?? []).map { "\($0.name) \($0.value.text)" }.joined(separator: ", ")
-                let fixed = ["p50_ms", "p95_ms", "p99_ms"].map { line[$0].map { $0.text.description } ?? "-" }
+                let fixed = ["p50_ms", "p95_ms", "p99_ms"].map { line[$0].flatMap { $0.isNull ? nil : $0.text.description } ?? "-" }
                 table.add([line["action"]?.string ?? "", line["target"]?.string ?? "", line["count"]?.text.description ?? "", outcomes] + fixed)
             }
             print(lines.isEmpty ? "Nothing was called in the last \(hours) hours." : table.text)

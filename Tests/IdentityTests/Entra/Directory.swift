@@ -70,6 +70,7 @@ struct Directory {
         if let environment { process.environment = environment }
         // Into files: nobody has to read pipes at the same time.
         let outputs = ["output", "errors"].map { folder.appending(path: "\($0)-\(UUID().uuidString)") }
+        defer { for output in outputs { try? FileManager.default.removeItem(at: output) } }
         for output in outputs { try Data().write(to: output) }
         process.standardOutput = try FileHandle(forWritingTo: outputs[0])
         process.standardError = try FileHandle(forWritingTo: outputs[1])

@@ -28,6 +28,7 @@ from clients.script import (
     Event,
     Step,
     call,
+    elicitation,
     form_answer,
     listing,
     notification,
@@ -101,6 +102,7 @@ class Ear:
     async def elicit(self, context: Any, params: types.ElicitRequestParams) -> types.ElicitResult:
         if isinstance(params, types.ElicitRequestURLParams):
             self.hear("asked", "url", params.message, params.url)
+            self.hear("named", elicitation(params))
             return types.ElicitResult(action="accept")
         self.hear("asked", "form", params.message)
         return types.ElicitResult(action="accept", content=dict(form_answer(params.message)))

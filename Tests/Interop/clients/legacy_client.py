@@ -14,7 +14,7 @@ import anyio
 import httpx
 from mcp import ClientSession, McpError, types
 from mcp.client.streamable_http import streamable_http_client
-from script import MODEL_ANSWER, PATIENCE, PROOF_PAUSE, ROOT, STEP_DEADLINE, Answer, Event, Step, form_answer, notification
+from script import MODEL_ANSWER, PATIENCE, PROOF_PAUSE, ROOT, STEP_DEADLINE, Answer, Event, Step, elicitation, form_answer, notification
 
 LISTS = {
     "list": (ClientSession.list_tools, "tools"),
@@ -49,6 +49,7 @@ class Ear:
     async def elicit(self, context: Any, params: types.ElicitRequestParams) -> types.ElicitResult:
         if isinstance(params, types.ElicitRequestURLParams):
             self.hear("asked", "url", params.message, params.url)
+            self.hear("named", elicitation(params))
             return types.ElicitResult(action="accept")
         self.hear("asked", "form", params.message)
         return types.ElicitResult(action="accept", content=form_answer(params.message))

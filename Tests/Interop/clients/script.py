@@ -47,6 +47,11 @@ def call(name: str, arguments: dict[str, Any] | None = None) -> Step:
     return {"do": "call", "name": name, "arguments": arguments or {}}
 
 
+def elicitation(params: Any) -> str | None:
+    """The name of an elicitation by URL, in whichever way the library spells it."""
+    return getattr(params, "elicitation_id", None) or getattr(params, "elicitationId", None)
+
+
 def notification(method: str, params: Any) -> Event | None:
     """What a notification says outside of any call."""
     match method:
@@ -58,4 +63,6 @@ def notification(method: str, params: Any) -> Event | None:
             return ["changed", "resources"]
         case "notifications/resources/updated":
             return ["updated", str(params.uri)]
+        case "notifications/elicitation/complete":
+            return ["been there", elicitation(params)]
     return None

@@ -14,6 +14,7 @@ FORM = {"type": "object", "properties": {"name": {"type": "string", "title": "Yo
 FORM_QUESTION = "What is your name?"
 SECOND_QUESTION = "And the name of your dog?"
 URL = "https://example.com/authorize?step=1"
+URL_ELICITATION = "elicitation-1"
 URL_QUESTION = "Please look at this page."
 PROMPT_FOR_MODEL = "What is the capital of France?"
 

@@ -10,8 +10,8 @@ from typing import Any
 from weakref import WeakSet
 
 import anyio
-from everything import BYTES, FORM, FORM_QUESTION, LEVELS, PROMPT_FOR_MODEL, SECOND_QUESTION, STATIC_BINARY, URL, URL_QUESTION
-from everything import Everything, options
+from everything import BYTES, FORM, FORM_QUESTION, LEVELS, PROMPT_FOR_MODEL, SECOND_QUESTION, STATIC_BINARY, URL
+from everything import URL_ELICITATION, URL_QUESTION, Everything, options
 from mcp import McpError, types
 from mcp.server.fastmcp.server import StreamableHTTPASGIApp
 from mcp.server.lowlevel import NotificationOptions, Server
@@ -105,7 +105,8 @@ async def call_tool(params: types.CallToolRequestParams) -> types.CallToolResult
         case "ask_twice":
             return said(f"Hello, {await ask(FORM_QUESTION)} and {await ask(SECOND_QUESTION)}!")
         case "ask_url":
-            answer = await session.elicit_url(URL_QUESTION, URL, "elicitation-1", request_id)
+            answer = await session.elicit_url(URL_QUESTION, URL, URL_ELICITATION, request_id)
+            await session.send_elicit_complete(URL_ELICITATION, request_id)
             return said(f"The user did {answer.action}.")
         case "sample":
             prompt = types.SamplingMessage(role="user", content=types.TextContent(type="text", text=PROMPT_FOR_MODEL))
