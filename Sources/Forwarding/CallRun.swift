@@ -104,12 +104,14 @@ actor CallRun {
 
     // MARK: What comes back
 
-    /// - Parameter wait: how long to wait before returning `silence`; nil waits for as long as the request may take.
-    func next(orSilenceAfter wait: Duration? = nil) async -> Part {
+    /// - Parameters:
+    ///   - wait: how long to wait before returning `silence`; nil waits for as long as the request may take.
+    ///   - beats: whether a client that wants to hear of progress is told something instead of `silence`.
+    func next(orSilenceAfter wait: Duration? = nil, beats: Bool = true) async -> Part {
         if !outbox.isEmpty { return .message(outbox.removeFirst(), isDroppable: false) }
         do {
             if let round {
-                guard let answers = try await collect(round, wait) else { return heartbeat() }
+                guard let answers = try await collect(round, wait) else { return beats ? heartbeat() : .silence }
                 try await askAgain(round, answers)
             }
             while let event = try await call.next(orSilenceAfter: wait) {
@@ -117,7 +119,7 @@ actor CallRun {
                 case .progress(let params): return .message(progress(params), isDroppable: true)
                 case .log(let params):
                     return .message(Message.notification(method: "notifications/message", params: params.text), isDroppable: true)
-                case .silence: return heartbeat()
+                case .silence: return beats ? heartbeat() : .silence
                 case .question(let id, let question): if let part = await ask(id, question) { return part }
                 case .answer(.success(let result)):
                     guard let required = try InputRequired(result) else { return .answer(.success(result)) }

@@ -57,7 +57,7 @@ package struct Corridor: Sendable {
             }
             decision.principal = principal
 
-            let message = try Message(parsing: inbound.body, allowingShorthand: acceptsShorthand)
+            let message = try Message(parsing: inbound.body, allowingShorthand: acceptsShorthand) { decision.id = $0 }
             if case .request(let id, _, _) = message { decision.id = id }
             let reading = try Reading(message, headers: inbound.routing)
             decision.session = try session(of: reading, inbound, principal)

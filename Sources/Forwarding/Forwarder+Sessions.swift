@@ -53,6 +53,9 @@ extension Forwarder {
 
     // MARK: Streams that outlive their connection
 
+    /// How long a call may be silent before its client is told under which id its answer can be had again.
+    private static let untilPriming = Duration.seconds(1)
+
     /// Reads on until the answer, whether or not the client's connection lasts (L-5): what comes is kept in the session, where
     /// the client can have it again.
     func follow(_ leg: Leg, _ session: ClientSession, _ incoming: Incoming) async -> Reply {
@@ -63,8 +66,11 @@ extension Forwarder {
         // client's word, the end of the session, and the end of the credential.
         Task {
             var isPrimed = false
+            // Whoever can be given something to come back with gets it before there is anything to say.
+            var (wait, beats) = session.revision >= .november2025 ? (Self.untilPriming, false) : (Self.patience, true)
             while true {
-                let part = await leg.run.next(orSilenceAfter: Self.patience)
+                let part = await leg.run.next(orSilenceAfter: wait, beats: beats)
+                (wait, beats) = (beats ? Self.patience : Self.patience - Self.untilPriming, true)
                 if part.isLast {
                     let reply = await self.end(leg, with: part)
                     last.withLock { $0 = reply }

@@ -33,11 +33,17 @@ package enum Message: Sendable {
 
     /// Reads a body.
     ///
-    /// - Parameter allowingShorthand: accept `{"method": …}` without `jsonrpc` and `id` as a request with id null,
-    ///   as the performance guide's load script sends it. Evaluation only.
-    package init(parsing body: [UInt8], allowingShorthand: Bool = false, limits: JSON.Limits = JSON.Limits()) throws(ProtocolError) {
+    /// - Parameters:
+    ///   - allowingShorthand: accept `{"method": …}` without `jsonrpc` and `id` as a request with id null, as the performance guide's
+    ///     load script sends it. Evaluation only.
+    ///   - noting: told the id of what looks like a request, also if it turns out to be none that can be served: its error is sent
+    ///     under it. What may be a response has an id of somebody else's.
+    package init(
+        parsing body: [UInt8], allowingShorthand: Bool = false, limits: JSON.Limits = JSON.Limits(), noting: (MessageID) -> Void = { _ in }
+    ) throws(ProtocolError) {
         let json: JSON
         do { json = try JSON(parsing: body, limits: limits) } catch { throw .parse(error) }
+        if json["method"] != nil, json["result"] == nil, json["error"] == nil, let id = json["id"].flatMap({ MessageID($0) }) { noting(id) }
         try self.init(json, allowingShorthand: allowingShorthand)
     }
 

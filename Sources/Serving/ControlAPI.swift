@@ -166,7 +166,12 @@ package struct ControlAPI: Sendable {
                 let hours = request.uri.queryParameters["hours"].flatMap { Int($0) } ?? 24
                 guard (1...2400).contains(hours) else { throw Refusal.invalid("“hours” is 1 to 2400.") }
                 let report = try await callReport(now().wall.advanced(by: .seconds(-3600 * hours)))
-                return .json(["lines": .array(report.lines.map(Self.written))])
+                var names: [ServerID: String] = [:]
+                for id in Set(report.lines.compactMap(\.server)) {
+                    // What was removed has no name any more.
+                    names[id] = try await registry.get(id)?.alias.description ?? "#\(id.rawValue)"
+                }
+                return .json(["lines": .array(report.lines.map { Self.written($0, of: $0.server.flatMap { names[$0] }) })])
             }
         }
     }
@@ -288,12 +293,13 @@ package struct ControlAPI: Sendable {
             requestID: context.requestID, at: now().wall, user: user.id, tenant: user.tenant, action: action, target: target, address: "control")
     }
 
-    private static func written(_ line: CallReport.Line) -> JSONText {
+    private static func written(_ line: CallReport.Line, of server: String?) -> JSONText {
         func milliseconds(_ share: Double) -> JSONText {
             line.latency.percentile(share).map { .number(Double($0.microseconds) / 1000) } ?? .null
         }
         return [
-            "action": .string(line.action), "target": .string(line.target), "count": .number(line.count),
+            "server": server.map { .string($0) } ?? .null, "action": .string(line.action), "target": .string(line.target),
+            "count": .number(line.count),
             "outcomes": .object(
                 AuditRecord.Outcome.allCases.compactMap { outcome in line.outcomes[outcome].map { (outcome.rawValue, .number($0)) } }),
             "p50_ms": milliseconds(0.5), "p95_ms": milliseconds(0.95), "p99_ms": milliseconds(0.99),

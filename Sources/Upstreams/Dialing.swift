@@ -91,17 +91,20 @@ struct Dialing: Sendable {
             let left = end.map { TimeAmount.nanoseconds(($0 - .now()).nanoseconds / Int64(addresses.count - tried)) }
             let timeout = left.map { max($0, .milliseconds(1)) } ?? Self.connectTimeout
             do { return try await bootstrap.connectTimeout(timeout).connect(to: address).get() } catch {
-                last = "connecting failed (\(Self.brief(error)))"
+                last = "connecting failed (\(error.brief))"
             }
         }
         throw .unreachable(last)
     }
+}
 
-    private static func brief(_ error: any Error) -> String {
-        switch error {
+extension Error {
+    /// What went wrong with a connection, for people to read.
+    var brief: String {
+        switch self as any Error {
         case let error as IOError: String(cString: strerror(error.errnoCode))
         case ChannelError.connectTimeout: "timed out"
-        default: "\(type(of: error))"
+        default: "\(type(of: self))"
         }
     }
 }

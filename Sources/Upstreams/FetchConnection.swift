@@ -102,8 +102,8 @@ final class FetchConnection: ChannelInboundHandler {
         switch error {
         case HTTPParserError.headerOverflow: fetch.end(.failure(.tooLarge))
         case _ where !isEstablished: fetch.fail("the TLS handshake failed (\(type(of: error)))")
-        case is HTTPParserError: fetch.fail("its answer is not HTTP (\(error))")
-        default: fetch.fail("the connection failed (\(type(of: error)))")
+        case is HTTPParserError: fetch.fail("its answer is not HTTP")
+        default: fetch.fail("the connection failed (\(error.brief))")
         }
         context.close(promise: nil)
     }

@@ -456,7 +456,8 @@ final class HTTPConnection: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        lose("the connection failed (\(type(of: error)))", handshake: "the TLS handshake failed (\(type(of: error)))")
+        let why = error is HTTPParserError ? "its answer is not HTTP" : "the connection failed (\(error.brief))"
+        lose(why, handshake: "the TLS handshake failed (\(type(of: error)))")
         context.close(promise: nil)
     }
 }

@@ -101,6 +101,22 @@ struct CallTests {
         }
     }
 
+    @Test(arguments: [
+        (#"{"jsonrpc":"1.0","id":7,"method":"ping"}"#, 7), (#"{"jsonrpc":"2.0","id":7,"method":"ping","params":[]}"#, 7),
+        (#"{"jsonrpc":"2.0","id":7,"method":5}"#, 7), (#"{"jsonrpc":"2.0","id":7,"method":""}"#, 7), (#"{"id":7,"method":"ping"}"#, 7),
+        // Under these the client may have a request of its own under way, which this does not answer.
+        (#"{"jsonrpc":"2.0","id":7,"method":"ping","result":{}}"#, nil), (#"{"jsonrpc":"2.0","id":7,"error":{}}"#, nil),
+        (#"{"jsonrpc":"2.0","id":7}"#, nil), (#"{"jsonrpc":"2.0","id":{},"method":"ping"}"#, nil),
+    ])
+    func `what is refused for its form is refused under its id where that can be read`(_ body: String, id: Int64?) async throws {
+        try await RunningGateway.with { gateway in
+            let answer = try await gateway.mcp(body, token: try await gateway.token())
+            #expect(answer.status == 400)
+            #expect(answer.json?["id"]?.integer == id)
+            #expect(answer.json?["error"]?["code"] != nil)
+        }
+    }
+
     @Test func `the envelope of the stateless revision is checked against its headers`() async throws {
         try await RunningGateway.with { gateway in
             let token = try await gateway.token()

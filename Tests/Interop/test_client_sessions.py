@@ -96,6 +96,18 @@ def test_a_broken_stream_goes_on_where_it_broke_off(alias: str, everything: Gate
         assert [event.message for event in events(response)] == [rest[0].message], "who missed it may have it again"
 
 
+@over_http
+def test_a_call_that_says_nothing_can_be_come_back_to(alias: str, everything: Gateway) -> None:
+    wire = legacy(everything.endpoint, everything.token("session-resumed"))
+    params = {"name": f"{alias}__slow", "arguments": {"key": "quiet"}}
+    with wire.stream("tools/call", params, id_="quiet") as response:
+        first = next(events(response))
+    assert first.id is not None and first.message is None
+    wire.notify("notifications/cancelled", {"requestId": "quiet"})
+    with wire.listen(first.id) as response:
+        assert [event.message["id"] for event in events(response) if event.message] == ["quiet"]
+
+
 def read_until_progress(wire: Wire, tool: str, arguments: dict[str, Any]) -> tuple[list[dict[str, Any]], str]:
     """Calls, and breaks the connection off after the first message; what came, and the id of the last event."""
     params = {"name": tool, "arguments": arguments}

@@ -54,6 +54,17 @@ struct CallReportTests {
         #expect(CallReport(records).lines.count == 4)
     }
 
+    @Test func `tools of one name at the endpoints of two servers are two`() {
+        let records = [nil, 1, 2, 2].map { (id: Int64?) in
+            var record = Self.records("tools/call", "echo", [.ok])[0]
+            record.server = id.map { ServerID($0) }
+            return record
+        }
+        let lines = CallReport(records).lines
+        #expect(lines.map { $0.server?.rawValue } == [2, nil, 1])
+        #expect(lines.map(\.count) == [2, 1, 1])
+    }
+
     @Test func `no calls make no lines`() {
         #expect(CallReport([]).lines.isEmpty)
     }

@@ -301,11 +301,12 @@ struct ReportCommand: ParsableCommand {
 
         func run() throws {
             let lines = try instance.request("GET", "/reports/calls?hours=\(hours)")?["lines"]?.elements ?? []
-            var table = TextTable(["ACTION", "TARGET", "COUNT", "OUTCOMES", "P50 MS", "P95 MS", "P99 MS"])
+            var table = TextTable(["SERVER", "ACTION", "TARGET", "COUNT", "OUTCOMES", "P50 MS", "P95 MS", "P99 MS"])
             for line in lines {
                 let outcomes = (line["outcomes"]?.members ?? []).map { "\($0.name) \($0.value.text)" }.joined(separator: ", ")
                 let fixed = ["p50_ms", "p95_ms", "p99_ms"].map { line[$0].flatMap { $0.isNull ? nil : $0.text.description } ?? "-" }
-                table.add([line["action"]?.string ?? "", line["target"]?.string ?? "", line["count"]?.text.description ?? "", outcomes] + fixed)
+                let named = ["server", "action", "target"].map { line[$0]?.string ?? "" }
+                table.add(named + [line["count"]?.text.description ?? "", outcomes] + fixed)
             }
             print(lines.isEmpty ? "Nothing was called in the last \(hours) hours." : table.text)
         }
