@@ -32,5 +32,6 @@ package enum Schema {
         Migration("v0018-replicas", PackageResources.v0018_replicas_sql),
         Migration("v0019-questions", PackageResources.v0019_questions_sql),
         Migration("v0020-endpoint-weight", PackageResources.v0020_endpoint_weight_sql),
+        Migration("v0021-sessions-of-keys", PackageResources.v0021_sessions_of_keys_sql),
     ]
 }

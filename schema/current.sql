@@ -149,7 +149,7 @@ CREATE TABLE client_sessions (
     subscriptions TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     used_at INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
+, key_id INTEGER) STRICT, WITHOUT ROWID;
 
 CREATE TABLE limits (
     tenant_id INTEGER NOT NULL REFERENCES tenants (tenant_id),

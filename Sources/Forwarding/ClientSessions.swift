@@ -20,7 +20,8 @@ package struct ClientSessionStore: Sendable {
 
 /// The sessions of clients of the handshake era, on all endpoints.
 ///
-/// Each is good for its user on its endpoint, and for nobody else: to anybody else it does not exist (L-3). Bounded: a user
+/// Each is good for its user on its endpoint, and for nobody else: to anybody else it does not exist (L-3). One that an API key opened is
+/// that key's alone. Bounded: a user
 /// who opens too many loses the one not used for longest, so nobody can keep others out; beyond `most` nobody gets a new one.
 package final class ClientSessions: Service {
     package static let most = 10_000
@@ -60,13 +61,13 @@ package final class ClientSessions: Service {
     func find(_ id: String, of principal: Principal, at endpoint: Resource) -> ClientSession? {
         let session = state.withLock { state -> ClientSession? in
             if let session = state.sessions[id] { return session }
-            guard let record = state.dormant[id], record.user == principal.user else { return nil }
+            guard let record = state.dormant[id], record.isGood(for: principal) else { return nil }
             state.dormant[id] = nil
             let session = ClientSession(record, principal: principal, only: endpoint.alias, isRestored: true)
             state.sessions[id] = session
             return session
         }
-        guard let session, session.user == principal.user, session.endpoint == endpoint.path else { return nil }
+        guard let session, session.record.isGood(for: principal), session.endpoint == endpoint.path else { return nil }
         session.touch(at: now())
         return session
     }
@@ -75,8 +76,8 @@ package final class ClientSessions: Service {
     func open(_ incoming: Incoming, of principal: Principal, at endpoint: Resource) async throws(Refusal) -> ClientSession {
         let moment = now()
         let record = ClientSessionRecord(
-            id: RequestID.random().description + RequestID.random().description, user: principal.user, tenant: principal.tenant,
-            endpoint: endpoint.path, revision: incoming.revision.rawValue,
+            id: RequestID.random().description + RequestID.random().description, user: principal.user, key: principal.key,
+            tenant: principal.tenant, endpoint: endpoint.path, revision: incoming.revision.rawValue,
             capabilities: (incoming.params?["capabilities"].flatMap { $0.isObject && $0.bytes.count <= 4096 ? $0.text.description : nil }) ?? "{}",
             client: (incoming.client ?? "").cut(200), createdAt: moment, usedAt: moment)
         let session = ClientSession(record, principal: principal, only: endpoint.alias)

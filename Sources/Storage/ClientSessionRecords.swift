@@ -24,7 +24,7 @@ extension Database {
                     try statement.execute(arguments: [
                         session.id, session.user.rawValue, session.tenant.rawValue, session.endpoint, session.revision, session.capabilities,
                         session.client, session.logLevel, String(decoding: try JSONEncoder().encode(session.subscriptions.sorted()), as: UTF8.self),
-                        session.createdAt.microseconds, session.usedAt.microseconds,
+                        session.createdAt.microseconds, session.usedAt.microseconds, session.key?.rawValue,
                     ])
                 }
             }
@@ -47,8 +47,8 @@ enum ClientSessionQuery {
     static let delete = "DELETE FROM client_sessions WHERE session_id = ?"
     static let upsert = """
         INSERT INTO client_sessions
-            (session_id, user_id, tenant_id, endpoint, revision, capabilities, client, log_level, subscriptions, created_at, used_at)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            (session_id, user_id, tenant_id, endpoint, revision, capabilities, client, log_level, subscriptions, created_at, used_at, key_id)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         ON CONFLICT (session_id) DO UPDATE SET log_level = excluded.log_level, subscriptions = excluded.subscriptions, used_at = excluded.used_at
         """
 }
@@ -57,7 +57,8 @@ extension ClientSessionRecord {
     fileprivate init(row: Row) throws {
         let subscriptions: String = row["subscriptions"]
         self.init(
-            id: row["session_id"], user: UserID(row["user_id"]), tenant: TenantID(row["tenant_id"]), endpoint: row["endpoint"],
+            id: row["session_id"], user: UserID(row["user_id"]), key: (row["key_id"] as Int64?).map { APIKeyID($0) },
+            tenant: TenantID(row["tenant_id"]), endpoint: row["endpoint"],
             revision: row["revision"], capabilities: row["capabilities"], client: row["client"], logLevel: row["log_level"],
             subscriptions: Set(try JSONDecoder().decode([String].self, from: Data(subscriptions.utf8))),
             createdAt: Timestamp(microseconds: row["created_at"]), usedAt: Timestamp(microseconds: row["used_at"]))

@@ -215,6 +215,21 @@ struct ClientSessionsTests {
         #expect(found.takeUnsubscribed().isEmpty)
     }
 
+    @Test func `a session is for the key that opened it, or for its user's sign-ins, also after a restart`() async throws {
+        func key(_ id: Int64) -> Principal { Principal(user: ada.user, name: ada.name, tenant: ada.tenant, role: ada.role, key: APIKeyID(id)) }
+        let shelf = Shelf()
+        let before = ClientSessions(store: shelf.store, kept: [], changes: Self.changes) { Self.now }
+        let signedIn = try await before.open(Self.handshake(), of: ada, at: .mcp)
+        let keys = try await before.open(Self.handshake(), of: key(1), at: .mcp)
+        let after = ClientSessions(store: shelf.store, kept: shelf.records, changes: Self.changes) { Self.now }
+        for sessions in [before, after] {
+            for other in [key(1), key(2)] { #expect(sessions.find(signedIn.id, of: other, at: .mcp) == nil) }
+            for other in [ada, key(2)] { #expect(sessions.find(keys.id, of: other, at: .mcp) == nil) }
+            #expect(sessions.find(signedIn.id, of: ada, at: .mcp) != nil)
+            #expect(sessions.find(keys.id, of: key(1), at: .mcp) != nil)
+        }
+    }
+
     @Test func `what was not used for a day is over`() async throws {
         let shelf = Shelf()
         let sessions = ClientSessions(store: shelf.store, kept: [], changes: Self.changes) { Self.now }

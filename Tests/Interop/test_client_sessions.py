@@ -50,6 +50,26 @@ def test_a_session_is_its_users_and_its_endpoints_and_nobody_elses(everything: G
     assert own.send("tools/list").status == 200, "and it goes on"
 
 
+def test_a_session_of_a_sign_in_is_none_of_a_key(everything: Gateway) -> None:
+    """A key may reach less than its owner does: what the owner's calls say is not for it."""
+    owner = legacy(everything.endpoint, everything.token("session-owner"))
+    made = httpx2.post(
+        everything.endpoint.removesuffix("/mcp") + "/api/v1/keys",
+        json={"name": "narrow", "servers": [EVERYTHING[0].alias]},
+        headers={"Authorization": f"Bearer {owner.token}"},
+    )
+    assert made.status_code == 201, made.text
+    thief = legacy(everything.endpoint, made.json()["key"])
+    own, thief.session = thief.session, owner.session
+    assert thief.send("ping").status == 404
+    with thief.listen() as response:
+        assert response.status_code == 404
+    assert thief.close().status_code == 404
+    assert owner.send("ping").status == 200
+    thief.session = own
+    assert thief.send("ping").status == 200
+
+
 def test_a_session_that_was_ended_is_unknown(everything: Gateway) -> None:
     wire = legacy(everything.endpoint, everything.token("session-owner"))
     assert wire.close().status_code == 204
