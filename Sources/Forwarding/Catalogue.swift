@@ -382,11 +382,11 @@ package final class Catalogue: Service {
     }
 
     private func ask(_ server: ServerID, _ upstream: Upstream) async {
-        let (lists, cuts, listingFailure) = await Self.list(upstream)
+        let (lists, place, cuts, listingFailure) = await Self.list(upstream)
         // On disk before anything is made of it.
         let noted =
             if let lists {
-                await pins.note(lists[.tools] ?? [], of: upstream.server)
+                await pins.note(lists[.tools] ?? [], of: upstream.server, at: place)
             } else {
                 (listing: PinBook.Listing?.none, failure: String?.none)
             }
@@ -428,27 +428,35 @@ package final class Catalogue: Service {
         }
     }
 
-    private typealias Found = (lists: [ListKind: [JSON]]?, cuts: [ListCut], failure: String?)
+    private typealias Found = (lists: [ListKind: [JSON]]?, place: Int?, cuts: [ListCut], failure: String?)
 
-    /// The lists of a server and what was left out of them, or why there are none to be had in time.
+    /// The lists of a server, which of its places has those tools, and what was left out, or why there are none to be had in time.
     private static func list(_ upstream: Upstream) async -> Found {
         await withTaskGroup(of: Found.self) { group in
             group.addTask {
                 do {
                     var lists: [ListKind: [JSON]] = [:]
                     var cuts: [ListCut] = []
+                    var place: Int?
+                    let turn = upstream.placeInTurn()
                     let kinds = try await upstream.offer().kinds
-                    for kind in ListKind.allCases where kinds.contains(kind) { lists[kind] = try await upstream.list(kind) { cuts.append($0) } }
-                    return (lists, cuts, nil)
+                    for kind in ListKind.allCases where kinds.contains(kind) {
+                        lists[kind] = try await upstream.list(kind, preferring: turn) {
+                            cuts.append($0)
+                        } whenAnswered: {
+                            if kind == .tools { place = $0 }
+                        }
+                    }
+                    return (lists, place, cuts, nil)
                 } catch {
-                    return (nil, [], (error as? UpstreamFailure)?.reason ?? "\(error)")
+                    return (nil, nil, [], (error as? UpstreamFailure)?.reason ?? "\(error)")
                 }
             }
             group.addTask {
                 try? await Task.sleep(for: longestListing)
-                return (nil, [], "it took more than \(longestListing.components.seconds) s to list what it has")
+                return (nil, nil, [], "it took more than \(longestListing.components.seconds) s to list what it has")
             }
-            let first = await group.next() ?? (nil, [], nil)
+            let first = await group.next() ?? (nil, nil, [], nil)
             group.cancelAll()
             return first
         }

@@ -24,6 +24,14 @@ package final class PinBook: Sendable {
         var idempotent: Set<ExactName> = []
     }
 
+    /// What places of a server listed last that is not approved. Calls go to any place, so what waits at one waits at all, though
+    /// another still lists what was approved.
+    private struct Strays {
+        /// When the server was last changed: afterwards its places are others.
+        let since: Timestamp
+        var byPlace: [Int: [ExactName: (json: JSON, definition: ToolDefinition)]] = [:]
+    }
+
     private struct Kept {
         var pins = ToolPins()
         var order = 0
@@ -31,6 +39,7 @@ package final class PinBook: Sendable {
 
     package let policy: ToolChangePolicy
     private let kept: Mutex<[ServerID: Kept]>
+    private let strays = Mutex<[ServerID: Strays]>([:])
     private let write: @Sendable (ToolListing, ServerRecord) async throws -> (pins: ToolPins, order: Int)
     private let logger: Logger
 
@@ -59,20 +68,31 @@ package final class PinBook: Sendable {
     }
 
     /// For a server that is no more. Its number is never another's.
-    package func forget(_ server: ServerID) { kept.withLock { $0[server] = nil } }
+    package func forget(_ server: ServerID) {
+        kept.withLock { $0[server] = nil }
+        strays.withLock { $0[server] = nil }
+    }
 
     // MARK: The catalogue's side
 
     /// Takes up what a server listed. When it returns without a failure, that is on disk.
     ///
+    /// - Parameter place: which of the server's places listed it; nil if it has one.
     /// - Returns: the listing, and why it could not be noted: what differs from the record is not used then.
-    func note(_ tools: [JSON], of server: ServerRecord) async -> (listing: Listing, failure: String?) {
+    func note(_ tools: [JSON], of server: ServerRecord, at place: Int? = nil) async -> (listing: Listing, failure: String?) {
         var listing = ToolListing()
         var listed: [(json: JSON, name: String, fingerprint: ToolFingerprint)] = []
-        for json in tools {
-            guard let definition = ToolDefinition(json), let tool = listing.add(definition.name, definition.canonical) else { continue }
+        let place = server.replicas.isEmpty ? nil : place
+        let elsewhere = place.map { strays(of: server, besides: $0) } ?? [:]
+        let before = pins(of: server.id)
+        let defined = tools.compactMap { json in ToolDefinition(json).map { (json: json, definition: $0) } }
+        for tool in defined {
+            let stray = elsewhere[ExactName(tool.definition.name)].flatMap { before.isApproved(tool.definition) ? $0 : nil }
+            let (json, definition) = stray ?? tool
+            guard let tool = listing.add(definition.name, definition.canonical) else { continue }
             listed.append((json, tool.name, tool.fingerprint))
         }
+        defer { if let place { note(defined, of: server, at: place) } }
         let news = pins(of: server.id).news(in: listing)
         guard !news.isEmpty else { return (Listing(tools: listed), nil) }
         do {
@@ -91,6 +111,27 @@ package final class PinBook: Sendable {
         }
     }
 
+    /// What other places list that is not approved, as the pins are now.
+    private func strays(of server: ServerRecord, besides place: Int) -> [ExactName: (json: JSON, definition: ToolDefinition)] {
+        let pins = pins(of: server.id)
+        return strays.withLock { strays in
+            guard let known = strays[server.id], known.since == server.updatedAt else { return [:] }
+            return known.byPlace.filter { $0.key != place }.sorted { $0.key > $1.key }.reduce(into: [:]) { found, other in
+                found.merge(other.value.filter { !pins.isApproved($0.value.definition) }) { $1 }
+            }
+        }
+    }
+
+    private func note(_ tools: [(json: JSON, definition: ToolDefinition)], of server: ServerRecord, at place: Int) {
+        let pins = pins(of: server.id)
+        let unapproved = tools.filter { !pins.isApproved($0.definition) }.prefix(ToolListing.most)
+        strays.withLock { strays in
+            var known = strays[server.id].flatMap { $0.since == server.updatedAt ? $0 : nil } ?? Strays(since: server.updatedAt)
+            known.byPlace[place] = Dictionary(unapproved.map { (ExactName($0.definition.name), $0) }) { first, _ in first }
+            strays[server.id] = known
+        }
+    }
+
     /// What of a listing is used, as the pins are now. Never waits.
     func judge(_ listing: Listing, of server: ServerRecord) -> Judged {
         let pins = pins(of: server.id)
@@ -106,5 +147,11 @@ package final class PinBook: Sendable {
             if pins.isIdempotent(tool.name, tool.fingerprint) { judged.idempotent.insert(ExactName(tool.name)) }
         }
         return judged
+    }
+}
+
+extension ToolPins {
+    fileprivate func isApproved(_ tool: ToolDefinition) -> Bool {
+        self[tool.name].map { $0.approved == ToolFingerprint(of: tool.canonical) } ?? false
     }
 }

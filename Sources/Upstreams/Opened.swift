@@ -27,13 +27,16 @@ extension Link.Opened {
         return try await exchange.response()
     }
 
-    /// - Parameter avoided: replicas it does not go to if there is another.
+    /// - Parameters:
+    ///   - avoided: replicas it does not go to if there is another.
+    ///   - preferred: the replica it goes to if that may be asked.
     func send(
-        _ method: String, _ params: [(String, JSONText?)], as client: Implementation, on exchange: Exchange, avoiding avoided: Set<Int> = []
+        _ method: String, _ params: [(String, JSONText?)], as client: Implementation, on exchange: Exchange, avoiding avoided: Set<Int> = [],
+        preferring preferred: Int? = nil
     ) async throws {
         let meta = revision.era == .modern ? JSONText.object(ModernRequest.envelope(client: client)) : nil
         let body = Message.request(id: MessageID(exchange.id), method: method, params: .object(params + [("_meta", meta)]))
-        let outbound = Outbound(body: body, headers: headers(method: method, name: nil), avoiding: avoided)
+        let outbound = Outbound(body: body, headers: headers(method: method, name: nil), avoiding: avoided, preferred: preferred)
         try await transport.send(outbound, on: exchange, onSession: nil)
     }
 }

@@ -66,6 +66,7 @@ package final class Upstream: Sendable {
     private let verdict: EraVerdict
     private let strays: Strays
     let errands: Errands
+    private let turns = Atomic<Int>(0)
 
     private static let mostPages = 100
     private static let mostItems = 2000
@@ -144,13 +145,21 @@ package final class Upstream: Sendable {
         return offer
     }
 
+    /// Which of its places is to say next what it lists: each in turn, where it has no sessions.
+    package func placeInTurn() -> Int { turns.wrappingAdd(1, ordering: .relaxed).oldValue % max(1, replicas.all.count) }
+
     /// All of one list, over all pages, as the server wrote it; nothing if it does not offer that list.
     ///
     /// Where each user is somebody else to the server, it is the list that one user sees, asked for in that user's conversation.
     /// Bounded: 100 pages, 2000 items, 8 MiB.
     ///
-    /// - Parameter whenCut: told if the list goes on after what is returned.
-    package func list(_ kind: ListKind, whenCut: (ListCut) -> Void = { _ in }) async throws -> [JSON] {
+    /// - Parameters:
+    ///   - place: the replica that is asked if it may be, by number.
+    ///   - whenCut: told if the list goes on after what is returned.
+    ///   - whenAnswered: told which replica answered a page.
+    package func list(
+        _ kind: ListKind, preferring place: Int? = nil, whenCut: (ListCut) -> Void = { _ in }, whenAnswered: (Int) -> Void = { _ in }
+    ) async throws -> [JSON] {
         let owner = try await lister()
         let kinds = try await offer(to: owner).kinds
         // A server that says nothing at all of what it offers may have tools for all that.
@@ -160,7 +169,8 @@ package final class Upstream: Sendable {
         var cursor: JSONText?
         var seen: Set<JSONText> = []
         for number in 1...Self.mostPages {
-            let page = try await request(kind.method, [("cursor", cursor)], owner: owner)
+            let (page, answerer) = try await answer(kind.method, [("cursor", cursor)], owner: owner, preferring: place)
+            if let answerer { whenAnswered(answerer) }
             guard let listed = page[kind.member], listed.kind == .array else { throw UpstreamFailure.garbled("its list of \(kind.noun) is none") }
             items += listed.elements
             bytes += listed.bytes.count
@@ -249,6 +259,13 @@ package final class Upstream: Sendable {
 
     /// Asks something in the gateway's own name that changes nothing, so it may be asked twice.
     func request(_ method: String, _ params: [(String, JSONText?)], owner: Owner) async throws -> JSON {
+        try await answer(method, params, owner: owner, preferring: nil).result
+    }
+
+    /// The same, with the replica that answered.
+    private func answer(
+        _ method: String, _ params: [(String, JSONText?)], owner: Owner, preferring preferred: Int?
+    ) async throws -> (result: JSON, replica: Int?) {
         let repetition = Repetition(method: method, isMarked: false)
         var (mayReopen, mayRenew) = (true, true)
         var tried: Set<Int> = []
@@ -256,9 +273,9 @@ package final class Upstream: Sendable {
             let (link, opened) = try await conversations.open(of: owner, declaring: nil, avoiding: tried)
             let exchange = opened.transport.exchange(patience: .handshake)
             do {
-                try await opened.send(method, params, as: client, on: exchange, avoiding: tried)
+                try await opened.send(method, params, as: client, on: exchange, avoiding: tried, preferring: preferred)
                 switch try await exchange.response() {
-                case .success(let result): return result
+                case .success(let result): return (result, exchange.replica)
                 case .failure(let error): throw UpstreamFailure.rejected(status: 200, error: error)
                 }
             } catch UpstreamFailure.turnedAway(let why) {

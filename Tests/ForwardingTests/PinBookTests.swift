@@ -56,6 +56,21 @@ struct PinBookTests {
         }
     }
 
+    @Test func `what waits at one place of a server waits though another lists what was approved`() async throws {
+        var server = try upstream("s").server
+        server.replicas = [ServerReplica(endpoint: "https://second.example.test/mcp")]
+        let book = Record().book(.hold)
+        func used(_ text: String, at place: Int) async throws -> [String] {
+            self.used(book.judge(await book.note(try tools(["a": text, "b": "1"]), of: server, at: place).listing, of: server))
+        }
+        #expect(try await used("1", at: 0) == ["a", "b"])
+        #expect(try await used("2", at: 1) == ["b"])
+        #expect(try await used("1", at: 0) == ["b"])
+        #expect(book.pins(of: server.id).waiting.map(\.name) == ["a"])
+        #expect(try await used("1", at: 1) == ["a", "b"], "it lists again what was approved")
+        #expect(try await used("1", at: 0) == ["a", "b"])
+    }
+
     @Test func `what cannot be written down is not used, whatever the policy`() async throws {
         for policy in ToolChangePolicy.allCases {
             let (record, server) = (Record(), try upstream("s").server)

@@ -56,3 +56,33 @@ async def test_calls_go_where_somebody_is(gateway: Gateway, places: list[Listeni
     for mode in ["auto", "legacy"]:
         for _ in range(4):
             assert await words(gateway, mode) == "green ideas"
+
+
+async def test_what_one_place_lists_differently_waits_in_all_of_them(gateway: Gateway) -> None:
+    """A call goes to either place, so what the other one lists does not end the wait."""
+    with ExitStack() as stack:
+        places = [ListeningProcess([sys.executable, str(SERVERS / "saying_http.py"), text]) for text in ("Says it.", "Says it to everybody.")]
+        for place in places:
+            stack.callback(place.end)
+        first, second = (place.wait_for_url() for place in places)
+        admin = {"headers": gateway.bearer("admin"), "timeout": DEADLINE}
+        record = {"alias": "saying", "title": "Saying", "transport": "http", "endpoint": first, "replicas": [{"endpoint": second}]}
+        made = httpx2.post(gateway.registry, json=record, **admin)
+        assert made.status_code == 201, made.text
+        stack.callback(gateway.remove, "saying")
+        server = f"{gateway.registry}/{made.json()['id']}"
+
+        async def listed() -> list[str]:
+            assert httpx2.post(f"{server}/check", **admin).status_code == 200
+            async with connect(gateway.endpoint, gateway.token(USER), "auto") as client:
+                return [tool.name for tool in (await client.list_tools()).tools if tool.name.startswith("saying__")]
+
+        for _ in range(2):
+            await listed()
+        for _ in range(4):
+            assert await listed() == []
+        [tool] = httpx2.get(f"{server}/tools", **admin).json()["tools"]
+        assert (tool["name"], tool["state"]) == ("say", "held")
+        # With the place goes what it said.
+        assert httpx2.patch(server, json={"replicas": []}, **admin).status_code == 200
+        assert await listed() == ["saying__say"]
