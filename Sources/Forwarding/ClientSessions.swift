@@ -21,8 +21,8 @@ package struct ClientSessionStore: Sendable {
 /// The sessions of clients of the handshake era, on all endpoints.
 ///
 /// Each is good for its user on its endpoint, and for nobody else: to anybody else it does not exist (L-3). One that an API key opened is
-/// that key's alone. Bounded: a user
-/// who opens too many loses the one not used for longest, so nobody can keep others out; beyond `most` nobody gets a new one.
+/// that key's alone. Bounded: a user who opens too many loses the one not used for longest, so nobody can keep others out; beyond
+/// `most` nobody gets a new one.
 package final class ClientSessions: Service {
     package static let most = 10_000
     package static let mostPerUser = 200

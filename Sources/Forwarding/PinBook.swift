@@ -26,7 +26,7 @@ package final class PinBook: Sendable {
 
     /// What places of a server listed last that is not approved. Calls go to any place, so what waits at one waits at all, though
     /// another still lists what was approved.
-    private struct Strays {
+    private struct Differing {
         /// When the server was last changed: afterwards its places are others.
         let since: Timestamp
         var byPlace: [Int: [ExactName: (json: JSON, definition: ToolDefinition)]] = [:]
@@ -39,7 +39,7 @@ package final class PinBook: Sendable {
 
     package let policy: ToolChangePolicy
     private let kept: Mutex<[ServerID: Kept]>
-    private let strays = Mutex<[ServerID: Strays]>([:])
+    private let differing = Mutex<[ServerID: Differing]>([:])
     private let write: @Sendable (ToolListing, ServerRecord) async throws -> (pins: ToolPins, order: Int)
     private let logger: Logger
 
@@ -70,7 +70,7 @@ package final class PinBook: Sendable {
     /// For a server that is no more. Its number is never another's.
     package func forget(_ server: ServerID) {
         kept.withLock { $0[server] = nil }
-        strays.withLock { $0[server] = nil }
+        differing.withLock { $0[server] = nil }
     }
 
     // MARK: The catalogue's side
@@ -83,12 +83,12 @@ package final class PinBook: Sendable {
         var listing = ToolListing()
         var listed: [(json: JSON, name: String, fingerprint: ToolFingerprint)] = []
         let place = server.replicas.isEmpty ? nil : place
-        let elsewhere = place.map { strays(of: server, besides: $0) } ?? [:]
+        let elsewhere = place.map { differing(of: server, besides: $0) } ?? [:]
         let before = pins(of: server.id)
         let defined = tools.compactMap { json in ToolDefinition(json).map { (json: json, definition: $0) } }
         for tool in defined {
-            let stray = elsewhere[ExactName(tool.definition.name)].flatMap { before.isApproved(tool.definition) ? $0 : nil }
-            let (json, definition) = stray ?? tool
+            let different = elsewhere[ExactName(tool.definition.name)].flatMap { before.isApproved(tool.definition) ? $0 : nil }
+            let (json, definition) = different ?? tool
             guard let tool = listing.add(definition.name, definition.canonical) else { continue }
             listed.append((json, tool.name, tool.fingerprint))
         }
@@ -112,10 +112,10 @@ package final class PinBook: Sendable {
     }
 
     /// What other places list that is not approved, as the pins are now.
-    private func strays(of server: ServerRecord, besides place: Int) -> [ExactName: (json: JSON, definition: ToolDefinition)] {
+    private func differing(of server: ServerRecord, besides place: Int) -> [ExactName: (json: JSON, definition: ToolDefinition)] {
         let pins = pins(of: server.id)
-        return strays.withLock { strays in
-            guard let known = strays[server.id], known.since == server.updatedAt else { return [:] }
+        return differing.withLock { differing in
+            guard let known = differing[server.id], known.since == server.updatedAt else { return [:] }
             return known.byPlace.filter { $0.key != place }.sorted { $0.key > $1.key }.reduce(into: [:]) { found, other in
                 found.merge(other.value.filter { !pins.isApproved($0.value.definition) }) { $1 }
             }
@@ -125,10 +125,10 @@ package final class PinBook: Sendable {
     private func note(_ tools: [(json: JSON, definition: ToolDefinition)], of server: ServerRecord, at place: Int) {
         let pins = pins(of: server.id)
         let unapproved = tools.filter { !pins.isApproved($0.definition) }.prefix(ToolListing.most)
-        strays.withLock { strays in
-            var known = strays[server.id].flatMap { $0.since == server.updatedAt ? $0 : nil } ?? Strays(since: server.updatedAt)
+        differing.withLock { differing in
+            var known = differing[server.id].flatMap { $0.since == server.updatedAt ? $0 : nil } ?? Differing(since: server.updatedAt)
             known.byPlace[place] = Dictionary(unapproved.map { (ExactName($0.definition.name), $0) }) { first, _ in first }
-            strays[server.id] = known
+            differing[server.id] = known
         }
     }
 
